@@ -1,0 +1,107 @@
+"""Payloads in and out: ASCII JSON text.
+
+Text and not a database's JSON type, because those reorder keys, change floats and refuse ``\\u0000``. ASCII, so that
+lone surrogates and NUL travel as escapes. Every value that user code gets has been through `encode` and `decode`, also
+on the first run, so a first run sees what a replay sees.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, NewType
+
+from durable_core.errors import PayloadError
+
+Payload = NewType("Payload", str)  # ASCII JSON text
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+
+MAX_PAYLOAD_BYTES = 1_000_000
+MAX_NESTING = 100
+
+NULL = Payload("null")
+EMPTY_OBJECT = Payload("{}")
+
+_encoder = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"), check_circular=True)
+_decode = json.JSONDecoder().decode
+
+
+def encode(value: object, *, what: str = "value", limit: int = MAX_PAYLOAD_BYTES) -> Payload:
+    """*value* as JSON text of at most *limit* bytes. Tuples become lists and int keys strings, as JSON has it.
+
+    *what* names the value in the error. Raises `PayloadError` for what JSON cannot hold (NaN, bytes, cycles, objects),
+    for nesting over 100 levels and for text over *limit*.
+    """
+    try:
+        text = _encoder.encode(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise _explain(value, what, error) from None
+    if len(text) > limit:
+        raise PayloadError(
+            f"{what} takes {len(text):,} bytes as JSON; the limit is {limit:,}. "
+            "Store the data elsewhere and pass a reference, or raise DURABLE['MAX_PAYLOAD']."
+        )
+    # Cheap bound first: without that many brackets it cannot nest too deep.
+    if text.count("[") + text.count("{") > MAX_NESTING and _depth(value) > MAX_NESTING:
+        raise PayloadError(f"{what} is nested over {MAX_NESTING} levels deep; flatten it.")
+    return Payload(text)
+
+
+def decode(payload: str) -> Any:
+    """A fresh copy of what was encoded. Raises `PayloadError` for text that is not JSON."""
+    try:
+        return _decode(payload)
+    except (ValueError, RecursionError) as error:
+        raise PayloadError(f"stored payload is not valid JSON: {error}") from None
+
+
+def _explain(value: object, what: str, error: Exception) -> PayloadError:
+    if isinstance(error, RecursionError):
+        return PayloadError(f"{what} is nested over {MAX_NESTING} levels deep, or refers to itself; flatten it.")
+    found = _culprit(value, "$", set(), 0)
+    if found is None:
+        return PayloadError(f"{what} cannot be stored as JSON: {error}")
+    path, problem = found
+    return PayloadError(f"{what} cannot be stored as JSON: {problem} at {path}.", path=path)
+
+
+def _culprit(value: object, path: str, above: set[int], depth: int) -> tuple[str, str] | None:
+    match value:
+        case None | bool() | int() | str():
+            return None
+        case float():
+            return None if math.isfinite(value) else (path, f"{value} (NaN and infinities have no JSON form)")
+        case bytes() | bytearray():
+            return path, f"{type(value).__name__} (encode it, for instance as base64 text)"
+        case dict() | list() | tuple():
+            if id(value) in above:
+                return path, "a reference to a container that holds it (a cycle)"
+            if depth > MAX_NESTING:
+                return path, f"nesting over {MAX_NESTING} levels"
+            inside = above | {id(value)}
+            for key, item in _items(value):
+                if isinstance(value, dict) and not isinstance(key, str | int | float | bool | None):
+                    return path, f"a key of type {type(key).__name__} (keys are strings)"
+                step = f".{key}" if isinstance(value, dict) else f"[{key}]"
+                if (found := _culprit(item, path + step, inside, depth + 1)) is not None:
+                    return found
+            return None
+        case _:
+            hint = "pass its primary key instead" if hasattr(value, "_meta") else "convert it to plain data first"
+            return path, f"an object of type {type(value).__qualname__} ({hint})"
+
+
+def _items(container: dict[Any, Any] | list[Any] | tuple[Any, ...]) -> Any:
+    return container.items() if isinstance(container, dict) else enumerate(container)
+
+
+def _depth(value: object) -> int:
+    """Levels of nesting, counted without recursion so that no input can exhaust the stack."""
+    deepest = 0
+    stack = [(value, 1)]
+    while stack:
+        item, depth = stack.pop()
+        if isinstance(item, dict | list | tuple):
+            deepest = max(deepest, depth)
+            stack.extend((child, depth + 1) for _, child in _items(item))
+    return deepest

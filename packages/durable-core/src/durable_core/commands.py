@@ -1,0 +1,94 @@
+"""What workflow code asks for: one frozen dataclass per intention.
+
+A command becomes an event in `execution.record`, and only there. On replay no command is carried out: each one must
+find the event that it became when the code first ran.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+    from durable_core.codec import Payload
+    from durable_core.definitions import ActivityOptions, WorkflowOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleActivity:
+    call_id: str
+    activity_name: str
+    input: Payload  # {"args": [...], "kwargs": {...}}
+    options: ActivityOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartTimer:
+    call_id: str
+    fire_at: datetime  # aware, UTC
+    waits_for: str | None = None  # call_id of the activity or child whose wait this bounds; None: a sleep
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartSignalWait:
+    call_id: str
+    name: str
+    fire_at: datetime | None  # None: waits without end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartChildWorkflow:
+    call_id: str
+    workflow_name: str
+    child_id: UUID
+    input: Payload
+    options: WorkflowOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordSideEffect:
+    call_id: str
+    result: Payload
+    failure: dict[str, Any] | None  # what the function raised; result is null then
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordVersion:
+    change_id: str
+    version: int
+    deprecated: bool = False
+    call_id: str | None = None  # versions are found by change_id, wherever the code asks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompleteWorkflow:
+    result: Payload
+    call_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailWorkflow:
+    failure: dict[str, Any]
+    call_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelWorkflow:
+    reason: str
+    call_id: str | None = None
+
+
+Command = (
+    ScheduleActivity
+    | StartTimer
+    | StartSignalWait
+    | StartChildWorkflow
+    | RecordSideEffect
+    | RecordVersion
+    | CompleteWorkflow
+    | FailWorkflow
+    | CancelWorkflow
+)

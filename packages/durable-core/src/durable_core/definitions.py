@@ -1,0 +1,360 @@
+"""The registry: which function a name stands for, and the options it was registered with."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime, timedelta
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
+
+from durable_core.errors import (
+    ConfigurationError,
+    UnknownActivityError,
+    UnknownQueryError,
+    UnknownWorkflowError,
+    did_you_mean,
+)
+from durable_core.retry import DEFAULT_RETRY_POLICY, RetryPolicy
+
+P = ParamSpec("P")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+Duration = float | timedelta  # seconds, or a timedelta
+
+MAX_NAME = 200  # characters; the width of the columns that hold names
+DEFAULT_QUEUE = "default"
+
+
+def as_timedelta(value: Duration | None, *, what: str) -> timedelta | None:
+    """*value* as a timedelta; None stays None. Raises `ConfigurationError` unless it is a number of seconds >= 0."""
+    if value is None:
+        return None
+    if isinstance(value, timedelta):
+        span = value
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            span = timedelta(seconds=value)
+        except (OverflowError, ValueError):
+            raise ConfigurationError(
+                f"{what} is {value!r}; expected seconds that fit a timedelta."
+            ) from None
+    else:
+        raise ConfigurationError(f"{what} is {value!r}; expected seconds (a number) or a timedelta.")
+    if span < timedelta(0):
+        raise ConfigurationError(f"{what} is {value!r}; expected 0 or more.")
+    return span
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowOptions:
+    """How one run is started. None leaves it to the definition."""
+
+    workflow_id: str | None = None  # the caller's own id: one open run per workflow_id
+    run_after: timedelta | datetime | None = None  # from now, or an aware time
+    queue: str | None = None
+    priority: int | None = None  # higher first
+    timeout: timedelta | None = None  # from start to close, all retries and waits included
+    cancel_with_parent: bool = True  # what happens to a child whose parent closes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActivityOptions:
+    """How one activity is run. None leaves it to the definition; there, None means no limit."""
+
+    retry_policy: RetryPolicy | None = None
+    timeout: timedelta | None = None  # schedule-to-close: from the call to the end, all retries included
+    schedule_to_start: timedelta | None = None  # in a queue, per attempt
+    start_to_close: timedelta | None = None  # one attempt
+    heartbeat_timeout: timedelta | None = None  # between two heartbeats of one attempt
+    queue: str | None = None
+    priority: int | None = None  # higher first
+
+
+_DURATIONS = frozenset({"timeout", "schedule_to_start", "start_to_close", "heartbeat_timeout"})
+O = TypeVar("O", WorkflowOptions, ActivityOptions)
+
+
+def changed(options: O, changes: Mapping[str, Any], *, what: str) -> O:
+    """A copy of *options* with *changes*, checked. Raises `ConfigurationError` for an unknown name or a bad value."""
+    known = {f.name for f in fields(options)}
+    clean: dict[str, Any] = {}
+    for name, value in changes.items():
+        if name not in known:
+            raise ConfigurationError(
+                f"{what}.using() got an unknown option {name!r}. {did_you_mean(name, known)}"
+            )
+        if name in _DURATIONS:
+            clean[name] = as_timedelta(value, what=f"{what}: {name}")
+        elif name == "run_after" and not isinstance(value, datetime):
+            clean[name] = as_timedelta(value, what=f"{what}: {name}")
+        else:
+            clean[name] = value
+    run_after = clean.get("run_after")
+    if isinstance(run_after, datetime) and run_after.tzinfo is None:
+        raise ConfigurationError(f"{what}: run_after is the naive time {run_after}; expected an aware one.")
+    for name in ("queue", "workflow_id"):
+        if clean.get(name) is not None:
+            _check_name(clean[name], f"{what}: {name}")
+    policy = clean.get("retry_policy")
+    if policy is not None and not isinstance(policy, RetryPolicy):
+        raise ConfigurationError(f"{what}: retry_policy is {policy!r}; expected a RetryPolicy.")
+    priority = clean.get("priority")
+    if priority is not None and (isinstance(priority, bool) or not isinstance(priority, int)):
+        raise ConfigurationError(f"{what}: priority is {priority!r}; expected a whole number, higher first.")
+    if priority is not None and not -32768 <= priority <= 32767:
+        raise ConfigurationError(f"{what}: priority is {priority}; expected -32768 to 32767.")
+    return replace(options, **clean)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WorkflowDefinition:
+    name: str
+    fn: Callable[..., Any]  # the first parameter takes the context
+    options: WorkflowOptions
+    signature: inspect.Signature  # without the context
+    queries: dict[str, Callable[..., Any]] = field(default_factory=dict)
+
+    def using(self, **changes: Any) -> WorkflowDefinition:
+        return replace(self, options=changed(self.options, changes, what=self.name))
+
+    def check_input(self, kwargs: Mapping[str, Any]) -> None:
+        """Raises `TypeError` for keywords that the function does not take."""
+        try:
+            self.signature.bind(**kwargs)
+        except TypeError as error:
+            raise TypeError(
+                f"workflow {self.name!r}: {error}; its signature is {self.name}(ctx, {str(self.signature)[1:]}"
+            ) from None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ActivityDefinition:
+    name: str
+    fn: Callable[..., Any]
+    options: ActivityOptions
+    signature: inspect.Signature
+    is_async: bool
+
+    @property
+    def retry_policy(self) -> RetryPolicy:
+        return self.options.retry_policy or DEFAULT_RETRY_POLICY
+
+    def using(self, **changes: Any) -> ActivityDefinition:
+        return replace(self, options=changed(self.options, changes, what=self.name))
+
+    def check_input(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """Raises `TypeError` for arguments that the function does not take."""
+        try:
+            self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(
+                f"activity {self.name!r}: {error}; its signature is {self.name}{self.signature}"
+            ) from None
+
+
+class WorkflowFunction(Protocol, Generic[P, R_co]):
+    """A registered workflow: still the function it was, and `using()` beside it."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+    def using(self, **changes: Any) -> WorkflowDefinition: ...
+
+
+class ActivityFunction(Protocol, Generic[P, R_co]):
+    """A registered activity: still the function it was, and `using()` beside it."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+    def using(self, **changes: Any) -> ActivityDefinition: ...
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicateName:
+    """Two callables with one name: the second did not replace the first."""
+
+    kind: str
+    name: str
+    first: str  # module.qualname
+    second: str
+
+
+class Registry:
+    """Names of workflows, activities and queries. `register` is the one of this process."""
+
+    def __init__(self) -> None:
+        self.workflows: dict[str, WorkflowDefinition] = {}
+        self.activities: dict[str, ActivityDefinition] = {}
+        self.duplicates: list[DuplicateName] = []
+        self._queries: list[tuple[str, str, Callable[..., Any]]] = []
+
+    @overload
+    def workflow(self, fn: Callable[P, R], /) -> WorkflowFunction[P, R]: ...
+    @overload
+    def workflow(
+        self, *, name: str | None = None, timeout: Duration | None = None, queue: str | None = None
+    ) -> Callable[[Callable[P, R]], WorkflowFunction[P, R]]: ...
+    def workflow(self, fn: Any = None, /, *, name: str | None = None, **options: Any) -> Any:
+        """Register a workflow: a function whose first parameter takes the context.
+
+        *name* defaults to the function's. *timeout*: seconds or timedelta from start to close. *queue*: where its runs
+        wait for a worker. Raises `ConfigurationError` for anything that cannot work.
+        """
+        if fn is None:
+            return lambda function: self.workflow_from(function, name=name, **options)
+        return self.workflow_from(fn, name=name, **options)
+
+    def workflow_from(self, fn: Callable[..., Any], *, name: str | None = None, **options: Any) -> Any:
+        label = _name_of(fn, name)
+        if inspect.iscoroutinefunction(fn) or inspect.isgeneratorfunction(fn):
+            raise ConfigurationError(
+                f"workflow {label!r} is an async or generator function; expected an ordinary function: "
+                "ctx calls suspend it by themselves."
+            )
+        parameters = list(inspect.signature(fn).parameters.values())
+        if not parameters or parameters[0].kind not in (
+            parameters[0].POSITIONAL_ONLY,
+            parameters[0].POSITIONAL_OR_KEYWORD,
+            parameters[0].VAR_POSITIONAL,
+        ):
+            raise ConfigurationError(
+                f"workflow {label!r} takes no context; expected def {label}(ctx, ...) with ctx first."
+            )
+        signature = inspect.Signature(parameters[1:])
+        if "timeout" in signature.parameters:
+            raise ConfigurationError(
+                f"workflow {label!r} has a parameter 'timeout', which start_workflow() takes for itself; rename it."
+            )
+        clean = {key: value for key, value in options.items() if value is not None}
+        definition = WorkflowDefinition(
+            label, fn, changed(WorkflowOptions(), clean, what=label), signature
+        )
+        self._add(self.workflows, "workflow", definition, fn)
+        return fn
+
+    @overload
+    def activity(self, fn: Callable[P, R], /) -> ActivityFunction[P, R]: ...
+    @overload
+    def activity(
+        self,
+        *,
+        name: str | None = None,
+        retry_policy: RetryPolicy | None = None,
+        timeout: Duration | None = None,
+        schedule_to_start: Duration | None = None,
+        start_to_close: Duration | None = None,
+        heartbeat_timeout: Duration | None = None,
+        queue: str | None = None,
+        priority: int | None = None,
+    ) -> Callable[[Callable[P, R]], ActivityFunction[P, R]]: ...
+    def activity(self, fn: Any = None, /, *, name: str | None = None, **options: Any) -> Any:
+        """Register an activity: a function with side effects, run at least once, retried by its policy.
+
+        The four limits are seconds or timedeltas; *timeout* is schedule-to-close. Raises `ConfigurationError` for
+        anything that cannot work.
+        """
+        if fn is None:
+            return lambda function: self.activity_from(function, name=name, **options)
+        return self.activity_from(fn, name=name, **options)
+
+    def activity_from(self, fn: Callable[..., Any], *, name: str | None = None, **options: Any) -> Any:
+        label = _name_of(fn, name)
+        clean = {key: value for key, value in options.items() if value is not None}
+        definition = ActivityDefinition(
+            label,
+            fn,
+            changed(ActivityOptions(), clean, what=label),
+            inspect.signature(fn),
+            inspect.iscoroutinefunction(fn),
+        )
+        self._add(self.activities, "activity", definition, fn)
+        return fn
+
+    def query(
+        self, workflow: str | Callable[..., Any], *, name: str | None = None
+    ) -> Callable[[Callable[P, R]], Callable[P, R]]:
+        """Register a query of *workflow* (its function or name): ``fn(execution, **payload)`` answers it."""
+
+        def decorate(fn: Callable[P, R]) -> Callable[P, R]:
+            self._queries.append((_workflow_name(workflow), _name_of(fn, name), fn))
+            return fn
+
+        return decorate
+
+    def find_workflow(self, workflow: str | Callable[..., Any] | WorkflowDefinition) -> WorkflowDefinition:
+        """The definition of a name, a function or a changed copy. Raises `UnknownWorkflowError`."""
+        if isinstance(workflow, WorkflowDefinition):
+            return workflow
+        name = _workflow_name(workflow)
+        if (definition := self.workflows.get(name)) is None:
+            raise UnknownWorkflowError(
+                f"Unknown workflow {name!r}. {did_you_mean(name, self.workflows)}"
+            )
+        return definition
+
+    def find_activity(self, activity: str | Callable[..., Any] | ActivityDefinition) -> ActivityDefinition:
+        """The definition of a name, a function or a changed copy. Raises `UnknownActivityError`."""
+        if isinstance(activity, ActivityDefinition):
+            return activity
+        name = activity if isinstance(activity, str) else _registered_name(activity, "activity")
+        if (definition := self.activities.get(name)) is None:
+            raise UnknownActivityError(
+                f"Unknown activity {name!r}. {did_you_mean(name, self.activities)}"
+            )
+        return definition
+
+    def find_query(self, workflow_name: str, name: str) -> Callable[..., Any]:
+        """Raises `UnknownQueryError`; a query may have been registered before its workflow."""
+        queries = {query: fn for of, query, fn in self._queries if of == workflow_name}
+        if (fn := queries.get(name)) is None:
+            raise UnknownQueryError(
+                f"Workflow {workflow_name!r} has no query {name!r}. {did_you_mean(name, [*queries, 'status'])}"
+            )
+        return fn
+
+    @property
+    def orphan_queries(self) -> list[tuple[str, str]]:
+        """(workflow, query) pairs whose workflow is not registered."""
+        return [(of, query) for of, query, _ in self._queries if of not in self.workflows]
+
+    def _add(self, table: dict[str, Any], kind: str, definition: Any, fn: Callable[..., Any]) -> None:
+        known = table.get(definition.name)
+        if known is not None and _where(known.fn) != _where(fn):
+            self.duplicates.append(DuplicateName(kind, definition.name, _where(known.fn), _where(fn)))
+            return
+        table[definition.name] = definition
+        # The function stays the plain callable it was: tests and other code call it directly.
+        fn.using = definition.using  # type: ignore[attr-defined]
+        setattr(fn, f"durable_{kind}", definition.name)
+
+
+def _where(fn: Callable[..., Any]) -> str:
+    return f"{fn.__module__}.{fn.__qualname__}"
+
+
+def _name_of(fn: Callable[..., Any], name: str | None) -> str:
+    label = fn.__name__ if name is None else name
+    _check_name(label, "name")
+    return label
+
+
+def _check_name(name: object, what: str) -> None:
+    if not isinstance(name, str) or not name or len(name) > MAX_NAME or "\x00" in name:
+        raise ConfigurationError(
+            f"{what} is {name!r}; expected a text of 1 to {MAX_NAME} characters without NUL."
+        )
+
+
+def _workflow_name(workflow: str | Callable[..., Any]) -> str:
+    return workflow if isinstance(workflow, str) else _registered_name(workflow, "workflow")
+
+
+def _registered_name(fn: Callable[..., Any], kind: str) -> str:
+    name = getattr(fn, f"durable_{kind}", None)
+    if name is None:
+        where = _where(fn) if hasattr(fn, "__qualname__") else repr(fn)
+        error = UnknownWorkflowError if kind == "workflow" else UnknownActivityError
+        raise error(f"{where} is not a registered {kind}: decorate it with @register.{kind}.")
+    return str(name)
+
+
+register = Registry()

@@ -1,0 +1,212 @@
+"""Every exception of the project. This module imports nothing of ours.
+
+`DurableError` is the base of what callers may catch. What unwinds an evicted run is a
+`BaseException`, so that `except Exception` in workflow code lets it through.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from uuid import UUID
+
+
+class DurableError(Exception):
+    """Base of every error this project raises."""
+
+
+class ConfigurationError(DurableError):
+    """A setting, an option or a registration does not make sense; nothing was written."""
+
+
+class PayloadError(DurableError, ValueError):
+    """A value cannot be stored as JSON, or is too large.
+
+    *path* is where in the value, in JSONPath form (``$.items[3]``).
+    """
+
+    def __init__(self, message: str, *, path: str = "$") -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class LimitExceeded(DurableError):
+    """A run reached one of its limits (events in its history, unread signals, nesting)."""
+
+
+class NondeterminismError(DurableError):
+    """Workflow code asked for something else than its history holds.
+
+    The run is blocked, never failed, and nothing is written: put the old code back, or patch the new.
+    """
+
+
+class NewerCodeNeeded(DurableError):
+    """The history was written by newer code than this process runs; a newer worker can go on with the run."""
+
+
+class StoreUnavailable(DurableError):
+    """The store did not answer, or lost a transaction; the whole unit of work may be tried again.
+
+    *ambiguous* is True when a commit was sent and its reply was lost: what was written must be read again.
+    """
+
+    def __init__(self, message: str, *, ambiguous: bool = True) -> None:
+        super().__init__(message)
+        self.ambiguous = ambiguous
+
+
+# Workflows
+
+
+class WorkflowError(DurableError):
+    """Base of what can go wrong with a run. *execution_id* is None where no run exists."""
+
+    def __init__(self, message: str, *, execution_id: UUID | None = None) -> None:
+        super().__init__(message)
+        self.execution_id = execution_id
+
+
+class WorkflowFailed(WorkflowError):
+    """The run ended with an error: *type_name* and *message* of it, *failure* the whole record."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        execution_id: UUID | None = None,
+        type_name: str = "",
+        failure: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message, execution_id=execution_id)
+        self.type_name = type_name
+        self.failure = failure or {}
+
+
+class WorkflowTimeout(WorkflowError, TimeoutError):
+    """The run did not close within its own `timeout`."""
+
+
+class WorkflowCanceled(WorkflowError):
+    """The run was canceled. Raised in workflow code by a graceful cancel, once, at its current wait."""
+
+    def __init__(
+        self, message: str = "workflow canceled", *, execution_id: UUID | None = None, reason: str = ""
+    ) -> None:
+        super().__init__(message, execution_id=execution_id)
+        self.reason = reason
+
+
+class ChildCanceled(WorkflowCanceled):
+    """A child was canceled: an error for its parent, which is not canceled itself."""
+
+
+class WorkflowClosed(WorkflowError):
+    """The run has ended already, so it takes no signal."""
+
+
+class WorkflowAlreadyStarted(WorkflowError):
+    """An open run with this workflow_id exists and has another workflow or another input."""
+
+
+class UnknownWorkflowError(WorkflowError, LookupError):
+    """No workflow of this name is registered in this process."""
+
+
+class UnknownExecutionError(WorkflowError, LookupError):
+    """No run with this id exists (or its transaction was rolled back)."""
+
+
+class UnknownQueryError(WorkflowError, LookupError):
+    """The workflow has no query of this name."""
+
+
+# Activities
+
+
+class ActivityError(DurableError):
+    """An activity failed for good.
+
+    *type_name*, *message*: of the exception that the last attempt raised. *attempt* counts from 1.
+    *base_type_names* are the names of its base classes; *cause* is the next record of the chain, or None.
+    *traceback* is text.
+    """
+
+    def __init__(
+        self,
+        activity_name: str,
+        *,
+        type_name: str = "",
+        message: str = "",
+        attempt: int = 0,
+        base_type_names: Iterable[str] = (),
+        traceback: str = "",
+        cause: dict[str, Any] | None = None,
+    ) -> None:
+        detail = ": ".join(part for part in (type_name, message) if part)
+        super().__init__(f"activity {activity_name!r}, attempt {attempt}: {detail}")
+        self.activity_name = activity_name
+        self.type_name = type_name
+        self.message = message
+        self.attempt = attempt
+        self.base_type_names = tuple(base_type_names)
+        self.traceback = traceback
+        self.cause = cause
+
+    def is_caused_by(self, name: str) -> bool:
+        """Whether the exception, or a base class of it, has this name; nothing is imported to find out."""
+        return name == self.type_name or name in self.base_type_names
+
+
+class ActivityTimeout(ActivityError, TimeoutError):
+    """*kind* says which limit: schedule_to_close, schedule_to_start, start_to_close or heartbeat."""
+
+    def __init__(self, activity_name: str, *, kind: str, **details: Any) -> None:
+        super().__init__(activity_name, **details)
+        self.kind = kind
+
+
+class ActivityCanceled(ActivityError):
+    """The activity was canceled. In an activity: raised by `activity_heartbeat()` once cancellation reaches it."""
+
+
+class UnknownActivityError(DurableError, LookupError):
+    """No activity of this name is registered in this process."""
+
+
+class SideEffectError(DurableError):
+    """The function given to `ctx.side_effect` raised; the record of it is what replay sees too."""
+
+    def __init__(self, type_name: str, message: str) -> None:
+        super().__init__(f"{type_name}: {message}")
+        self.type_name = type_name
+        self.message = message
+
+
+class WaitTimeout(DurableError, TimeoutError):
+    """A wait ran out of time. The thing waited for goes on, and may be waited for again."""
+
+
+# Not for users to catch
+
+
+class RunEvicted(BaseException):
+    """Unwinds the code of a run that leaves memory; every ctx call raises it again."""
+
+
+class ActivityInterrupted(BaseException):
+    """Raised asynchronously in the thread of an activity that ran past its time."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A sentence with the nearest names, or with all of them when none is near."""
+    names = sorted(known)
+    near = get_close_matches(name, names, n=3)
+    if near:
+        return f"Did you mean {' or '.join(repr(n) for n in near)}?"
+    if names:
+        return f"Registered: {', '.join(names)}."
+    return "Nothing is registered: is the module that registers it imported at start-up?"

@@ -1,0 +1,318 @@
+"""What has happened: one frozen dataclass per fact, and the text it is stored as.
+
+Stored, an event is a row ``(seq, type, call_id, details, created_at)``; *details* is a JSON object with the fields of
+the class below. A field of type `Payload` holds text that is JSON already, and is put into *details* as it stands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any, ClassVar, NamedTuple
+from uuid import UUID
+
+from durable_core.codec import Payload, decode, encode
+from durable_core.errors import NewerCodeNeeded
+
+
+class EventRecord(NamedTuple):
+    """A fact as it is stored, and as it crosses the ports."""
+
+    seq: int  # place in the history, from 1, no gaps
+    type: str
+    call_id: str | None  # which call of the workflow's code it belongs to: "4", in a branch "4.0"
+    details: str  # JSON object
+    created_at: datetime  # aware, UTC; never earlier than that of the event before
+
+
+class Event:
+    """Base of the facts. Not for `isinstance`: match on the classes, so that mypy sees a missing one."""
+
+    __slots__ = ()
+    type: ClassVar[str]  # as stored: snake_case of the class name
+    call_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowStarted(Event):
+    type: ClassVar[str] = "workflow_started"
+    workflow_name: str
+    input: Payload  # object: the keywords of the call
+    call_id: str | None = None
+
+
+# Activities
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActivityScheduled(Event):
+    type: ClassVar[str] = "activity_scheduled"
+    call_id: str
+    activity_name: str
+    input: Payload  # {"args": [...], "kwargs": {...}}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActivityCompleted(Event):
+    type: ClassVar[str] = "activity_completed"
+    call_id: str
+    attempt: int  # the one that succeeded, from 1
+    result: Payload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActivityFailed(Event):
+    type: ClassVar[str] = "activity_failed"
+    call_id: str
+    failure: dict[str, Any]  # see failures.describe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActivityTimedOut(Event):
+    type: ClassVar[str] = "activity_timed_out"
+    call_id: str
+    kind: str  # schedule_to_close, schedule_to_start, start_to_close or heartbeat
+    failure: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActivityCanceled(Event):
+    type: ClassVar[str] = "activity_canceled"
+    call_id: str
+    reason: str
+
+
+# Timers and signals
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimerStarted(Event):
+    type: ClassVar[str] = "timer_started"
+    call_id: str
+    fire_at: datetime  # aware, UTC
+    waits_for: str | None  # call_id whose wait this bounds; None: a sleep
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimerFired(Event):
+    type: ClassVar[str] = "timer_fired"
+    call_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalWaitStarted(Event):
+    type: ClassVar[str] = "signal_wait_started"
+    call_id: str
+    name: str
+    fire_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalReceived(Event):
+    type: ClassVar[str] = "signal_received"
+    name: str
+    payload: Payload
+    call_id: str | None = None
+
+
+# Children
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildWorkflowScheduled(Event):
+    type: ClassVar[str] = "child_workflow_scheduled"
+    call_id: str
+    workflow_name: str
+    child_id: UUID
+    input: Payload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildWorkflowCompleted(Event):
+    type: ClassVar[str] = "child_workflow_completed"
+    call_id: str
+    result: Payload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildWorkflowFailed(Event):
+    type: ClassVar[str] = "child_workflow_failed"
+    call_id: str
+    failure: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildWorkflowCanceled(Event):
+    type: ClassVar[str] = "child_workflow_canceled"
+    call_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildWorkflowTimedOut(Event):
+    type: ClassVar[str] = "child_workflow_timed_out"
+    call_id: str
+
+
+# Recorded values
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SideEffectRecorded(Event):
+    type: ClassVar[str] = "side_effect_recorded"
+    call_id: str
+    failure: dict[str, Any] | None  # what the function raised; result is null then
+    result: Payload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionMarker(Event):
+    type: ClassVar[str] = "version_marker"
+    change_id: str
+    version: int
+    deprecated: bool  # True: code that does not ask for it may replay this history
+    call_id: str | None = None
+
+
+# The run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowCancelRequested(Event):
+    type: ClassVar[str] = "workflow_cancel_requested"
+    reason: str
+    graceful: bool  # False: the run closes at once and its code is not asked
+    call_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowCompleted(Event):
+    type: ClassVar[str] = "workflow_completed"
+    result: Payload
+    call_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowFailed(Event):
+    type: ClassVar[str] = "workflow_failed"
+    failure: dict[str, Any]
+    call_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowCanceled(Event):
+    type: ClassVar[str] = "workflow_canceled"
+    reason: str
+    call_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowTimedOut(Event):
+    type: ClassVar[str] = "workflow_timed_out"
+    deadline: datetime  # aware, UTC
+    call_id: str | None = None
+
+
+HistoryEvent = (
+    WorkflowStarted
+    | ActivityScheduled
+    | ActivityCompleted
+    | ActivityFailed
+    | ActivityTimedOut
+    | ActivityCanceled
+    | TimerStarted
+    | TimerFired
+    | SignalWaitStarted
+    | SignalReceived
+    | ChildWorkflowScheduled
+    | ChildWorkflowCompleted
+    | ChildWorkflowFailed
+    | ChildWorkflowCanceled
+    | ChildWorkflowTimedOut
+    | SideEffectRecorded
+    | VersionMarker
+    | WorkflowCancelRequested
+    | WorkflowCompleted
+    | WorkflowFailed
+    | WorkflowCanceled
+    | WorkflowTimedOut
+)
+
+_BY_TYPE: dict[str, type[Any]] = {cls.type: cls for cls in HistoryEvent.__args__}
+
+EVENT_TYPES: tuple[str, ...] = tuple(_BY_TYPE)
+
+# Facts that code asked for by a call; all others came from outside.
+COMMANDED = (
+    ActivityScheduled,
+    TimerStarted,
+    SignalWaitStarted,
+    ChildWorkflowScheduled,
+    SideEffectRecorded,
+    VersionMarker,
+)
+TERMINAL = (WorkflowCompleted, WorkflowFailed, WorkflowCanceled, WorkflowTimedOut)
+TERMINAL_TYPES = frozenset(cls.type for cls in TERMINAL)
+
+
+class _Shape(NamedTuple):
+    plain: tuple[str, ...]  # fields of details that are values
+    payload: str | None  # the field of details that is JSON text already
+
+
+def _shape_of(cls: type[Any]) -> _Shape:
+    inside = [f for f in fields(cls) if f.name != "call_id"]
+    payloads = [f.name for f in inside if f.type == "Payload"]
+    assert len(payloads) <= 1, cls
+    return _Shape(
+        tuple(f.name for f in inside if f.name not in payloads), payloads[0] if payloads else None
+    )
+
+
+_SHAPES = {cls: _shape_of(cls) for cls in _BY_TYPE.values()}
+
+
+def details_of(event: HistoryEvent) -> str:
+    """The JSON object that an event's own fields are stored as."""
+    plain, payload = _SHAPES[type(event)]
+    if not plain:
+        return "{}" if payload is None else f'{{"{payload}":{getattr(event, payload)}}}'
+    text = encode({name: _plain(getattr(event, name)) for name in plain}, limit=_NO_LIMIT)
+    return text if payload is None else f'{text[:-1]},"{payload}":{getattr(event, payload)}}}'
+
+
+_NO_LIMIT = 2**62  # payloads were measured one by one; the rest is ours
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, UUID):
+        return str(value)
+    return value
+
+
+def event_of(record: EventRecord) -> HistoryEvent:
+    """The fact that a stored row holds.
+
+    Raises `NewerCodeNeeded` for a type this release does not know.
+    """
+    cls = _BY_TYPE.get(record.type)
+    if cls is None:
+        raise NewerCodeNeeded(
+            f"History holds an event of type {record.type!r} at seq {record.seq}, which this release does not know. "
+            "It was written by a newer release: let a worker of that release go on with the run."
+        )
+    stored = decode(record.details)
+    plain, payload = _SHAPES[cls]
+    values: dict[str, Any] = {name: stored.get(name) for name in plain}
+    if payload is not None:
+        values[payload] = encode(stored.get(payload), limit=_NO_LIMIT)
+    for name, read in _READERS.items():
+        if values.get(name) is not None:
+            values[name] = read(values[name])
+    event: HistoryEvent = cls(call_id=record.call_id, **values)
+    return event
+
+
+_READERS: dict[str, Any] = {"fire_at": datetime.fromisoformat, "deadline": datetime.fromisoformat, "child_id": UUID}

@@ -1,0 +1,98 @@
+"""Statuses, which may follow which, and how an intention becomes a fact.
+
+A run is PENDING until its first decision commits, RUNNING while it works or waits, BLOCKED while its code and its
+history disagree (or its code kills workers), and closed for good in one of five ways. `TRANSITIONS` is the whole truth
+about that; `status.is_closed` is the only place where the closed ones are spelled.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import assert_never
+
+from durable_core import commands as c
+from durable_core import events as e
+
+
+class Status(StrEnum):
+    """Of a run."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    BLOCKED = "BLOCKED"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELED = "CANCELED"
+    TIMED_OUT = "TIMED_OUT"
+    CONTINUED_AS_NEW = "CONTINUED_AS_NEW"
+
+    @property
+    def is_closed(self) -> bool:
+        return self in _CLOSED
+
+
+_CLOSED = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELED, Status.TIMED_OUT, Status.CONTINUED_AS_NEW})
+OPEN_STATUSES = tuple(status for status in Status if status not in _CLOSED)
+CLOSED_STATUSES = tuple(status for status in Status if status in _CLOSED)
+
+TRANSITIONS: dict[Status, frozenset[Status]] = {
+    Status.PENDING: frozenset({Status.RUNNING, Status.BLOCKED}) | _CLOSED,
+    Status.RUNNING: frozenset({Status.RUNNING, Status.BLOCKED}) | _CLOSED,
+    Status.BLOCKED: frozenset({Status.RUNNING, Status.BLOCKED}) | _CLOSED,
+    **{status: frozenset() for status in _CLOSED},
+}
+
+
+class TaskStatus(StrEnum):
+    """Of an activity: QUEUED waits for a worker (retry backoff included), RUNNING has one."""
+
+    QUEUED = "QUEUED"
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    TIMED_OUT = "TIMED_OUT"
+    CANCELED = "CANCELED"
+
+    @property
+    def is_closed(self) -> bool:
+        return self not in (TaskStatus.QUEUED, TaskStatus.RUNNING)
+
+
+def record(command: c.Command) -> e.HistoryEvent:
+    """The fact that a command becomes once it is committed."""
+    match command:
+        case c.ScheduleActivity():
+            return e.ActivityScheduled(
+                call_id=command.call_id, activity_name=command.activity_name, input=command.input
+            )
+        case c.StartTimer():
+            return e.TimerStarted(
+                call_id=command.call_id, fire_at=command.fire_at, waits_for=command.waits_for
+            )
+        case c.StartSignalWait():
+            return e.SignalWaitStarted(
+                call_id=command.call_id, name=command.name, fire_at=command.fire_at
+            )
+        case c.StartChildWorkflow():
+            return e.ChildWorkflowScheduled(
+                call_id=command.call_id,
+                workflow_name=command.workflow_name,
+                child_id=command.child_id,
+                input=command.input,
+            )
+        case c.RecordSideEffect():
+            return e.SideEffectRecorded(
+                call_id=command.call_id, result=command.result, failure=command.failure
+            )
+        case c.RecordVersion():
+            return e.VersionMarker(
+                change_id=command.change_id, version=command.version, deprecated=command.deprecated
+            )
+        case c.CompleteWorkflow():
+            return e.WorkflowCompleted(result=command.result)
+        case c.FailWorkflow():
+            return e.WorkflowFailed(failure=command.failure)
+        case c.CancelWorkflow():
+            return e.WorkflowCanceled(reason=command.reason)
+        case _:
+            assert_never(command)

@@ -1,0 +1,723 @@
+"""`WorkflowRun`: feed it facts, it answers with a Decision. Pure: no I/O, no clock, no database.
+
+A run applies one fact at a time and lets the code go on until it waits again; what the code asks for on the way
+becomes the events behind that fact. So a history is an exact interleaving::
+
+    fact, what the code asked for then, fact, what the code asked for then, ...
+
+and replaying it needs no rule but this: apply each fact, and demand that the code asks for exactly what stands behind
+it. A race is decided by which fact stands first.
+
+The code runs in a greenlet. A ctx call that has to wait switches back to whoever drives the run; nothing is raised to
+suspend it, so `except` and `finally` in user code mean what they say.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from greenlet import getcurrent, greenlet
+
+from durable_core import commands as c
+from durable_core import events as e
+from durable_core.codec import EMPTY_OBJECT, MAX_PAYLOAD_BYTES, NULL, Payload, decode, encode
+from durable_core.context import Future, Waiting, WorkflowContext, WorkflowInfo
+from durable_core.errors import (
+    ChildCanceled,
+    DurableError,
+    LimitExceeded,
+    NewerCodeNeeded,
+    NondeterminismError,
+    RunEvicted,
+    WorkflowCanceled,
+)
+from durable_core.execution import Status, record
+from durable_core.failures import describe, summary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from datetime import datetime
+    from types import FrameType
+    from uuid import UUID
+
+    from durable_core.definitions import Registry, WorkflowDefinition
+
+MAX_HISTORY = 50_000  # events; Temporal's limit is 51,200
+WARN_HISTORY = 10_000
+MAX_CALLS_AFTER_EVICTION = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSettings:
+    """What a project may choose about how its runs behave."""
+
+    strict_inputs: bool = False  # changed arguments are a mismatch, not a warning
+    block_on_error: bool = False  # an exception that leaves workflow code parks the run instead of failing it
+    payload_limit: int = MAX_PAYLOAD_BYTES
+
+
+@dataclass(slots=True)
+class Decision:
+    """What a run made of the facts it was given."""
+
+    events: list[e.EventRecord] = field(default_factory=list)
+    activities: list[c.ScheduleActivity] = field(default_factory=list)
+    children: list[c.StartChildWorkflow] = field(default_factory=list)
+    abandoned: list[UUID] = field(default_factory=list)  # open children to be canceled with the run
+    status: Status = Status.RUNNING
+    result: Payload | None = None
+    error: str = ""
+    end: e.HistoryEvent | None = None  # the terminal fact, if the run closed
+    wake_at: datetime | None = None  # earliest timer or deadline
+    waiting_for: str | None = None  # JSON object
+    warnings: list[str] = field(default_factory=list)
+
+
+class CodeFailed(DurableError):
+    """An exception left workflow code, and the project wants the run parked for it (`block_on_error`)."""
+
+
+class _Place(NamedTuple):
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(slots=True)
+class _Wait:
+    future: Future
+    waiting: Waiting
+    since: datetime
+    timer: tuple[str, datetime] | None
+    place: _Place
+
+
+class WorkflowRun:
+    """One run in memory: its code, suspended in a greenlet, and what it waits for.
+
+    Use from one thread only. `replay` first, if there is a history; then `advance` with new facts, as often as there
+    are some; `close` when it leaves memory.
+    """
+
+    def __init__(
+        self,
+        definition: WorkflowDefinition,
+        info: WorkflowInfo,
+        registry: Registry,
+        settings: RunSettings | None = None,
+    ) -> None:
+        self.registry = registry
+        self.info = info
+        self.settings = settings or RunSettings()
+        self.payload_limit = self.settings.payload_limit
+        self.time = info.created_at
+        self.replaying = False
+        self.history_length = 0
+        self._definition = definition
+        self._input = EMPTY_OBJECT
+        self._decision = Decision()
+        self._history: Sequence[e.EventRecord] = ()
+        self._expected: deque[e.HistoryEvent] = deque()  # what the code must ask for behind the current fact
+        self._mismatch: DurableError | None = None
+        # The code
+        self._code: greenlet | None = None
+        self._driver: greenlet | None = None
+        self._wait: _Wait | None = None
+        self._calls = 0
+        self._closing: c.Command | None = None  # how the code ended
+        self._ended = False  # the terminal event is in the history
+        self._failure: BaseException | None = None
+        self._evicted = False
+        self._calls_after_eviction = 0
+        # What came from outside
+        self._futures: dict[str, Future] = {}
+        self._signals: dict[str, deque[e.SignalReceived]] = {}
+        self._listeners: dict[str, deque[Future]] = {}
+        self._timer_fired = False
+        self._children: dict[str, tuple[UUID, bool]] = {}  # open ones: id, canceled with the parent
+        self._versions: dict[str, int] = {}
+        self._markers: dict[str, e.VersionMarker] = {}
+        self._unasked: dict[str, e.VersionMarker] = {}  # markers that the code has passed without asking
+        self._cancel: e.WorkflowCancelRequested | None = None
+        self._cancel_raised = False
+        self._shields = 0
+
+    # Driving
+
+    @property
+    def is_closed(self) -> bool:
+        return self._ended
+
+    def replay(self, history: Iterable[e.EventRecord]) -> None:
+        """Bring the code to where *history* ends.
+
+        Raises `NondeterminismError` when the code asks for something else than it holds, `NewerCodeNeeded` when the
+        history was written by newer code. The run must be closed then; nothing of it can be used.
+        """
+        records = list(history)
+        facts = [e.event_of(record) for record in records]
+        self._markers = {fact.change_id: fact for fact in facts if isinstance(fact, e.VersionMarker)}
+        self.replaying = True
+        position = 0
+        while position < len(facts):
+            fact, placed = facts[position], records[position]
+            behind = position + 1
+            while behind < len(facts) and isinstance(facts[behind], e.COMMANDED):
+                behind += 1
+            self._history = records[position:behind]
+            self._expected = deque(facts[position + 1 : behind])
+            self.time = placed.created_at
+            self.history_length = placed.seq
+            if isinstance(fact, e.TERMINAL):
+                self._end_as_recorded(fact, placed)
+            else:
+                self._apply(fact)
+            self._go_on()
+            self._skip_markers()
+            if self._expected and not self._evicted:
+                self._fail_missing(self._expected[0])
+            self.history_length = records[behind - 1].seq
+            position = behind
+        if self._closing is not None and not self._ended and records:
+            self._fail_ended()
+        self._complain_of_newer_code()
+        self.replaying = False
+        self._history = ()
+
+    def advance(self, facts: Iterable[e.HistoryEvent], now: datetime) -> Decision:
+        """Apply *facts* in this order, then the timers that are due at *now*; the decision about all of it.
+
+        Facts that came too late (a second outcome, anything after the end but signals) leave no trace. Raises
+        `NondeterminismError` for a fact that belongs to no call of the code, `CodeFailed` under `block_on_error`; the
+        run must be closed then.
+        """
+        self._decision = Decision()
+        self.time = max(self.time, now)
+        for fact in facts:
+            if self._ended:
+                break
+            self._take(fact)
+        while not self._ended and self._closing is None and (call_id := self._due_timer(now)) is not None:
+            self._take(e.TimerFired(call_id=call_id))
+        deadline = self.info.deadline
+        if not self._ended and self._closing is None and deadline is not None and deadline <= now:
+            self._stop(e.WorkflowTimedOut(deadline=deadline))
+        if self._closing is not None and not self._ended:
+            self._append(record(self._closing))
+            self._ended = True
+        return self._decide()
+
+    def close(self) -> None:
+        """Take the run out of memory. Its code is unwound by `RunEvicted`; what it does on the way has no effect."""
+        self._evicted = True
+        while self._code is not None and not self._code.dead:
+            self._driver = getcurrent()
+            self._code.parent = self._driver
+            self._code.throw(RunEvicted)
+            if self._calls_after_eviction > MAX_CALLS_AFTER_EVICTION:
+                # Code that catches everything in a loop cannot be unwound. Were it collected, it would be resumed.
+                _UNSTOPPABLE.append(self._code)
+                break
+        self._code = None
+
+    # Facts
+
+    def _take(self, fact: e.HistoryEvent) -> None:
+        if self._closing is not None and not isinstance(fact, e.SignalReceived):
+            return
+        match fact:
+            case e.WorkflowCancelRequested(graceful=False):
+                self._stop(e.WorkflowCanceled(reason=fact.reason))
+                return
+            case e.WorkflowCancelRequested() if self._cancel is not None:
+                return
+            case (
+                e.ActivityCompleted()
+                | e.ActivityFailed()
+                | e.ActivityTimedOut()
+                | e.ActivityCanceled()
+                | e.ChildWorkflowCompleted()
+                | e.ChildWorkflowFailed()
+                | e.ChildWorkflowCanceled()
+                | e.ChildWorkflowTimedOut()
+            ):
+                future = self._futures.get(fact.call_id)
+                if future is None or future.fact is not None:
+                    return
+            case e.WorkflowStarted() if self._code is not None:
+                return
+            case _:
+                pass
+        self._append(fact)
+        self._apply(fact)
+        self._go_on()
+
+    def _apply(self, fact: e.HistoryEvent) -> None:
+        match fact:
+            case e.WorkflowStarted():
+                self._input = fact.input
+                self._code = greenlet(self._main)
+            case (
+                e.ActivityCompleted() | e.ActivityFailed() | e.ActivityTimedOut() | e.ActivityCanceled()
+            ):
+                self._resolve(fact.call_id, fact)
+            case (
+                e.ChildWorkflowCompleted()
+                | e.ChildWorkflowFailed()
+                | e.ChildWorkflowCanceled()
+                | e.ChildWorkflowTimedOut()
+            ):
+                self._children.pop(fact.call_id, None)
+                self._resolve(fact.call_id, fact)
+            case e.SignalReceived():
+                listeners = self._listeners.get(fact.name)
+                if listeners:
+                    listeners.popleft().fact = fact
+                else:
+                    self._signals.setdefault(fact.name, deque()).append(fact)
+            case e.TimerFired():
+                if self._wait is None or self._wait.timer is None or self._wait.timer[0] != fact.call_id:
+                    self._fail_fact(fact)
+                self._timer_fired = True
+            case e.WorkflowCancelRequested():
+                self._cancel = fact
+            case _:
+                self._fail_fact(fact)
+
+    def _resolve(self, call_id: str, fact: e.HistoryEvent) -> None:
+        future = self._futures.get(call_id)
+        if future is None:
+            self._fail_fact(fact)
+        elif future.fact is None:
+            future.fact = fact
+
+    def _due_timer(self, now: datetime) -> str | None:
+        wait = self._wait
+        if wait is None or wait.timer is None or wait.timer[1] > now:
+            return None
+        return wait.timer[0]
+
+    def _stop(self, end: e.HistoryEvent) -> None:
+        """The run ends without its code being asked."""
+        self._append(end)
+        self._ended = True
+        self.close()
+
+    # The code
+
+    def _main(self) -> None:
+        try:
+            value = self._definition.fn(WorkflowContext(self), **decode(self._input))
+            limit = self.payload_limit
+            result = encode(value, what=f"the result of workflow {self._definition.name!r}", limit=limit)
+            command: c.Command = c.CompleteWorkflow(result=result)
+            if self._cancel is not None and self._cancel_raised:
+                command = c.CancelWorkflow(reason=self._cancel.reason)
+        except RunEvicted:
+            return
+        except BaseException as error:  # noqa: BLE001 - whatever leaves workflow code ends the run
+            if self._evicted:
+                return
+            if self._cancel is not None and isinstance(error, WorkflowCanceled) and not isinstance(error, ChildCanceled):
+                command = c.CancelWorkflow(reason=self._cancel.reason)
+            else:
+                self._failure = error
+                command = c.FailWorkflow(failure=describe(error))
+        if not self._evicted:
+            self._closing = command
+
+    def _go_on(self) -> None:
+        """Let the code run until it waits for something that is not there."""
+        while self._code is not None and not self._code.dead and self._mismatch is None:
+            wait = self._wait
+            if wait is not None:
+                if self._must_raise_cancel():
+                    pass
+                elif wait.future.fact is None and not self._timer_fired:
+                    break
+            self._driver = getcurrent()
+            self._code.parent = self._driver
+            self._code.switch()
+        if self._mismatch is not None:
+            raise self._mismatch
+
+    def _must_raise_cancel(self) -> bool:
+        return self._cancel is not None and not self._cancel_raised and not self._shields
+
+    def _suspend(self) -> None:
+        assert self._driver is not None
+        self._driver.switch()
+
+    # What the context calls, on the code's own greenlet
+
+    def next_call_id(self) -> str:
+        self._check_caller()
+        call_id = str(self._calls)
+        self._calls += 1
+        return call_id
+
+    def issue(self, command: c.Command) -> e.HistoryEvent:
+        """The fact of a command: found in the history, or made now."""
+        self._check_caller()
+        if self.history_length >= MAX_HISTORY:
+            raise LimitExceeded(
+                f"The history of this run has {self.history_length:,} events; the limit is {MAX_HISTORY:,}. "
+                "Split the work into child workflows."
+            )
+        event = self._expect(command) if self.replaying else self._append(record(command))
+        match command:
+            case c.ScheduleActivity():
+                self._futures[command.call_id] = Future(command.call_id)
+                if not self.replaying:
+                    self._decision.activities.append(command)
+            case c.StartChildWorkflow():
+                self._futures[command.call_id] = Future(command.call_id)
+                self._children[command.call_id] = (command.child_id, command.options.cancel_with_parent)
+                if not self.replaying:
+                    self._decision.children.append(command)
+            case _:
+                pass
+        return event
+
+    def side_effect(self, call_id: str, perform: Callable[[], c.Command]) -> e.HistoryEvent:
+        """The recorded value, or the one that *perform* makes now."""
+        self._check_caller()
+        if not self.replaying:
+            return self.issue(perform())
+        self._skip_markers()
+        fact = self._expected[0] if self._expected else None
+        if isinstance(fact, e.SideEffectRecorded) and fact.call_id == call_id:
+            return self.issue(c.RecordSideEffect(call_id=call_id, result=fact.result, failure=fact.failure))
+        return self.issue(c.RecordSideEffect(call_id=call_id, result=NULL, failure=None))
+
+    def future(self, call_id: str) -> Future:
+        return self._futures.get(call_id) or Future(call_id)
+
+    def signal(self, call_id: str, name: str) -> Future:
+        """A future that the next unread signal of this name resolves."""
+        future = Future(call_id)
+        waiting = self._signals.get(name)
+        if waiting:
+            future.fact = waiting.popleft()
+        else:
+            self._listeners.setdefault(name, deque()).append(future)
+        return future
+
+    def withdraw(self, call_id: str, name: str) -> None:
+        """A wait for a signal ran out: the next signal is for somebody else."""
+        listeners = self._listeners.get(name, deque())
+        self._listeners[name] = deque(future for future in listeners if future.call_id != call_id)
+
+    def wait(self, future: Future, waiting: Waiting, timer: tuple[str, datetime] | None = None) -> bool:
+        """Suspend the code until *future* has its fact (True) or *timer* fires (False)."""
+        self._check_caller()
+        if future.fact is not None:
+            return True
+        self._wait = _Wait(future, waiting, self.time, timer, _caller())
+        try:
+            self._timer_fired = False
+            self._suspend()
+            self._check_caller()
+            if self._must_raise_cancel():
+                self._raise_cancel(future, waiting)
+            return future.fact is not None
+        finally:
+            self._wait = None
+            self._timer_fired = False
+
+    def _raise_cancel(self, future: Future, waiting: Waiting) -> None:
+        self._cancel_raised = True
+        if waiting.kind == "signal":
+            self.withdraw(future.call_id, waiting.what)
+        assert self._cancel is not None
+        raise WorkflowCanceled(execution_id=self.info.execution_id, reason=self._cancel.reason)
+
+    def shield(self, *, enter: bool) -> None:
+        self._check_caller()
+        self._shields += 1 if enter else -1
+        if not enter and self._must_raise_cancel():
+            assert self._cancel is not None
+            self._cancel_raised = True
+            raise WorkflowCanceled(execution_id=self.info.execution_id, reason=self._cancel.reason)
+
+    def version(self, change_id: str, version: int, *, deprecated: bool = False) -> int:
+        """The version this run goes by; found by id wherever the code asks, so it takes no call_id."""
+        self._check_caller()
+        self._unasked.pop(change_id, None)
+        if change_id in self._versions:
+            return self._versions[change_id]
+        marker = self._markers.get(change_id)
+        if marker is not None:
+            found = marker.version
+        elif self.replaying:
+            found = 0
+        else:
+            self.issue(c.RecordVersion(change_id=change_id, version=version, deprecated=deprecated))
+            found = version
+        self._versions[change_id] = found
+        return found
+
+    def _check_caller(self) -> None:
+        if self._evicted:
+            self._calls_after_eviction += 1
+            if self._calls_after_eviction > MAX_CALLS_AFTER_EVICTION:
+                self._suspend()
+            raise RunEvicted
+        if getcurrent() is not self._code:
+            raise DurableError(
+                "ctx was used outside its workflow's own code (from a thread, a callback or another workflow). "
+                "Only the workflow function itself, and what it calls, may use it."
+            )
+
+    # Replay
+
+    def _expect(self, command: c.Command) -> e.HistoryEvent:
+        """The recorded fact of *command*; a mismatch parks the code for good."""
+        self._skip_markers()
+        found = self._expected.popleft() if self._expected else None
+        asked = record(command)
+        if found is None or _identity(found) != _identity(asked):
+            self._mismatch = self._explain(found, asked)
+            self._suspend()
+            self._check_caller()
+        assert found is not None
+        if (problem := _changed_arguments(found, asked)) is not None:
+            place = _caller()
+            message = f"{problem} The call is at {place}."
+            if self.settings.strict_inputs:
+                self._mismatch = NondeterminismError(message + " DURABLE['STRICT_INPUTS'] makes this a mismatch.")
+                self._suspend()
+                self._check_caller()
+            self._decision.warnings.append(message)
+        return found
+
+    def _skip_markers(self) -> None:
+        while self._expected and isinstance(self._expected[0], e.VersionMarker):
+            marker = self._expected.popleft()
+            assert isinstance(marker, e.VersionMarker)
+            if marker.change_id not in self._versions and not marker.deprecated:
+                self._unasked[marker.change_id] = marker
+
+    def _complain_of_newer_code(self) -> None:
+        if self._unasked:
+            names = ", ".join(sorted(self._unasked))
+            raise NewerCodeNeeded(
+                f"The history has the patch marker {names}, which this code does not ask for: newer code wrote it. "
+                "The run waits for a worker with that code. If the patch was removed on purpose, it was removed too "
+                "early: put deprecate_patch() back until no open run has the marker."
+            )
+
+    def _seq_of(self, found: e.HistoryEvent) -> int:
+        for placed in self._history:
+            if placed.type == found.type and placed.call_id == found.call_id:
+                return placed.seq
+        return self.history_length
+
+    def _explain(self, found: e.HistoryEvent | None, asked: e.HistoryEvent) -> DurableError:
+        self._note_newer_code()
+        if self._unasked:
+            return _as_error(self._complain_of_newer_code)
+        place = _caller()
+        if found is None:
+            return NondeterminismError(
+                f"The code asked for {_describe(asked)} at {place}, but the history holds no such call behind seq "
+                f"{self._history[0].seq} ({self._history[0].type}). A call was probably added to the code while this "
+                "run was under way: guard it with ctx.patched(), or put the old code back."
+            )
+        return NondeterminismError(
+            f"The history holds {_describe(found)} at seq {self._seq_of(found)}, but the code asked for "
+            f"{_describe(asked)} at {place}. {_likely_cause(found, asked)}"
+        )
+
+    def _note_newer_code(self) -> None:
+        """Markers further on count too: newer code wrote the whole of this step."""
+        for fact in self._expected:
+            if isinstance(fact, e.VersionMarker) and not fact.deprecated and fact.change_id not in self._versions:
+                self._unasked[fact.change_id] = fact
+
+    def _fail_missing(self, found: e.HistoryEvent) -> None:
+        self._note_newer_code()
+        self._complain_of_newer_code()
+        at = f"waits at {self._wait.place}" if self._wait is not None else "has ended"
+        raise NondeterminismError(
+            f"The history holds {_describe(found)} at seq {self._seq_of(found)}, but the code never asked for it and "
+            f"{at}. A call was probably removed from the code while this run was under way: guard the removal with "
+            "ctx.patched(), or put the old code back."
+        )
+
+    def _fail_fact(self, fact: e.HistoryEvent) -> None:
+        self._complain_of_newer_code()
+        at = f"waits at {self._wait.place}" if self._wait is not None else "waits for nothing"
+        raise NondeterminismError(
+            f"The history holds {_describe(fact)} at seq {self.history_length}, but the code {at}. The code was "
+            "probably changed while this run was under way: guard the change with ctx.patched(), or put the old code "
+            "back."
+        )
+
+    def _fail_ended(self) -> None:
+        self._complain_of_newer_code()
+        assert self._closing is not None
+        raise NondeterminismError(
+            f"The code has ended ({_describe(record(self._closing))}) "
+            f"where the history, of {self.history_length} events, shows it still waiting. A wait was probably removed "
+            "from the code while this run was under way: guard the change with ctx.patched(), or put the old code back."
+        )
+
+    def _end_as_recorded(self, fact: e.HistoryEvent, placed: e.EventRecord) -> None:
+        self._ended = True
+        if self._closing is None:
+            if isinstance(fact, e.WorkflowCompleted | e.WorkflowFailed):
+                self._fail_fact(fact)
+            self.close()  # canceled or timed out from outside
+        elif (asked := record(self._closing)).type != fact.type:
+            raise NondeterminismError(
+                f"The history holds {_describe(fact)} at seq {placed.seq}, but the code ended with {_describe(asked)}."
+            )
+
+    # Deciding
+
+    def _append(self, event: e.HistoryEvent) -> e.HistoryEvent:
+        self.history_length += 1
+        details = e.details_of(event)
+        self._decision.events.append(
+            e.EventRecord(self.history_length, event.type, event.call_id, details, self.time)
+        )
+        if isinstance(event, e.TERMINAL):
+            self._decision.end = event
+        return event
+
+    def _decide(self) -> Decision:
+        decision = self._decision
+        end = decision.end
+        match end:
+            case None:
+                decision.wake_at = self._wake_at()
+                decision.waiting_for = self._waiting_for()
+                return decision
+            case e.WorkflowCompleted():
+                decision.status, decision.result = Status.COMPLETED, end.result
+            case e.WorkflowFailed():
+                if self.settings.block_on_error and self._failure is not None:
+                    raise CodeFailed(summary(end.failure)) from self._failure
+                decision.status, decision.error = Status.FAILED, summary(end.failure)
+            case e.WorkflowCanceled():
+                reason = f": {end.reason}" if end.reason else ""
+                decision.status, decision.error = Status.CANCELED, f"WorkflowCanceled{reason}"
+            case e.WorkflowTimedOut():
+                decision.status = Status.TIMED_OUT
+                decision.error = f"WorkflowTimeout: not closed by {end.deadline.isoformat()}"
+            case _:
+                raise AssertionError(f"{end} ends no run")
+        decision.abandoned = [child for child, canceled in self._children.values() if canceled]
+        return decision
+
+    def _wake_at(self) -> datetime | None:
+        times = [self.info.deadline] if self.info.deadline is not None else []
+        if self._wait is not None and self._wait.timer is not None:
+            times.append(self._wait.timer[1])
+        return min(times, default=None)
+
+    def _waiting_for(self) -> str | None:
+        wait = self._wait
+        if wait is None:
+            return None
+        until = None if wait.timer is None else wait.timer[1].isoformat()
+        return encode(
+            {
+                "kind": wait.waiting.kind,
+                "what": wait.waiting.what,
+                "since": wait.since.isoformat(),
+                "until": until,
+                "at": str(wait.place),
+            }
+        )
+
+
+_UNSTOPPABLE: list[greenlet] = []
+
+
+def _identity(event: e.HistoryEvent) -> tuple[object, ...]:
+    """What must not change between the first run and a replay: place, kind, name and target."""
+    match event:
+        case e.ActivityScheduled():
+            return event.type, event.call_id, event.activity_name
+        case e.TimerStarted():
+            return event.type, event.call_id, event.waits_for
+        case e.SignalWaitStarted():
+            return event.type, event.call_id, event.name, event.fire_at is None
+        case e.ChildWorkflowScheduled():
+            return event.type, event.call_id, event.workflow_name, event.child_id
+        case _:
+            return event.type, event.call_id
+
+
+def _changed_arguments(found: e.HistoryEvent, asked: e.HistoryEvent) -> str | None:
+    match found, asked:
+        case (e.ActivityScheduled(), e.ActivityScheduled()) | (e.ChildWorkflowScheduled(), e.ChildWorkflowScheduled()):
+            if found.input != asked.input and decode(found.input) != decode(asked.input):
+                return (
+                    f"The arguments of {_describe(asked)} were {_short(found.input)} and are now {_short(asked.input)}."
+                    " The recorded ones hold."
+                )
+    return None
+
+
+def _short(payload: str) -> str:
+    return payload if len(payload) <= 80 else f"{payload[:77]}..."
+
+
+def _describe(event: e.HistoryEvent) -> str:
+    call = f" (call {event.call_id})" if event.call_id is not None else ""
+    match event:
+        case e.ActivityScheduled():
+            return f"activity {event.activity_name!r}{call}"
+        case e.TimerStarted(waits_for=None):
+            return f"a sleep{call}"
+        case e.TimerStarted():
+            return f"the time limit of a wait for call {event.waits_for}{call}"
+        case e.SignalWaitStarted():
+            bound = " with" if event.fire_at is not None else " without"
+            return f"a wait for signal {event.name!r}{bound} time limit{call}"
+        case e.ChildWorkflowScheduled():
+            return f"child workflow {event.workflow_name!r}{call}"
+        case e.SideEffectRecorded():
+            return f"a side effect{call}"
+        case _:
+            return f"{event.type}{call}"
+
+
+def _likely_cause(found: e.HistoryEvent, asked: e.HistoryEvent) -> str:
+    if isinstance(found, e.ActivityScheduled) and isinstance(asked, e.ActivityScheduled):
+        return (
+            "The activity was probably renamed: register it with name= and its old name, or put the old code back."
+            if found.call_id == asked.call_id
+            else "Calls were probably added or removed: guard the change with ctx.patched(), or put the old code back."
+        )
+    return (
+        "Calls were probably added, removed or reordered while this run was under way, or the code depends on something "
+        "that changes (time, random numbers, a database row): guard the change with ctx.patched(), use ctx.now(), "
+        "ctx.random() or ctx.side_effect(), or put the old code back."
+    )
+
+
+def _as_error(check: Callable[[], None]) -> DurableError:
+    try:
+        check()
+    except DurableError as error:
+        return error
+    raise AssertionError("the check found nothing")
+
+
+def _caller() -> _Place:
+    """Where user code is: the first frame outside this package."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the only cheap way to ask
+    while frame is not None and frame.f_globals.get("__name__", "").startswith(("durable_core.", "contextlib")):
+        frame = frame.f_back
+    if frame is None:
+        return _Place("?", 0)
+    return _Place(frame.f_code.co_filename, frame.f_lineno)

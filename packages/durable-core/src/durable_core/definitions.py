@@ -142,6 +142,12 @@ class ActivityDefinition:
         return self.options.retry_policy or DEFAULT_RETRY_POLICY
 
     def using(self, **changes: Any) -> ActivityDefinition:
+        policy = changes.get("retry_policy")
+        if isinstance(policy, RetryPolicy) and policy.retry_if is not None:
+            raise ConfigurationError(
+                f"{self.name}.using() got a RetryPolicy with retry_if. The policy of a call is stored, and a function "
+                "cannot be: put retry_if into the policy of the decorator, which each worker has."
+            )
         return replace(self, options=changed(self.options, changes, what=self.name))
 
     def check_input(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:

@@ -197,6 +197,10 @@ class RunEvicted(BaseException):
     """Unwinds the code of a run that leaves memory; every ctx call raises it again."""
 
 
+class CodeStuck(BaseException):
+    """Raised asynchronously in workflow code that makes no ctx call for too long."""
+
+
 class ActivityInterrupted(BaseException):
     """Raised asynchronously in the thread of an activity that ran past its time."""
 

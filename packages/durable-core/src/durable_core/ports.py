@@ -55,10 +55,14 @@ class NewRun:
     workflow_id: str | None = None  # at most one open run has it
     priority: int = 0
     start_at: datetime | None = None  # not before; None: at once
+    due_at: datetime | None = None  # when the scheduler must look: at start_at, or after a lossy queue
     deadline: datetime | None = None  # when it times out
     parent_id: UUID | None = None
     parent_call_id: str | None = None
     cancel_with_parent: bool = True
+
+    def wake(self) -> Wake:
+        return Wake(self.id, self.queue, self.priority, None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +80,7 @@ class RunRecord:
     error: str
     queue: str
     priority: int
+    start_at: datetime | None  # not to be begun before
     deadline: datetime | None
     parent_id: UUID | None
     parent_call_id: str | None

@@ -15,6 +15,7 @@ suspend it, so `except` and `finally` in user code mean what they say.
 from __future__ import annotations
 
 import sys
+import traceback
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -27,6 +28,7 @@ from durable_core.codec import EMPTY_OBJECT, MAX_PAYLOAD_BYTES, NULL, Payload, d
 from durable_core.context import Future, Waiting, WorkflowContext, WorkflowInfo
 from durable_core.errors import (
     ChildCanceled,
+    CodeStuck,
     DurableError,
     LimitExceeded,
     NewerCodeNeeded,
@@ -77,7 +79,7 @@ class Decision:
 
 
 class CodeFailed(DurableError):
-    """An exception left workflow code, and the project wants the run parked for it (`block_on_error`)."""
+    """Workflow code must be mended before the run can go on: it hangs, or raised under `block_on_error`."""
 
 
 class _Place(NamedTuple):
@@ -319,6 +321,12 @@ class WorkflowRun:
             if self._cancel is not None and self._cancel_raised:
                 command = c.CancelWorkflow(reason=self._cancel.reason)
         except RunEvicted:
+            return
+        except CodeStuck as stuck:
+            self._mismatch = CodeFailed(
+                "The workflow's code ran for too long without a ctx call, and was stopped. Long work belongs in an "
+                f"activity. {_last_line(stuck)}"
+            )
             return
         except BaseException as error:  # noqa: BLE001 - whatever leaves workflow code ends the run
             if self._evicted:
@@ -711,6 +719,11 @@ def _as_error(check: Callable[[], None]) -> DurableError:
     except DurableError as error:
         return error
     raise AssertionError("the check found nothing")
+
+
+def _last_line(error: BaseException) -> str:
+    last = traceback.extract_tb(error.__traceback__)[-1:]
+    return "".join(f"It was at {frame.filename}:{frame.lineno}." for frame in last)
 
 
 def _caller() -> _Place:

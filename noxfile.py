@@ -1,0 +1,212 @@
+"""Everything that is run on this repository: `nox -l` lists it, plain pip suffices, uv makes it faster.
+
+    nox -s demo                        the example project, with a worker killed in mid-activity
+    nox -s tests                       the whole suite: the Python that runs nox, the newest Django for it
+    nox -s tests -- -k replay -n 0     what follows `--` goes to pytest
+    nox -s "tests-3.13(django='6.1')"  the whole suite on one pair
+    nox -s matrix                      the whole suite on every pair whose Python is installed
+    nox -s bench -- --tasks 20 --concurrency 10 --payload-size 0 --backend sqlite
+
+Needed: Python and nox. The databases are SQLite and a Postgres out of a wheel; tests/servers.py says how to
+use another one.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.5"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_venv = "yes"  # the packages are installed editable, so an old environment runs today's code
+nox.options.error_on_external_run = True
+nox.options.sessions = ["lint", "types", "imports", "tests"]
+
+ROOT = Path(__file__).parent
+PROJECT = nox.project.load_toml("pyproject.toml")
+PACKAGES = ["packages/durable-core", "packages/durable-django"]  # siblings come first
+
+OLDEST_PYTHON = (3, 11)
+PAIRS = [  # (Python, Django); Django 6.0 needs Python 3.12
+    ("3.11", "5.2"),
+    ("3.12", "5.2"),
+    ("3.12", "6.0"),
+    ("3.12", "6.1"),
+    ("3.13", "5.2"),
+    ("3.13", "6.0"),
+    ("3.13", "6.1"),
+]
+SAY_VERSIONS = "import sys, django; print('Python', *sys.version_info[:3], 'Django', django.__version__)"
+PYTEST_PROCESSES = "2"  # of xdist; "0" runs the suite in one process
+
+
+# --- interpreters ---
+
+
+def candidates(version: str) -> Iterator[Path]:
+    """Where Python *version* may be; a version manager's shim is on PATH also when it leads nowhere."""
+    if found := shutil.which(f"python{version}"):
+        yield Path(found)
+    home = Path.home()
+    uv = Path(os.environ.get("UV_PYTHON_INSTALL_DIR", home / ".local" / "share" / "uv" / "python"))
+    pyenv = Path(os.environ.get("PYENV_ROOT", home / ".pyenv"))
+    for versions in (pyenv.glob(f"versions/{version}.*"), uv.glob(f"cpython-{version}.*")):
+        for installation in sorted(versions, key=lambda path: (len(path.name), path.name), reverse=True):
+            yield installation / "bin" / f"python{version}"
+
+
+@functools.cache
+def interpreter(version: str) -> str | None:
+    """The path of a Python *version* that runs, None if there is none."""
+    if sys.version_info[:2] == tuple(map(int, version.split("."))):
+        return sys.executable
+    program = "import sys; print('%d.%d' % sys.version_info[:2], sys.executable)"
+    for python in candidates(version):
+        try:
+            answer = subprocess.check_output([python, "-c", program], stderr=subprocess.DEVNULL, text=True)
+        except (OSError, subprocess.CalledProcessError):
+            continue
+        found, path = answer.strip().split(" ", 1)
+        if found == version:
+            return path
+    return None
+
+
+def default_python() -> str | None:
+    """None is the Python that runs nox; it may be too old for the packages, then the newest that is not."""
+    if sys.version_info[:2] >= OLDEST_PYTHON:
+        return None
+    found = [path for python, _ in reversed(PAIRS) if (path := interpreter(python))]
+    return found[0] if found else "3.11"  # nox then says that it is missing
+
+
+PYTHON = default_python()
+
+
+# --- what sessions have in common ---
+
+
+def group(name: str) -> tuple[str, ...]:
+    return nox.project.dependency_groups(PROJECT, name)
+
+
+def install(session: nox.Session, *requirements: str, postgres: bool = False) -> None:
+    """The packages of this repository as they stand here, and *requirements*, resolved together."""
+    extra = "[postgres]" if postgres else ""
+    session.install("-e", PACKAGES[0], "-e", PACKAGES[1] + extra, *requirements)
+
+
+def run_tests(session: nox.Session, django: str) -> None:
+    install(session, *group("test"), django, postgres=True)
+    session.run("python", "-c", SAY_VERSIONS)
+    session.run("python", "-m", "pytest", "-n", PYTEST_PROCESSES, *session.posargs)
+
+
+# --- sessions ---
+
+
+@nox.session(python=PYTHON)
+def demo(session: nox.Session) -> None:
+    """Run the example: a workflow survives the SIGKILL of its worker."""
+    install(session)
+    session.run("python", "examples/onboarding/demo.py", *session.posargs)
+
+
+@nox.session(python=PYTHON)
+def tests(session: nox.Session) -> None:
+    """Run all tests on SQLite and Postgres, with the Python that runs nox."""
+    run_tests(session, "Django>=5.2")
+
+
+def register_pair(python: str, django: str) -> str:
+    """A session of its own for one pair, so that `nox -s tests` means one run and not seven."""
+    name = f"tests-{python}(django={django!r})"
+    path = interpreter(python)
+
+    def tests_of_pair(session: nox.Session) -> None:
+        if path is None:
+            session.error(f"Python {python} is not installed: neither on PATH nor below pyenv or uv")
+        run_tests(session, f"Django~={django}.0")
+
+    tests_of_pair.__doc__ = f"Run all tests on Python {python} with Django {django}."
+    nox.session(name=name, python=path or False, default=False)(tests_of_pair)
+    return name
+
+
+SESSION_OF_PAIR = {(python, django): register_pair(python, django) for python, django in PAIRS}
+
+
+@nox.session(python=False, default=False)
+def matrix(session: nox.Session) -> None:
+    """Run all tests on every pair of Python and Django whose Python is installed."""
+    for (python, _), name in SESSION_OF_PAIR.items():
+        if interpreter(python) is None:
+            session.warn(f"{name} is left out: Python {python} is not installed")
+        else:
+            session.notify(name)
+
+
+@nox.session(python=PYTHON)
+def lint(session: nox.Session) -> None:
+    """Check style and format with ruff; `nox -s lint -- --fix` mends what can be mended."""
+    session.install(*group("lint"))
+    if "--fix" in session.posargs:
+        session.run("ruff", "check", "--fix", ".")
+        session.run("ruff", "format", ".")
+    else:
+        session.run("ruff", "check", ".")
+        session.run("ruff", "format", "--check", ".")
+
+
+@nox.session(python=PYTHON)
+def types(session: nox.Session) -> None:
+    """Check types with mypy, strictly."""
+    install(session, *group("types"), postgres=True)
+    session.run("python", "-m", "mypy", *session.posargs)
+
+
+@nox.session(python=PYTHON)
+def imports(session: nox.Session) -> None:
+    """Check that the core reads downwards and knows no Django."""
+    install(session, *group("lint"))
+    session.run("lint-imports")
+
+
+@nox.session(python=PYTHON)
+def docs(session: nox.Session) -> None:
+    """Build the documentation; a warning is an error."""
+    session.install(*group("docs"))
+    session.run("sphinx-build", "-W", "--keep-going", "docs", "docs/_build/html", *session.posargs)
+
+
+@nox.session(python=PYTHON)
+def bench(session: nox.Session) -> None:
+    """Measure latency and throughput."""
+    install(session, *group("bench"), postgres=True)
+    session.run("python", "benchmarks/bench.py", *session.posargs)
+
+
+@nox.session(python=PYTHON)
+def build(session: nox.Session) -> None:
+    """Build wheels and sdists, and use them in an empty environment, away from this checkout."""
+    session.install("build")
+    out = Path(session.create_tmp()).resolve() / "dist"
+    shutil.rmtree(out, ignore_errors=True)
+    for package in PACKAGES:  # the wheel is made from the sdist, so both are complete
+        session.run("python", "-m", "build", "--outdir", str(out), package)
+
+    # By their paths: an index may know other packages of these names.
+    wheels = [str(wheel) for wheel in sorted(out.glob("*.whl"))]
+    with tempfile.TemporaryDirectory(prefix="durable-build-") as place, session.chdir(place):
+        session.run("python", "-m", "venv", "clean")
+        python = str(Path(place) / "clean" / "bin" / "python")
+        session.run(python, "-m", "pip", "install", "--quiet", *wheels, external=True)
+        session.run(python, "-P", str(ROOT / "tests" / "installed.py"), external=True)

@@ -1,0 +1,103 @@
+"""What activity code may ask about itself: `current_activity()` and `activity_heartbeat()`."""
+
+from __future__ import annotations
+
+import threading
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from durable_core.codec import Payload, decode, encode
+from durable_core.errors import ActivityCanceled, DurableError
+
+if TYPE_CHECKING:
+    from durable_core.ports import TaskRecord
+
+
+class CurrentActivity:
+    """The attempt that runs in this thread."""
+
+    def __init__(self, task: TaskRecord) -> None:
+        self._task = task
+        self._lock = threading.Lock()
+        self._beat: tuple[Payload | None] | None = None
+        self._canceled = False
+
+    @property
+    def id(self) -> UUID:
+        return self._task.id
+
+    @property
+    def execution_id(self) -> UUID:
+        return self._task.run_id
+
+    @property
+    def name(self) -> str:
+        return self._task.activity_name
+
+    @property
+    def attempt(self) -> int:
+        """From 1."""
+        return self._task.attempt
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same for every attempt of this call, and for no other call: hand it to services that deduplicate."""
+        return f"{self._task.run_id}:{self._task.call_id}"
+
+    @property
+    def heartbeat_details(self) -> Any:
+        """What the last heartbeat of an earlier attempt carried; None if there was none."""
+        details = self._task.heartbeat_details
+        return None if details is None else decode(details)
+
+    @property
+    def canceled(self) -> bool:
+        """Whether nobody wants the result any more. Known within about a second."""
+        return self._canceled
+
+    def heartbeat(self, details: Any = None) -> None:
+        payload = None if details is None else encode(details, what="the details of a heartbeat")
+        with self._lock:
+            self._beat = (payload,)
+        if self._canceled:
+            raise ActivityCanceled(
+                self.name, type_name="ActivityCanceled", message="its workflow wants it no more", attempt=self.attempt
+            )
+
+    # For the worker
+
+    def take_beat(self) -> tuple[Payload | None] | None:
+        """The details of a heartbeat since the last call, in a tuple; None without one."""
+        with self._lock:
+            beat, self._beat = self._beat, None
+        return beat
+
+    def cancel(self) -> None:
+        self._canceled = True
+
+
+_current: ContextVar[CurrentActivity | None] = ContextVar("durable_current_activity", default=None)
+
+
+def current_activity() -> CurrentActivity:
+    """The attempt that is running. Raises `DurableError` outside of an activity run by a worker."""
+    current = _current.get()
+    if current is None:
+        raise DurableError("current_activity() was called outside of an activity that a worker runs.")
+    return current
+
+
+def activity_heartbeat(details: Any = None) -> None:
+    """Say that the activity is alive; *details* (JSON) are handed to the next attempt if this one dies.
+
+    Cheap: it is written by another thread, at most about once a second. Raises `ActivityCanceled` once the workflow
+    wants the result no more. Outside of a worker, as in a unit test of the function, it does nothing.
+    """
+    current = _current.get()
+    if current is not None:
+        current.heartbeat(details)
+
+
+def enter(current: CurrentActivity | None) -> None:
+    _current.set(current)

@@ -1,0 +1,283 @@
+"""Start, signal, cancel and wait for runs, through ports only.
+
+What is written here joins the caller's transaction, and so does the wake-up where the queue can; where it cannot, the
+wake-up is sent once the caller's transaction has committed (`after_commit`), and the store's `due_at` makes good its
+loss.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from durable_core import events as e
+from durable_core.codec import MAX_PAYLOAD_BYTES, Payload, decode, encode
+from durable_core.definitions import DEFAULT_QUEUE, MAX_NAME, as_timedelta
+from durable_core.errors import (
+    ConfigurationError,
+    DurableError,
+    UnknownExecutionError,
+    WaitTimeout,
+    WorkflowAlreadyStarted,
+    WorkflowCanceled,
+    WorkflowClosed,
+    WorkflowError,
+    WorkflowFailed,
+    WorkflowTimeout,
+)
+from durable_core.execution import Status, TaskStatus
+from durable_core.ports import Commit, Entry, EntryKind, Letter, NewRun, Wake, new_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from durable_core.definitions import Duration, Registry, WorkflowDefinition
+    from durable_core.ports import HistoryStore, LoadedRun, RunRecord, TaskQueue
+
+REDELIVERY = timedelta(seconds=30)  # after which a lossy queue is taken to have lost a wake-up
+FIRST_POLL = 0.002  # seconds between two looks at a run that is waited for; grows
+LONGEST_POLL = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What start() found or made."""
+
+    run_id: UUID
+    created: bool
+
+
+class Client:
+    """The caller's side of the engine. Cheap; safe to share between threads."""
+
+    def __init__(
+        self,
+        store: HistoryStore,
+        queue: TaskQueue,
+        registry: Registry,
+        *,
+        after_commit: Callable[[Callable[[], None]], None] = lambda send: send(),
+        payload_limit: int = MAX_PAYLOAD_BYTES,
+    ) -> None:
+        self._store = store
+        self._queue = queue
+        self._registry = registry
+        self._after_commit = after_commit
+        self._payload_limit = payload_limit
+
+    def start(
+        self,
+        workflow: str | Callable[..., Any] | WorkflowDefinition,
+        kwargs: dict[str, Any],
+        *,
+        timeout: Duration | None = None,
+    ) -> Started:
+        """Create a run, PENDING, in the caller's transaction.
+
+        With a workflow_id that an open run has: that run, if workflow and input are the same, else
+        `WorkflowAlreadyStarted`. Raises `UnknownWorkflowError`, `TypeError` and `PayloadError` before anything is
+        written.
+        """
+        definition = self._registry.find_workflow(workflow)
+        options = definition.options
+        definition.check_input(kwargs)
+        payload = encode(kwargs, what=f"the input of workflow {definition.name!r}", limit=self._payload_limit)
+        span = options.timeout if timeout is None else as_timedelta(timeout, what="start_workflow(timeout=)")
+        now = self._store.now()
+        run_after = options.run_after
+        start_at = now + run_after if isinstance(run_after, timedelta) else run_after
+        new = NewRun(
+            id=new_id(),
+            workflow_name=definition.name,
+            input=payload,
+            queue=options.queue or DEFAULT_QUEUE,
+            workflow_id=options.workflow_id,
+            priority=options.priority or 0,
+            start_at=start_at,
+            due_at=start_at or self._again_at(),
+            deadline=None if span is None else (start_at or now) + span,
+        )
+        with self._store.transaction():
+            [made] = self._store.create([new])
+            if made.created and start_at is None:
+                self._wake([new.wake()])
+        if not made.created:
+            self._check_same(made.run_id, made.workflow_name, made.input, new)
+        return Started(made.run_id, made.created)
+
+    def signal(self, run_id: UUID, name: str, payload: Any = None) -> None:
+        """Put a signal into the run's mailbox, in the caller's transaction.
+
+        Raises `WorkflowClosed`, `UnknownExecutionError` or `PayloadError`; then nothing was sent.
+        """
+        if not isinstance(name, str) or not name or len(name) > MAX_NAME:
+            raise ConfigurationError(f"the signal's name is {name!r}; expected 1 to {MAX_NAME} characters.")
+        text = encode(payload, what=f"the payload of signal {name!r}", limit=self._payload_limit)
+        self._send(run_id, e.SignalReceived(name=name, payload=text), f"signal {name!r}")
+
+    def cancel(
+        self, run_id: UUID, *, reason: str = "", keep_queued: bool = False, graceful: bool = False
+    ) -> bool:
+        """Cancel a run; False if it was closed already.
+
+        At once, by default: the run is CANCELED when this returns, its queued activities FAILED (unless
+        *keep_queued*), its running ones told, its children canceled. *graceful* asks its code instead.
+        """
+        if graceful:
+            request = e.WorkflowCancelRequested(reason=reason, graceful=True)
+            try:
+                self._send(run_id, request, "a cancel request")
+            except WorkflowClosed:
+                return False
+            return True
+        with self._store.transaction():
+            locked = self._store.lock(run_id)
+            if locked is None:
+                raise _unknown(run_id)
+            if locked.record.status.is_closed:
+                return False
+            self._cancel_tree(locked, reason, keep_queued=keep_queued)
+        return True
+
+    def find(self, run_id: UUID) -> RunRecord:
+        """Raises `UnknownExecutionError`."""
+        record = self._store.get(run_id)
+        if record is None:
+            raise _unknown(run_id)
+        return record
+
+    def result(self, run_id: UUID, *, timeout: Duration | None = None) -> Any:
+        """What the run returned, once it has closed.
+
+        Raises as it ended: `WorkflowFailed`, `WorkflowCanceled`, `WorkflowTimeout`; `WaitTimeout` when *timeout*
+        (seconds; 0 looks once; None waits without end) has passed.
+        """
+        span = as_timedelta(timeout, what="result(timeout=)")
+        deadline = None if span is None else time.monotonic() + span.total_seconds()
+        pause = FIRST_POLL
+        while True:
+            record = self.find(run_id)
+            if record.status.is_closed:
+                return _result_of(record)
+            if deadline is not None and time.monotonic() >= deadline:
+                raise WaitTimeout(
+                    f"workflow {record.workflow_name!r} ({run_id}) is still {record.status} after {timeout} s. "
+                    "It goes on; is a worker running for its queue?"
+                )
+            left = LONGEST_POLL if deadline is None else max(deadline - time.monotonic(), 0.0)
+            time.sleep(min(pause, left))
+            pause = min(pause * 1.5, LONGEST_POLL)
+
+    # Inside
+
+    def _again_at(self) -> Any:
+        return None if self._queue.transactional else self._store.now() + REDELIVERY
+
+    def _wake(self, wakes: Iterable[Wake]) -> None:
+        entries = [Entry(EntryKind.RUN, w.run_id, w.queue, w.priority, w.worker_id) for w in wakes]
+        if self._queue.transactional:
+            self._queue.enqueue(entries)
+        else:
+            self._after_commit(lambda: self._queue.enqueue(entries))
+
+    def _send(self, run_id: UUID, fact: e.HistoryEvent, what: str) -> None:
+        with self._store.transaction():
+            wakes = self._store.deliver([Letter(run_id, fact.type, fact.call_id, e.details_of(fact))])
+            if wakes:
+                self._wake(wakes)
+                return
+        record = self.find(run_id)
+        raise WorkflowClosed(
+            f"workflow {record.workflow_name!r} ({run_id}) is {record.status}; it takes no {what}.",
+            execution_id=run_id,
+        )
+
+    def _cancel_tree(self, locked: LoadedRun, reason: str, *, keep_queued: bool) -> None:
+        record = locked.record
+        children = self._store.children(record.id)
+        self._close(locked, e.WorkflowCanceled(reason=reason), keep_queued=keep_queued)
+        for child_id in children:
+            child = self._store.lock(child_id)
+            if child is not None and not child.record.status.is_closed:
+                self._cancel_tree(child, "its parent was canceled", keep_queued=keep_queued)
+
+    def _close(self, locked: LoadedRun, end: e.WorkflowCanceled, *, keep_queued: bool) -> None:
+        """End a locked run from outside; signals that it has not read become history before the end."""
+        record = locked.record
+        now = self._store.now()
+        # A run that never ran still has a history that begins with its start.
+        facts: list[tuple[str, str | None, str]] = []
+        if not record.history_length:
+            started = e.WorkflowStarted(workflow_name=record.workflow_name, input=record.input)
+            facts.append((started.type, None, e.details_of(started)))
+        facts += [(m.type, m.call_id, m.details) for m in locked.mail if m.type == e.SignalReceived.type]
+        facts.append((end.type, None, e.details_of(end)))
+        events = [
+            e.EventRecord(record.history_length + place, kind, call_id, details, now)
+            for place, (kind, call_id, details) in enumerate(facts, start=1)
+        ]
+        letters = []
+        if record.parent_id is not None and record.parent_call_id is not None:
+            fact = e.ChildWorkflowCanceled(call_id=record.parent_call_id, reason=end.reason)
+            letters.append(Letter(record.parent_id, fact.type, fact.call_id, e.details_of(fact)))
+        committed = self._store.commit(
+            [
+                Commit(
+                    run_id=record.id,
+                    version=record.version,
+                    status=Status.CANCELED,
+                    events=events,
+                    history_length=record.history_length + len(events),
+                    error=f"WorkflowCanceled: {end.reason}" if end.reason else "WorkflowCanceled",
+                    mail_read=[mail.id for mail in locked.mail],
+                    letters=letters,
+                    close_tasks_as=None if keep_queued else TaskStatus.FAILED,
+                )
+            ]
+        )
+        verdict = committed.results[record.id].verdict
+        if verdict.value != "committed":
+            raise DurableError(f"run {record.id} could not be closed ({verdict.value}) although it was locked.")
+        self._wake(committed.wakes)
+
+    def _check_same(self, run_id: UUID, workflow_name: str, stored: Payload, new: NewRun) -> None:
+        if workflow_name != new.workflow_name or decode(stored) != decode(new.input):
+            raise WorkflowAlreadyStarted(
+                f"workflow_id {new.workflow_id!r} belongs to the open run {run_id} of {workflow_name!r} with other "
+                f"input ({_short(stored)}, not {_short(new.input)}). Use another workflow_id, or wait until it closes.",
+                execution_id=run_id,
+            )
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _unknown(run_id: UUID) -> UnknownExecutionError:
+    return UnknownExecutionError(
+        f"No workflow execution {run_id}. Was the transaction that started it rolled back, or not committed yet?",
+        execution_id=run_id,
+    )
+
+
+def _result_of(record: RunRecord) -> Any:
+    label = f"workflow {record.workflow_name!r} ({record.id})"
+    match record.status:
+        case Status.COMPLETED:
+            return None if record.result is None else decode(record.result)
+        case Status.FAILED:
+            raise WorkflowFailed(
+                f"{label} failed: {record.error}",
+                execution_id=record.id,
+                type_name=record.error.partition(":")[0],
+            )
+        case Status.CANCELED:
+            reason = record.error.partition(": ")[2]
+            raise WorkflowCanceled(f"{label} was canceled: {reason}", execution_id=record.id, reason=reason)
+        case Status.TIMED_OUT:
+            raise WorkflowTimeout(f"{label} timed out", execution_id=record.id)
+        case _:
+            raise WorkflowError(f"{label} is {record.status}", execution_id=record.id)

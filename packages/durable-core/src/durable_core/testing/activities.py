@@ -1,0 +1,125 @@
+"""Activities in the in-memory store.
+
+A task is QUEUED, then RUNNING, and so on until an outcome closes it. The token is the fence: it goes up when
+an attempt begins and when one ends in a retry, so whatever is said later about that attempt names an old one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from durable_core.execution import TaskStatus
+from durable_core.ports import Receipt, TaskOutcome, TaskRecord
+from durable_core.testing.rows import GRACE, TaskRow, as_stored, begun, closed, queued
+from durable_core.testing.state import State
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from durable_core.ports import Letter
+
+
+class ActivityMethods(State):
+    """The part of `HistoryStore` that is about tasks."""
+
+    def claim_tasks(self, task_ids: Collection[UUID], worker_id: UUID) -> list[TaskRecord]:
+        with self.transaction():
+            now = self.now()
+            claimed = [
+                begun(row, worker_id, now)
+                for task_id in dict.fromkeys(task_ids)
+                if (row := self._tasks.get(task_id)) is not None and self._is_claimable(row, now)
+            ]
+            for row in claimed:
+                self._tasks.put(row.record.id, row)
+            return [row.record for row in claimed]
+
+    def record_outcomes(self, outcomes: Sequence[TaskOutcome]) -> Receipt:
+        rejected: set[UUID] = set()
+        letters: list[Letter] = []
+        with self.transaction():
+            for outcome in outcomes:
+                if not self._is_acceptable(outcome):
+                    rejected.add(outcome.task_id)
+                    continue
+                self._accept(outcome)
+                if outcome.letter is not None:
+                    letters.append(outcome.letter)
+            return Receipt(frozenset(rejected), self._put_letters(letters))
+
+    def give_back(self, attempts: Mapping[UUID, int]) -> list[TaskRecord]:
+        given: list[TaskRecord] = []
+        with self.transaction():
+            now = self.now()
+            for task_id, token in attempts.items():
+                row = self._tasks.get(task_id)
+                if row is None or row.record.status is not TaskStatus.RUNNING or row.record.token != token:
+                    continue
+                if self._open_run(row.record.run_id) is None:
+                    self._tasks.put(task_id, closed(row, TaskStatus.CANCELED))
+                    continue
+                row = queued(row, queued_at=now, due_at=now + GRACE, attempt=row.record.attempt - 1)
+                self._tasks.put(task_id, row)
+                given.append(row.record)
+        return given
+
+    def requeue(self, due_at: Mapping[UUID, datetime | None]) -> None:
+        with self.transaction():
+            now = self.now()
+            for task_id, time in due_at.items():
+                row = self._tasks.get(task_id)
+                if row is not None and row.record.status is TaskStatus.QUEUED:
+                    # A wait that has begun goes on; one that backoff had put off begins now.
+                    record = replace(row.record, retry_at=None, queued_at=min(row.record.queued_at, now))
+                    self._tasks.put(task_id, replace(row, record=record, due_at=time))
+
+    def forgotten(self, worker_id: UUID, known: Collection[UUID]) -> dict[UUID, int]:
+        with self.transaction():
+            records = [row.record for row in self._tasks.group("worker", worker_id)]
+        return {record.id: record.token for record in records if record.id not in known}
+
+    def _is_claimable(self, row: TaskRow, now: datetime) -> bool:
+        return (
+            row.record.status is TaskStatus.QUEUED
+            and (row.record.retry_at is None or row.record.retry_at <= now)
+            and self._open_run(row.record.run_id) is not None
+        )
+
+    def _is_acceptable(self, outcome: TaskOutcome) -> bool:
+        row = self._tasks.get(outcome.task_id)
+        return row is not None and not row.record.status.is_closed and row.record.token == outcome.token
+
+    def _accept(self, outcome: TaskOutcome) -> None:
+        row = self._tasks.get(outcome.task_id)
+        assert row is not None
+        failure = row.record.failure if outcome.failure is None else as_stored(outcome.failure)
+        self._tasks.put(outcome.task_id, self._after(outcome, row, failure))
+
+    def _after(self, outcome: TaskOutcome, row: TaskRow, failure: Mapping[str, object] | None) -> TaskRow:
+        assert outcome.status is not TaskStatus.RUNNING, "RUNNING is not how an attempt ends"
+        if outcome.status is not TaskStatus.QUEUED:
+            return closed(
+                row, outcome.status, result=outcome.result, failure=failure, crashes=outcome.crashes
+            )
+        if self._open_run(row.record.run_id) is None:  # nobody is left to want another attempt
+            return closed(row, TaskStatus.CANCELED, failure=failure, crashes=outcome.crashes)
+        now = self.now()
+        return queued(
+            row,
+            queued_at=outcome.retry_at or now,
+            due_at=outcome.retry_at or now + GRACE,
+            retry_at=outcome.retry_at,
+            token=row.record.token + 1,
+            failure=failure,
+            crashes=outcome.crashes,
+        )
+
+    def _close_queued(self, run_id: UUID, status: TaskStatus | None) -> None:
+        """As a closing run wants it. Kept ones (None) are not looked at again, unless the run is reopened."""
+        for row in self._tasks.group("run", run_id):
+            if row.record.status is TaskStatus.QUEUED:
+                kept = replace(row, due_at=None)
+                self._tasks.put(row.record.id, kept if status is None else closed(row, status))

@@ -1,0 +1,95 @@
+"""The suite of every `HistoryStore`, and that of stores whose transactions run side by side."""
+
+from __future__ import annotations
+
+from threading import Event
+from typing import TYPE_CHECKING, TypeVar
+
+from durable_core.ports import HistoryStore, Verdict
+from durable_core.testing.contracts.base import PATIENCE
+from durable_core.testing.contracts.builders import a_letter
+from durable_core.testing.contracts.store_commits import CommitCases
+from durable_core.testing.contracts.store_mail import MailCases
+from durable_core.testing.contracts.store_runs import RunCases
+from durable_core.testing.contracts.store_tasks import TaskCases
+from durable_core.testing.contracts.store_text import TextCases
+from durable_core.testing.contracts.store_time import TimeCases
+from durable_core.testing.contracts.store_transactions import TransactionCases
+from durable_core.testing.contracts.store_workers import WorkerCases
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from uuid import UUID
+
+T = TypeVar("T")
+
+
+class HistoryStoreContract(
+    RunCases, CommitCases, MailCases, TaskCases, TimeCases, WorkerCases, TextCases, TransactionCases
+):
+    """Give `make_store`, `read_waiting_for` and `read_task_status`; `pass_time` and `session` if yours needs them."""
+
+    def test_store_is_one(self) -> None:
+        assert isinstance(self.store, HistoryStore)
+
+    def test_time_of_the_store_is_aware_and_goes_on(self) -> None:
+        before = self.store.now()
+        assert before.utcoffset() is not None
+        self.pass_time(0.05)
+        assert self.store.now() >= before
+
+
+class ConcurrentStoreContract(HistoryStoreContract):
+    """For stores that lock rows: what somebody else holds is passed over, never waited for."""
+
+    def while_held(self, run_id: UUID, work: Callable[[], T]) -> T:
+        """What *work* answers while the transaction of another thread holds the run."""
+        held, done = Event(), Event()
+
+        def hold() -> None:
+            with self.store.transaction():
+                assert self.store.lock(run_id) is not None
+                held.set()
+                assert done.wait(PATIENCE), "waited for a row that was held"
+
+        def look() -> T:
+            try:
+                assert held.wait(PATIENCE)
+                return work()
+            finally:
+                done.set()
+
+        works: list[Callable[[], T | None]] = [hold, look]
+        _, answer = self.in_threads(works)
+        assert answer is not None
+        return answer
+
+    def test_commit_of_a_held_run_is_busy_and_writes_nothing(self) -> None:
+        run_id = self.start()
+        decision = self.decision(run_id, "workflow_started", letters=[a_letter(self.start())])
+        committed = self.while_held(run_id, lambda: self.store.commit([decision]))
+        assert committed.results[run_id].verdict is Verdict.BUSY
+        assert committed.wakes == []
+        assert self.event_types(run_id) == []
+
+    def test_busy_commit_can_be_tried_again_unchanged(self) -> None:
+        run_id = self.start()
+        decision = self.decision(run_id, "workflow_started")
+        self.while_held(run_id, lambda: self.store.commit([decision]))
+        assert self.store.commit([decision]).results[run_id].verdict is Verdict.COMMITTED
+        assert self.event_types(run_id) == ["workflow_started"]
+
+    def test_busy_run_does_not_stop_the_rest_of_its_batch(self) -> None:
+        held, free = self.start(), self.start()
+        batch = [self.decision(run_id, "workflow_started") for run_id in (held, free)]
+        results = self.while_held(held, lambda: self.store.commit(batch)).results
+        assert (results[held].verdict, results[free].verdict) == (Verdict.BUSY, Verdict.COMMITTED)
+
+    def test_due_passes_over_rows_that_are_held(self) -> None:
+        held, free = (self.start(due_at=self.store.now()) for _ in range(2))
+        assert self.while_held(held, lambda: self.due_runs(self.later())) == [free]
+        assert self.due_runs(self.later()) == [held]
+
+    def test_load_does_not_wait_for_a_run_that_is_held(self) -> None:
+        run_id = self.start()
+        assert self.while_held(run_id, lambda: self.store.load([run_id])).keys() == {run_id}

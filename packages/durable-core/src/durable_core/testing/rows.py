@@ -1,0 +1,160 @@
+"""What the in-memory store keeps of a run, a letter, an activity and a worker, and how each begins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from durable_core.codec import decode, encode
+from durable_core.execution import Status, TaskStatus
+from durable_core.ports import Mail, NewRun, NewTask, RunRecord, TaskRecord, Wake, WorkerInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+    from uuid import UUID
+
+    from durable_core.codec import Payload
+
+# A letter, and an attempt given back, have an entry in the queue already; only if that is lost must the
+# scheduler make another.
+GRACE = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRow:
+    record: RunRecord
+    cancel_with_parent: bool
+    waiting_for: str | None
+    due_at: datetime | None
+
+    @property
+    def is_open(self) -> bool:
+        return not self.record.status.is_closed
+
+    @property
+    def wake(self) -> Wake:
+        record = self.record
+        return Wake(record.id, record.queue, record.priority, record.worker_id)
+
+
+@dataclass(frozen=True, slots=True)
+class MailRow:
+    run_id: UUID
+    mail: Mail
+    due_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRow:
+    record: TaskRecord
+    worker_id: UUID | None  # whose attempt it is, while RUNNING
+    due_at: datetime | None
+    result: Payload | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRow:
+    info: WorkerInfo
+    heartbeat_at: datetime
+
+
+def new_run(run: NewRun, now: datetime) -> RunRow:
+    record = RunRecord(
+        id=run.id,
+        workflow_name=run.workflow_name,
+        workflow_id=run.workflow_id,
+        status=Status.PENDING,
+        version=0,
+        history_length=0,
+        input=run.input,
+        result=None,
+        error="",
+        queue=run.queue,
+        priority=run.priority,
+        start_at=run.start_at,
+        deadline=run.deadline,
+        parent_id=run.parent_id,
+        parent_call_id=run.parent_call_id,
+        worker_id=None,
+        failures=0,
+        crashes=0,
+        created_at=now,
+    )
+    return RunRow(
+        record=record,
+        cancel_with_parent=run.cancel_with_parent,
+        waiting_for=None,
+        due_at=run.due_at,
+    )
+
+
+def new_task(task: NewTask, run_id: UUID, worker_id: UUID | None, now: datetime) -> TaskRow:
+    record = TaskRecord(
+        id=task.id,
+        run_id=run_id,
+        call_id=task.call_id,
+        activity_name=task.activity_name,
+        status=TaskStatus.RUNNING if task.claimed else TaskStatus.QUEUED,
+        input=task.input,
+        attempt=1 if task.claimed else 0,
+        token=1 if task.claimed else 0,
+        queue=task.queue,
+        priority=task.priority,
+        retry_policy=as_stored(task.retry_policy),
+        scheduled_at=now,
+        started_at=now if task.claimed else None,
+        queued_at=now,
+        retry_at=None,
+        expires_at=task.expires_at,
+        schedule_to_start=task.schedule_to_start,
+        start_to_close=task.start_to_close,
+        heartbeat_timeout=task.heartbeat_timeout,
+        heartbeat_at=None,
+        heartbeat_details=None,
+        crashes=0,
+    )
+    return TaskRow(record=record, worker_id=worker_id if task.claimed else None, due_at=task.due_at)
+
+
+def begun(row: TaskRow, worker_id: UUID, now: datetime) -> TaskRow:
+    """The task with its next attempt under way."""
+    old = row.record
+    record = replace(
+        old,
+        status=TaskStatus.RUNNING,
+        attempt=old.attempt + 1,
+        token=old.token + 1,
+        started_at=now,
+        retry_at=None,
+        heartbeat_at=None,
+    )
+    due_at = earliest(
+        old.expires_at,
+        now + old.start_to_close if old.start_to_close is not None else None,
+        now + old.heartbeat_timeout if old.heartbeat_timeout is not None else None,
+    )
+    return TaskRow(record=record, worker_id=worker_id, due_at=due_at)
+
+
+def queued(row: TaskRow, *, queued_at: datetime, due_at: datetime, **changes: Any) -> TaskRow:
+    """The task waiting for a worker again; *changes* are of its record."""
+    record = replace(row.record, status=TaskStatus.QUEUED, started_at=None, queued_at=queued_at, **changes)
+    return TaskRow(record=record, worker_id=None, due_at=earliest(due_at, record.expires_at))
+
+
+def closed(row: TaskRow, status: TaskStatus, *, result: Payload | None = None, **changes: Any) -> TaskRow:
+    """The task with its last word said."""
+    record = replace(row.record, status=status, retry_at=None, **changes)
+    return TaskRow(record=record, worker_id=None, due_at=None, result=result)
+
+
+def earliest(*times: datetime | None) -> datetime | None:
+    return min((time for time in times if time is not None), default=None)
+
+
+def as_stored(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A copy as a database would give it back: tuples are lists, and nobody else holds it."""
+    copy: Mapping[str, Any] = decode(encode(dict(value)))
+    return copy

@@ -1,0 +1,94 @@
+"""The tables of the in-memory store, and the few things that all of its parts do with them."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from durable_core.ports import Mail
+from durable_core.testing.rows import GRACE, MailRow, RunRow, TaskRow, WorkerRow
+from durable_core.testing.tables import Journal, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from contextlib import AbstractContextManager
+    from datetime import datetime
+
+    from durable_core.events import EventRecord
+    from durable_core.ports import Letter, Wake
+    from durable_core.testing.clock import TimeSource
+
+
+class State:
+    """All that the store holds."""
+
+    def __init__(self, clock: TimeSource) -> None:
+        self._clock = clock
+        self.journal = Journal()  # a transactional queue writes to it too
+        self._runs: Table[UUID, RunRow] = Table(
+            self.journal,
+            groups={
+                "open workflow_id": lambda run: run.record.workflow_id if run.is_open else None,
+                "parent": lambda run: run.record.parent_id,
+            },
+            due_at=lambda run: run.due_at,
+        )
+        self._events: dict[UUID, list[EventRecord]] = {}
+        self._mail: Table[int, MailRow] = Table(
+            self.journal, groups={"run": lambda row: row.run_id}, due_at=lambda row: row.due_at
+        )
+        self._mail_ids = count(1)
+        self._tasks: Table[UUID, TaskRow] = Table(
+            self.journal,
+            groups={
+                "run": lambda row: row.record.run_id,
+                "worker": lambda row: row.worker_id,
+            },
+            due_at=lambda row: row.due_at,
+        )
+        self._workers: Table[UUID, WorkerRow] = Table(self.journal)
+
+    def now(self) -> datetime:
+        return self._clock.now()
+
+    def transaction(self) -> AbstractContextManager[None]:
+        return self.journal.transaction()
+
+    def in_transaction(self) -> bool:
+        return self.journal.in_transaction()
+
+    def _open_run(self, run_id: UUID) -> RunRow | None:
+        run = self._runs.get(run_id)
+        return run if run is not None and run.is_open else None
+
+    def _unread(self, run_id: UUID) -> list[Mail]:
+        return sorted(row.mail for row in self._mail.group("run", run_id))  # by id, so the oldest first
+
+    def _put_letters(self, letters: Iterable[Letter]) -> list[Wake]:
+        """Into the mailboxes of open runs; one wake for each of those."""
+        wakes: dict[UUID, Wake] = {}
+        due_at = self.now() + GRACE
+        for letter in letters:
+            run = self._open_run(letter.run_id)
+            if run is None:
+                continue
+            mail = Mail(next(self._mail_ids), letter.type, letter.call_id, letter.details)
+            self._mail.put(mail.id, MailRow(letter.run_id, mail, due_at))
+            wakes[letter.run_id] = run.wake
+        return list(wakes.values())
+
+    def _append(self, run_id: UUID, events: Iterable[EventRecord], length: int) -> None:
+        """Extend a history to *length* events."""
+        history = self._events.setdefault(run_id, [])
+        self.journal.undo_with(_truncate, history, len(history))
+        for event in events:
+            assert event.seq == len(history) + 1, f"event {event.seq} after {len(history)} of run {run_id}"
+            history.append(event)
+        assert len(history) == length, (
+            f"history_length is {length}, but run {run_id} has {len(history)} events"
+        )
+
+
+def _truncate(history: list[EventRecord], length: int) -> None:
+    del history[length:]

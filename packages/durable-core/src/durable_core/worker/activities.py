@@ -1,0 +1,154 @@
+"""The worker's side of activities: begin them, and see that how they end is recorded."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from durable_core.codec import encode
+from durable_core.errors import did_you_mean
+from durable_core.worker import attempts
+from durable_core.worker.units import unit
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from datetime import datetime
+    from uuid import UUID
+
+    from durable_core.definitions import Registry
+    from durable_core.ports import Claim, HistoryStore, TaskOutcome, TaskQueue, TaskRecord
+    from durable_core.worker.executor import ActivityExecutor, Ending
+
+logger = logging.getLogger("durable.worker")
+
+QUICK_BACKLOG = 0.05  # seconds of quick activities that may wait for a thread here instead of in the queue
+SUSPECT_DELAY = timedelta(seconds=1)
+UNKNOWN_NAME_DELAY = timedelta(seconds=5)  # before a worker that may have other code is asked again
+
+
+class ActivityDesk:
+    """Attempts that are claimed here, and outcomes that must still be recorded."""
+
+    def __init__(
+        self, store: HistoryStore, queue: TaskQueue, registry: Registry, executor: ActivityExecutor, worker_id: UUID
+    ) -> None:
+        self._store = store
+        self._queue = queue
+        self._registry = registry
+        self._executor = executor
+        self._worker_id = worker_id
+        self._reports: list[TaskOutcome] = []  # outcomes for runs that are not in memory here
+        self.done = 0  # attempts that ended here
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._reports and not self._executor.held
+
+    def collect(self, now: datetime) -> list[TaskOutcome]:
+        """Outcomes of what has ended, or run out of time, since the last call."""
+        endings = self._executor.endings()
+        self.done += len(endings)
+        outcomes = [_outcome_of(ending, now) for ending in endings]
+        for attempt in self._executor.overdue():
+            outcomes.append(attempts.timed_out(attempt.task, "start_to_close", now))
+        self._executor.replace_stuck_threads()
+        return outcomes
+
+    def report(self, outcome: TaskOutcome) -> None:
+        """Have an outcome recorded, and its run told by mail."""
+        self._reports.append(outcome)
+
+    def flush(self) -> datetime | None:
+        """Record what was reported; the earliest retry among it."""
+        if not self._reports:
+            return None
+        with unit(self._store, self._queue) as box:
+            receipt = self._store.record_outcomes(self._reports)
+            box.wake(receipt.wakes)
+        for task_id in receipt.rejected:
+            logger.info("an outcome of activity task %s came too late and was refused", task_id)
+        retries = [outcome.retry_at for outcome in self._reports]
+        self._reports = []
+        return attempts.earliest(*retries)
+
+    def starts_here(self, activity_name: str, reserved: int) -> bool:
+        """Whether a new attempt may be begun here without the queue; *reserved* others were promised a place."""
+        return activity_name in self._registry.activities and self._executor.has_room(
+            activity_name, QUICK_BACKLOG, reserved
+        )
+
+    def submit(self, task: TaskRecord) -> None:
+        self._executor.submit(task, self._registry.activities[task.activity_name])
+
+    def begin(self, claims: list[Claim]) -> None:
+        """Start the activities of queue entries; the entries have done their work once that is committed."""
+        with unit(self._store, self._queue) as box:
+            tasks = self._store.claim_tasks([claim.entry.ref for claim in claims], self._worker_id)
+            box.completed += claims
+        for task in tasks:
+            if task.activity_name not in self._registry.activities:
+                self._complain(task)
+                self.give_back([task], delay=UNKNOWN_NAME_DELAY)
+            elif task.crashes and self._executor.holds_suspect:
+                # One suspect at a time: when it kills this process, nobody else is blamed for it.
+                self.give_back([task], delay=SUSPECT_DELAY)
+            else:
+                self.submit(task)
+
+    def give_back(self, tasks: Collection[TaskRecord], *, delay: timedelta | None = None) -> None:
+        """Let somebody else run claimed attempts; they are not charged."""
+        if tasks:
+            self._give_back({task.id: task.token for task in tasks}, delay=delay)
+
+    def withdraw(self, *, begun: bool = False) -> None:
+        """Give back what has not begun; with *begun*, what has as well."""
+        self.give_back([attempt.task for attempt in self._executor.withdraw(begun=begun)])
+
+    def reconcile(self) -> None:
+        """After a claim whose reply was lost: give back what the store says is ours, but is not here."""
+        known = [attempt.task.id for attempt in self._executor.attempts()]
+        known += [outcome.task_id for outcome in self._reports]
+        forgotten = self._store.forgotten(self._worker_id, known)
+        if forgotten:
+            self._give_back(forgotten)
+
+    def abandon_all(self) -> None:
+        """The worker was declared dead: what runs here is somebody else's by now."""
+        for attempt in self._executor.attempts():
+            self._executor.abandon(attempt)
+        self._reports = []
+
+    def _give_back(self, attempts_by_task: dict[UUID, int], *, delay: timedelta | None = None) -> None:
+        with unit(self._store, self._queue) as box:
+            box.queue_tasks(self._store.give_back(attempts_by_task), delay=delay)
+
+    def _complain(self, task: TaskRecord) -> None:
+        hint = did_you_mean(task.activity_name, self._registry.activities)
+        logger.warning(
+            "no activity %r here (%s); left for another worker",
+            task.activity_name,
+            hint,
+            extra={"execution_id": str(task.run_id), "activity": task.activity_name},
+        )
+        self._store.annotate({task.run_id: unknown_name("activity", task.activity_name)})
+
+
+def unknown_name(kind: str, name: str) -> str:
+    """What a run waits for when no worker that looked at it knows a name."""
+    return encode({"kind": "worker", "what": f"a worker that has {kind} {name!r}"})
+
+
+def _outcome_of(ending: Ending, now: datetime) -> TaskOutcome:
+    task = ending.attempt.task
+    if ending.result is not None:
+        return attempts.completed(task, ending.result)
+    assert ending.failure is not None
+    return attempts.failed(
+        task,
+        ending.failure,
+        now,
+        type_names=ending.type_names,
+        retryable=ending.retryable and not ending.canceled,
+        next_delay=ending.next_delay,
+    )

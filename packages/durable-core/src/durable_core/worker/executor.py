@@ -1,0 +1,288 @@
+"""Runs attempts of activities in threads, and reports how they ended.
+
+The loop hands attempts in and takes endings out; a thread never touches the store. What must stop is interrupted by
+an exception raised in its thread, which reaches Python code at its next instruction, and C code when it returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import logging
+import threading
+from collections import deque
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from datetime import timedelta
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+from durable_core import activity as activity_context
+from durable_core.activity import CurrentActivity
+from durable_core.codec import NULL, Payload, decode, encode
+from durable_core.errors import ActivityCanceled, ActivityInterrupted, ConfigurationError, PayloadError
+from durable_core.definitions import as_timedelta
+from durable_core.failures import describe, invented, type_names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from contextlib import AbstractContextManager
+
+    from durable_core.definitions import ActivityDefinition
+    from durable_core.ports import Clock, TaskRecord
+
+logger = logging.getLogger("durable.worker")
+
+STOP_GRACE = 5.0  # seconds an interrupted thread gets to come back before it is given up
+
+
+@dataclass(slots=True, eq=False)
+class Attempt:
+    """One attempt that this process has claimed."""
+
+    task: TaskRecord
+    definition: ActivityDefinition
+    current: CurrentActivity
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    thread_id: int = 0
+    begun: float | None = None  # monotonic seconds; None: waits for a thread
+    done: bool = False
+    interrupted: float | None = None  # monotonic seconds
+
+
+@dataclass(slots=True)
+class Ending:
+    """How an attempt ended, in the terms of `attempts`."""
+
+    attempt: Attempt
+    result: Payload | None  # None: it failed
+    failure: dict[str, Any] | None = None
+    type_names: tuple[str, ...] = ()
+    retryable: bool = True
+    next_delay: timedelta | None = None
+    canceled: bool = False
+    seconds: float = 0.0
+
+
+class ActivityExecutor:
+    """A fixed number of threads, and a backlog of attempts that are claimed but have not begun."""
+
+    def __init__(
+        self,
+        *,
+        threads: int,
+        clock: Clock,
+        wake: Callable[[], None],
+        around: Callable[[], AbstractContextManager[Any]] = nullcontext,
+        payload_limit: int,
+    ) -> None:
+        self._clock = clock
+        self._wake = wake
+        self._around = around
+        self._payload_limit = payload_limit
+        self._inbox: SimpleQueue[Attempt | None] = SimpleQueue()
+        self._endings: deque[Ending] = deque()
+        self._held: dict[Attempt, None] = {}  # in the order they came; a dict, for its removal in constant time
+        self._timed: dict[Attempt, None] = {}  # those with a start_to_close
+        self._stopping: list[Attempt] = []  # interrupted, not back yet
+        self._threads = 0
+        self.slots = threads
+        self.lost_threads = 0
+        self._average: dict[str, float] = {}  # seconds per attempt, by activity
+
+    # The loop's side
+
+    @property
+    def held(self) -> int:
+        """Attempts that are claimed here, begun or not."""
+        return len(self._held)
+
+    def attempts(self) -> list[Attempt]:
+        return list(self._held)
+
+    @property
+    def holds_suspect(self) -> bool:
+        return any(attempt.task.crashes for attempt in list(self._held))
+
+    def has_room(self, activity_name: str, backlog_seconds: float, reserved: int) -> bool:
+        """Whether one more attempt may be claimed: a thread is free, or will be within *backlog_seconds*.
+
+        Only activities that are known to be quick may queue up here; others are left for other workers. *reserved*
+        places are taken already.
+        """
+        held = len(self._held) + reserved
+        if held < self.slots:
+            return True
+        average = self._average.get(activity_name)
+        return average is not None and (held - self.slots + 1) * average < backlog_seconds * self.slots
+
+    def submit(self, task: TaskRecord, definition: ActivityDefinition) -> None:
+        attempt = Attempt(task, definition, CurrentActivity(task))
+        self._held[attempt] = None
+        if task.start_to_close is not None:
+            self._timed[attempt] = None
+        if self._threads < self.slots and self._threads < len(self._held):
+            self._start_thread()
+        self._inbox.put(attempt)
+
+    def endings(self) -> list[Ending]:
+        """What has ended since the last call, but for attempts that were given up."""
+        ended: list[Ending] = []
+        while self._endings:
+            ending = self._endings.popleft()
+            if self._held.pop(ending.attempt, _MISSING) is _MISSING:
+                continue
+            self._timed.pop(ending.attempt, None)
+            name = ending.attempt.task.activity_name
+            known = self._average.get(name, ending.seconds)
+            self._average[name] = known + 0.2 * (ending.seconds - known)
+            ended.append(ending)
+        return ended
+
+    def overdue(self) -> list[Attempt]:
+        """Begun attempts past their start_to_close; they are interrupted, and their own endings ignored."""
+        now = self._clock.monotonic()
+        late = [
+            attempt
+            for attempt in self._timed
+            if attempt.begun is not None
+            and attempt.task.start_to_close is not None
+            and now - attempt.begun >= attempt.task.start_to_close.total_seconds()
+        ]
+        for attempt in late:
+            self.abandon(attempt)
+        return late
+
+    def next_overdue(self) -> float | None:
+        """Monotonic seconds at which `overdue` will next find something."""
+        return min(
+            (
+                attempt.begun + attempt.task.start_to_close.total_seconds()
+                for attempt in self._timed
+                if attempt.begun is not None and attempt.task.start_to_close is not None
+            ),
+            default=None,
+        )
+
+    def abandon(self, attempt: Attempt) -> None:
+        """Interrupt an attempt and ignore how it ends."""
+        self._held.pop(attempt, None)
+        self._timed.pop(attempt, None)
+        with attempt.lock:
+            if attempt.done:
+                return
+            attempt.current.cancel()
+            attempt.interrupted = self._clock.monotonic()
+            if attempt.thread_id:
+                _raise_in(attempt.thread_id)
+        if attempt.thread_id:
+            self._stopping.append(attempt)
+
+    def replace_stuck_threads(self) -> None:
+        """Give up threads that do not come back from an interruption, so that their slot is not lost."""
+        now = self._clock.monotonic()
+        for attempt in list(self._stopping):
+            if attempt.done:
+                self._stopping.remove(attempt)
+            elif attempt.interrupted is not None and now - attempt.interrupted > STOP_GRACE:
+                self._stopping.remove(attempt)
+                self._threads -= 1
+                self.lost_threads += 1
+                logger.warning(
+                    "activity %s did not stop when interrupted; its thread is given up",
+                    attempt.task.activity_name,
+                    extra={"execution_id": str(attempt.task.run_id), "activity": attempt.task.activity_name},
+                )
+
+    def withdraw(self, *, begun: bool = False) -> list[Attempt]:
+        """Take back attempts that have not begun (with *begun*: all), so that others can run them."""
+        withdrawn = []
+        for attempt in list(self._held):
+            with attempt.lock:
+                if attempt.begun is not None and not begun:
+                    continue
+                attempt.interrupted = self._clock.monotonic()
+            self._held.pop(attempt, None)
+            self._timed.pop(attempt, None)
+            withdrawn.append(attempt)
+        return withdrawn
+
+    def close(self) -> None:
+        for _ in range(self._threads):
+            self._inbox.put(None)
+
+    # The threads' side
+
+    def _start_thread(self) -> None:
+        self._threads += 1
+        # Daemons: an activity that never returns must not keep a drained worker from exiting.
+        threading.Thread(target=self._work, name=f"durable-activity-{self._threads}", daemon=True).start()
+
+    def _work(self) -> None:
+        while True:
+            try:
+                attempt = self._inbox.get()
+                if attempt is None:
+                    return
+                self._perform(attempt)
+            except ActivityInterrupted:
+                continue  # it was meant for the attempt that has just ended
+
+    def _perform(self, attempt: Attempt) -> None:
+        with attempt.lock:
+            if attempt.interrupted is not None:
+                return
+            attempt.thread_id = threading.get_ident()
+            attempt.begun = began = self._clock.monotonic()
+        ending: Ending | None = None
+        try:
+            ending = self._call(attempt)
+        finally:
+            with attempt.lock:
+                attempt.done = True
+            if ending is None:
+                ending = Ending(attempt, None, invented("ActivityInterrupted", "the activity was interrupted"))
+            ending.seconds = self._clock.monotonic() - began
+            self._endings.append(ending)
+            self._wake()
+
+    def _call(self, attempt: Attempt) -> Ending:
+        task, definition = attempt.task, attempt.definition
+        activity_context.enter(attempt.current)
+        try:
+            with self._around():
+                arguments = decode(task.input)
+                value = definition.fn(*arguments["args"], **arguments["kwargs"])
+                if definition.is_async:
+                    value = asyncio.run(value)
+            if value is None:
+                return Ending(attempt, NULL)
+            what = f"the result of activity {definition.name!r}"
+            return Ending(attempt, encode(value, what=what, limit=self._payload_limit))
+        except BaseException as error:  # noqa: BLE001 - sys.exit() in an activity is a failed attempt like any other
+            return self._failed(attempt, error)
+        finally:
+            activity_context.enter(None)
+
+    def _failed(self, attempt: Attempt, error: BaseException) -> Ending:
+        failure = describe(error, attempt=attempt.task.attempt)
+        canceled = isinstance(error, ActivityCanceled) and attempt.current.canceled
+        # A result that cannot be stored would not be storable next time either, and its effect has happened.
+        retryable = not isinstance(error, PayloadError)
+        next_delay = None
+        try:
+            retry_if = attempt.definition.retry_policy.retry_if
+            if retryable and retry_if is not None:
+                retryable = bool(retry_if(error))
+            next_delay = as_timedelta(getattr(error, "next_retry_delay", None), what="next_retry_delay")
+        except (Exception, ConfigurationError) as broken:  # noqa: BLE001 - user code again
+            logger.warning("activity %s: %s", attempt.task.activity_name, broken)
+        names = tuple(type_names(error))
+        return Ending(attempt, None, failure, names, retryable, next_delay, canceled)
+
+
+_MISSING: Any = object()
+
+
+def _raise_in(thread_id: int) -> None:
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread_id), ctypes.py_object(ActivityInterrupted))

@@ -1,0 +1,142 @@
+"""Signs of life, from their own thread: of the worker, of its activities, and a watch over workflow code."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from durable_core.errors import CodeStuck, StoreUnavailable
+from durable_core.ports import Beat
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
+    from uuid import UUID
+
+    from durable_core.ports import Clock, HistoryStore
+    from durable_core.replay import WorkflowRun
+    from durable_core.worker.executor import ActivityExecutor, Attempt
+    from durable_core.worker.settings import WorkerSettings
+
+logger = logging.getLogger("durable.worker")
+
+LOOK_INTERVAL = 1.0  # seconds between two looks at what runs here; the heartbeat itself is rarer
+OLD_ENOUGH = 1.0  # seconds after which an attempt without heartbeats is asked about too, to hear of its cancellation
+
+
+class CodeWatch:
+    """Interrupts workflow code that makes no ctx call for too long: it would stop the loop for everybody."""
+
+    def __init__(self, clock: Clock, stuck_after: float) -> None:
+        self._clock = clock
+        self._stuck_after = stuck_after
+        self._lock = threading.Lock()
+        self._thread_id = 0
+        self._since: float | None = None
+
+    @contextmanager
+    def over(self, run: WorkflowRun) -> Iterator[None]:
+        self._thread_id = threading.get_ident()
+        self._since = self._clock.monotonic()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._since = None
+
+    def look(self) -> None:
+        with self._lock:
+            if self._since is not None and self._clock.monotonic() - self._since > self._stuck_after:
+                self._since = None
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                    ctypes.c_ulong(self._thread_id), ctypes.py_object(CodeStuck)
+                )
+
+
+class Liveness:
+    """A thread that beats for the worker and its attempts, while the context is entered."""
+
+    def __init__(
+        self,
+        worker_id: UUID,
+        store: HistoryStore,
+        executor: ActivityExecutor,
+        clock: Clock,
+        settings: WorkerSettings,
+        watch: CodeWatch,
+        *,
+        declared_dead: Callable[[], None],
+        release_thread: Callable[[], None],
+    ) -> None:
+        self._worker_id = worker_id
+        self._store = store
+        self._executor = executor
+        self._clock = clock
+        self._settings = settings
+        self._watch = watch
+        self._declared_dead = declared_dead
+        self._release_thread = release_thread
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._next_beat = 0.0
+
+    def __enter__(self) -> None:
+        self._stop.clear()
+        self._next_beat = self._clock.monotonic() + self._settings.heartbeat_interval
+        self._thread = threading.Thread(target=self._run, name="durable-heartbeat", daemon=True)
+        self._thread.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.wait(self._interval()):
+                self._watch.look()
+                self._turn()
+        finally:
+            self._release_thread()
+
+    def _interval(self) -> float:
+        limits = [
+            attempt.task.heartbeat_timeout.total_seconds() / 3
+            for attempt in self._executor.attempts()
+            if attempt.task.heartbeat_timeout is not None
+        ]
+        return min([LOOK_INTERVAL, self._settings.heartbeat_interval, *limits])
+
+    def _turn(self) -> None:
+        now = self._clock.monotonic()
+        attempts = [attempt for attempt in self._executor.attempts() if attempt.begun is not None]
+        beats = {attempt.task.id: beat for attempt in attempts if (beat := self._beat_of(attempt, now)) is not None}
+        if not beats and now < self._next_beat:
+            return
+        try:
+            reply = self._store.beat(self._worker_id, list(beats.values()))
+        except StoreUnavailable as error:
+            logger.debug("no heartbeat: %s", error)
+            return
+        self._next_beat = now + self._settings.heartbeat_interval
+        if not reply.known:
+            self._declared_dead()
+        for attempt in attempts:
+            if attempt.task.id in reply.canceled or attempt.task.id in reply.lost:
+                attempt.current.cancel()
+
+    def _beat_of(self, attempt: Attempt, now: float) -> Beat | None:
+        task = attempt.task
+        taken = attempt.current.take_beat()
+        if taken is not None:
+            due_at = None
+            if task.heartbeat_timeout is not None:
+                due_at = self._store.now() + task.heartbeat_timeout
+                due_at = due_at if task.expires_at is None else min(due_at, task.expires_at)
+            return Beat(task.id, task.token, taken[0], due_at, is_sign_of_life=True)
+        if attempt.begun is not None and now - attempt.begun > OLD_ENOUGH:
+            return Beat(task.id, task.token, None, None, is_sign_of_life=False)
+        return None

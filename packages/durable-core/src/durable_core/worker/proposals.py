@@ -1,0 +1,213 @@
+"""From a run's decision to what is committed for it: tasks, children, letters. Pure, but for new ids."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from durable_core import events as e
+from durable_core.codec import encode
+from durable_core.events import details_of
+from durable_core.execution import Status, TaskStatus
+from durable_core.ports import Commit, Letter, NewRun, NewTask, TaskRecord, new_id
+from durable_core.retry import DEFAULT_RETRY_POLICY
+from durable_core.worker.attempts import due_while_running, earliest
+from durable_core.worker.slots import Proposal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from uuid import UUID
+
+    from durable_core import commands as c
+    from durable_core.replay import Decision
+    from durable_core.ports import RunRecord
+    from durable_core.worker.slots import Slot
+
+BLOCKED_FIRST = timedelta(seconds=1)  # a blocked run is tried again after 1, 2, 4, ... seconds
+BLOCKED_MOST = timedelta(minutes=5)
+
+
+def propose(
+    slot: Slot,
+    decision: Decision,
+    now: datetime,
+    *,
+    worker_id: UUID | None,
+    starts_here: Callable[[str, str], bool],
+    again_at: datetime | None,
+) -> Proposal:
+    """The commit of *decision*.
+
+    *starts_here* says of an activity's (name, queue) whether this worker begins it at once. *again_at* is when the
+    scheduler looks after tasks that a lossy queue may have lost; None for a queue that cannot.
+    """
+    record, run = slot.record, slot.run
+    assert record is not None
+    assert run is not None
+    tasks = []
+    eager = []
+    for command in decision.activities:
+        task = _task(command, record, now, starts_here=starts_here, again_at=again_at)
+        tasks.append(task)
+        if task.claimed:
+            eager.append(_begun(task, record.id, now, worker_id))
+    commit = Commit(
+        run_id=record.id,
+        version=slot.version,
+        status=decision.status,
+        events=decision.events,
+        history_length=run.history_length,
+        result=decision.result,
+        error=decision.error,
+        waiting_for=decision.waiting_for,
+        due_at=decision.wake_at,
+        worker_id=worker_id,
+        mail_read=[mail.id for mail in slot.mail],
+        tasks=tasks,
+        outcomes=[local.outcome for local in slot.facts],
+        children=[_child(command, record, now, again_at) for command in decision.children],
+        letters=_letters(decision, record),
+    )
+    return Proposal(commit, slot.facts, slot.claims, eager)
+
+
+def propose_block(record: RunRecord, version: int, error: str, now: datetime) -> Commit:
+    """A run that cannot go on: nothing is written but that, and when to try again."""
+    delay = min(BLOCKED_FIRST * 2 ** min(record.failures, 10), BLOCKED_MOST)
+    waiting_for = {"kind": "code", "what": "a rollback, a patch or a fix", "until": (now + delay).isoformat()}
+    return Commit(
+        run_id=record.id,
+        version=version,
+        status=Status.BLOCKED,
+        history_length=record.history_length,
+        error=error,
+        waiting_for=encode(waiting_for),
+        due_at=now + delay,
+        failures=record.failures + 1,
+        crashes=record.crashes,
+    )
+
+
+def _task(
+    command: c.ScheduleActivity,
+    record: RunRecord,
+    now: datetime,
+    *,
+    starts_here: Callable[[str, str], bool],
+    again_at: datetime | None,
+) -> NewTask:
+    options = command.options
+    queue = options.queue or record.queue
+    expires_at = None if options.timeout is None else now + options.timeout
+    claimed = starts_here(command.activity_name, queue)
+    if claimed:
+        due_at = due_while_running(
+            now,
+            expires_at=expires_at,
+            start_to_close=options.start_to_close,
+            heartbeat_timeout=options.heartbeat_timeout,
+        )
+    else:
+        start_by = None if options.schedule_to_start is None else now + options.schedule_to_start
+        due_at = earliest(expires_at, start_by, again_at)
+    return NewTask(
+        id=new_id(),
+        call_id=command.call_id,
+        activity_name=command.activity_name,
+        input=command.input,
+        queue=queue,
+        priority=record.priority if options.priority is None else options.priority,
+        retry_policy=(options.retry_policy or DEFAULT_RETRY_POLICY).to_json(),
+        expires_at=expires_at,
+        schedule_to_start=options.schedule_to_start,
+        start_to_close=options.start_to_close,
+        heartbeat_timeout=options.heartbeat_timeout,
+        claimed=claimed,
+        due_at=due_at,
+    )
+
+
+def _begun(task: NewTask, run_id: UUID, now: datetime, worker_id: UUID | None) -> TaskRecord:
+    """The record of a task that is committed as claimed: what `claim_tasks` would have answered."""
+    return TaskRecord(
+        id=task.id,
+        run_id=run_id,
+        call_id=task.call_id,
+        activity_name=task.activity_name,
+        status=TaskStatus.RUNNING,
+        input=task.input,
+        attempt=1,
+        token=1,
+        queue=task.queue,
+        priority=task.priority,
+        retry_policy=task.retry_policy,
+        scheduled_at=now,
+        started_at=now,
+        queued_at=now,
+        retry_at=None,
+        expires_at=task.expires_at,
+        schedule_to_start=task.schedule_to_start,
+        start_to_close=task.start_to_close,
+        heartbeat_timeout=task.heartbeat_timeout,
+        heartbeat_at=None,
+        heartbeat_details=None,
+        crashes=0,
+    )
+
+
+def _child(
+    command: c.StartChildWorkflow, record: RunRecord, now: datetime, again_at: datetime | None
+) -> NewRun:
+    options = command.options
+    start_at = start_time(options.run_after, now)
+    return NewRun(
+        id=command.child_id,
+        workflow_name=command.workflow_name,
+        input=command.input,
+        queue=options.queue or record.queue,
+        priority=record.priority if options.priority is None else options.priority,
+        start_at=start_at,
+        due_at=start_at or again_at,
+        deadline=None if options.timeout is None else (start_at or now) + options.timeout,
+        parent_id=record.id,
+        parent_call_id=command.call_id,
+        cancel_with_parent=options.cancel_with_parent,
+    )
+
+
+def start_time(run_after: timedelta | datetime | None, now: datetime) -> datetime | None:
+    """The moment that `run_after` means; None: at once."""
+    if run_after is None or isinstance(run_after, datetime):
+        return run_after
+    return now + run_after
+
+
+def _letters(decision: Decision, record: RunRecord) -> list[Letter]:
+    if decision.end is None:
+        return []
+    letters = [
+        _letter(child_id, e.WorkflowCancelRequested(reason="its parent closed", graceful=False))
+        for child_id in decision.abandoned
+    ]
+    if record.parent_id is not None and record.parent_call_id is not None:
+        letters.append(_letter(record.parent_id, child_end(record.parent_call_id, decision.end)))
+    return letters
+
+
+def child_end(call_id: str, end: e.HistoryEvent) -> e.HistoryEvent:
+    """The fact for the parent that a child's terminal fact means."""
+    match end:
+        case e.WorkflowCompleted():
+            return e.ChildWorkflowCompleted(call_id=call_id, result=end.result)
+        case e.WorkflowFailed():
+            return e.ChildWorkflowFailed(call_id=call_id, failure=end.failure)
+        case e.WorkflowCanceled():
+            return e.ChildWorkflowCanceled(call_id=call_id, reason=end.reason)
+        case e.WorkflowTimedOut():
+            return e.ChildWorkflowTimedOut(call_id=call_id)
+        case _:
+            raise AssertionError(f"{end} ends no run")
+
+
+def _letter(run_id: UUID, fact: e.HistoryEvent) -> Letter:
+    return Letter(run_id, fact.type, fact.call_id, details_of(fact))

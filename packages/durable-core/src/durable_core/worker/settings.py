@@ -1,0 +1,32 @@
+"""What may be chosen about a worker."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from durable_core.replay import RunSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSettings:
+    batch: int = 100  # runs claimed at once
+    tick: float = 0.2  # seconds between two looks at the database when nothing wakes the loop
+    threads: int = 10  # activity slots
+    queues: tuple[str, ...] = ()  # empty: all but *exclude*
+    exclude: tuple[str, ...] = ()
+    cache_size: int = 1_000  # runs kept in memory between their steps; 0: replay at every step
+    heartbeat_interval: float = 5.0  # seconds
+    worker_timeout: timedelta = timedelta(seconds=15)  # three missed heartbeats
+    max_crashes: int = 3
+    drain_timeout: float = 30.0  # seconds that running activities get at SIGTERM
+    max_tasks: int = 0  # activities after which the worker drains; 0: no limit
+    stuck_after: float = 10.0  # seconds without a ctx call after which workflow code is interrupted
+    run: RunSettings = field(default_factory=RunSettings)
+    around_activity: Callable[[], AbstractContextManager[Any]] = nullcontext

@@ -1,0 +1,106 @@
+"""The runs that a worker has in memory, or is working on."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from uuid import UUID
+
+    from durable_core.events import EventRecord, HistoryEvent
+    from durable_core.ports import Claim, Commit, Mail, RunRecord, TaskOutcome, TaskRecord
+    from durable_core.replay import WorkflowRun
+
+
+class LocalFact(NamedTuple):
+    """The outcome of an activity that ran here, and its fact, which are to be committed together."""
+
+    fact: HistoryEvent
+    outcome: TaskOutcome
+
+
+@dataclass(slots=True)
+class Proposal:
+    """A decision on its way to the store, and what it was made of."""
+
+    commit: Commit
+    facts: list[LocalFact]
+    claims: list[Claim]  # done once it is committed
+    eager: list[TaskRecord] = field(default_factory=list)  # tasks to be begun here once it is committed
+
+
+@dataclass(slots=True, eq=False)
+class Slot:
+    """One run. Without *run* it must be loaded before it can go on."""
+
+    run_id: UUID
+    run: WorkflowRun | None = None
+    record: RunRecord | None = None  # None: closed, or unknown to the store
+    history: list[EventRecord] | None = None  # loaded, to be replayed first
+    version: int = 0
+    mail: list[Mail] = field(default_factory=list)  # to be applied at the next step
+    facts: list[LocalFact] = field(default_factory=list)
+    claims: list[Claim] = field(default_factory=list)
+    proposal: Proposal | None = None  # decided, but somebody held the row
+    must_read_mail: bool = False
+
+    @property
+    def is_idle(self) -> bool:
+        return not (self.mail or self.facts or self.claims or self.proposal)
+
+    def evict(self) -> None:
+        """Drop the code; what it has not committed is decided again from the store."""
+        if self.run is not None:
+            self.run.close()
+        self.run = self.record = self.history = None
+        self.mail = []
+
+    def take_back(self, proposal: Proposal) -> None:
+        """What a proposal was made of is to be decided on again."""
+        self.facts = proposal.facts + self.facts
+        self.claims = proposal.claims + self.claims
+        self.proposal = None
+
+
+class SlotTable:
+    """Slots by run, least recently used first. Idle ones over the limit lose their memory."""
+
+    def __init__(self, cache_size: int) -> None:
+        self._cache_size = cache_size
+        self._slots: OrderedDict[UUID, Slot] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def __iter__(self) -> Iterator[Slot]:
+        return iter(list(self._slots.values()))
+
+    def get(self, run_id: UUID) -> Slot | None:
+        return self._slots.get(run_id)
+
+    def touch(self, run_id: UUID) -> Slot:
+        slot = self._slots.get(run_id)
+        if slot is None:
+            slot = self._slots[run_id] = Slot(run_id)
+        else:
+            self._slots.move_to_end(run_id)
+        return slot
+
+    def drop(self, slot: Slot) -> None:
+        slot.evict()
+        self._slots.pop(slot.run_id, None)
+
+    def shrink(self) -> None:
+        """Evict idle runs, the longest unused first, until the rest fit."""
+        surplus = len(self._slots) - self._cache_size
+        if surplus <= 0:
+            return
+        for slot in list(self._slots.values()):
+            if surplus <= 0:
+                return
+            if slot.is_idle:
+                self.drop(slot)
+                surplus -= 1

@@ -1,0 +1,193 @@
+"""Tables. Everything that writes them is in `store` and `queue`, by SQL; the ORM is for reading.
+
+Read `HistoryEvent` by ``seq``, never by ``id``: under Postgres a higher id can become visible first.
+"""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+
+from django_durable.fields import InstantField, PayloadField, utc_now
+from durable_core.execution import OPEN_STATUSES, Status, TaskStatus
+from durable_core.ports import EntryKind, new_id
+
+NAME_LENGTH = 255  # characters of a name, a workflow_id or a queue
+
+_OPEN = [status.value for status in OPEN_STATUSES]
+
+
+def _choices(statuses: type[Status] | type[TaskStatus]) -> list[tuple[str, str]]:
+    return [(status.value, status.value.replace("_", " ").lower()) for status in statuses]
+
+
+class WorkflowExecution(models.Model):
+    """A run of a workflow."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)  # version 7: sorted by age
+    workflow_name = models.CharField(max_length=NAME_LENGTH)
+    workflow_id = models.CharField(max_length=NAME_LENGTH, null=True, blank=True)  # noqa: DJ001 - NULL: none; "" is one
+    input = PayloadField(default=dict)
+    status = models.CharField(max_length=24, choices=_choices(Status), default=Status.PENDING.value)
+    result = PayloadField(null=True)  # NULL: none (yet); 'null': the workflow returned None
+    error = models.TextField(blank=True, default="")  # "TypeName: message"
+    parent = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="children", db_index=False)
+    parent_call_id = models.CharField(max_length=NAME_LENGTH, null=True, blank=True)  # noqa: DJ001 - as parent
+    cancel_with_parent = models.BooleanField(default=True)
+    queue = models.CharField(max_length=NAME_LENGTH, default="default")
+    priority = models.SmallIntegerField(default=0)  # higher first
+    version = models.BigIntegerField(default=0)  # up by one with every commit
+    history_length = models.IntegerField(default=0)
+    start_at = InstantField(null=True, blank=True)  # not to be begun before
+    deadline = InstantField(null=True, blank=True)
+    due_at = InstantField(null=True, blank=True)  # when the scheduler must look at it
+    waiting_for = PayloadField(null=True)  # object: kind, what, since, until, at
+    worker_id = models.UUIDField(null=True, blank=True)  # who has it in memory; no key: workers come and go
+    failures = models.IntegerField(default=0)  # decisions in a row that ended BLOCKED
+    crashes = models.IntegerField(default=0)  # workers in a row that died over it
+    created_at = InstantField(default=utc_now)
+    updated_at = InstantField(default=utc_now)
+    started_at = InstantField(null=True, blank=True)
+    finished_at = InstantField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = "workflow execution"
+        constraints = (
+            models.UniqueConstraint(
+                fields=["workflow_id"],
+                condition=Q(status__in=_OPEN, workflow_id__isnull=False),
+                name="durable_one_open_run_per_id",
+            ),
+        )
+        indexes = (
+            models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="durable_run_due"),
+            models.Index(fields=["parent"], condition=Q(parent__isnull=False), name="durable_run_parent"),
+            models.Index(fields=["status", "created_at"], name="durable_run_status"),
+            models.Index(fields=["workflow_name", "created_at"], name="durable_run_name"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.workflow_name} {self.workflow_id or self.id}"
+
+
+class HistoryEvent(models.Model):
+    """A fact in the history of a run."""
+
+    # No constraint in the database: whoever writes history holds the run's row, and checking each of its events again
+    # takes a third of the time to insert them.
+    execution = models.ForeignKey(
+        WorkflowExecution, models.CASCADE, related_name="history", db_index=False, db_constraint=False
+    )
+    seq = models.IntegerField()  # from 1, no gaps
+    type = models.CharField(max_length=64)
+    call_id = models.CharField(max_length=NAME_LENGTH, null=True, blank=True)  # noqa: DJ001 - NULL: came from outside
+    details = PayloadField(default=dict)
+    created_at = InstantField(default=utc_now)
+
+    class Meta:
+        verbose_name = "history event"
+        ordering = ("execution", "seq")
+        constraints = (models.UniqueConstraint(fields=["execution", "seq"], name="durable_event_seq"),)
+
+    def __str__(self) -> str:
+        return f"{self.seq} {self.type}"
+
+
+class ActivityTask(models.Model):
+    """An activity that a run set in motion, with its current or last attempt."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    execution = models.ForeignKey(  # no constraint: see HistoryEvent
+        WorkflowExecution, models.CASCADE, related_name="activities", db_constraint=False
+    )
+    activity_name = models.CharField(max_length=NAME_LENGTH)
+    status = models.CharField(max_length=24, choices=_choices(TaskStatus), default=TaskStatus.QUEUED.value)
+    attempt = models.IntegerField(default=0)  # begun so far
+    call_id = models.CharField(max_length=NAME_LENGTH)
+    input = PayloadField(default=dict)  # {"args": [...], "kwargs": {...}}
+    result = PayloadField(null=True)
+    error = models.TextField(blank=True, default="")  # of the last failed attempt: "TypeName: message"
+    failure = PayloadField(null=True)  # the whole record of it
+    token = models.IntegerField(default=0)  # what an outcome must name; goes up whenever the task changes hands
+    worker_id = models.UUIDField(null=True, blank=True)
+    queue = models.CharField(max_length=NAME_LENGTH, default="default")
+    priority = models.SmallIntegerField(default=0)
+    retry_policy = PayloadField(default=dict)
+    scheduled_at = InstantField(default=utc_now)
+    queued_at = InstantField(default=utc_now)  # when the current wait for a worker began
+    started_at = InstantField(null=True, blank=True)  # of the current attempt
+    finished_at = InstantField(null=True, blank=True)
+    retry_at = InstantField(null=True, blank=True)  # while in backoff
+    expires_at = InstantField(null=True, blank=True)  # schedule-to-close
+    schedule_to_start = models.FloatField(null=True, blank=True, help_text="seconds")
+    start_to_close = models.FloatField(null=True, blank=True, help_text="seconds")
+    heartbeat_timeout = models.FloatField(null=True, blank=True, help_text="seconds")
+    heartbeat_at = InstantField(null=True, blank=True)
+    heartbeat_details = PayloadField(null=True)
+    crashes = models.IntegerField(default=0)  # workers that died over it
+    cancel_requested = models.BooleanField(default=False)
+    due_at = InstantField(null=True, blank=True)  # when the scheduler must look at it
+
+    class Meta:
+        verbose_name = "activity task"
+        indexes = (
+            models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="durable_task_due"),
+            models.Index(fields=["worker_id"], condition=Q(status="RUNNING"), name="durable_task_worker"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.activity_name} {self.id}"
+
+
+class Mail(models.Model):
+    """A fact that waits in a run's mailbox until the run's writer moves it into the history."""
+
+    execution = models.ForeignKey(WorkflowExecution, models.CASCADE, related_name="mailbox")
+    type = models.CharField(max_length=64)
+    call_id = models.CharField(max_length=NAME_LENGTH, null=True, blank=True)  # noqa: DJ001 - NULL: none
+    details = PayloadField(default=dict)
+    created_at = InstantField(default=utc_now)
+    due_at = InstantField(null=True, blank=True)  # when the run is woken again if nobody has read it
+
+    class Meta:
+        verbose_name = "mail"
+        verbose_name_plural = "mail"
+        indexes = (models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="durable_mail_due"),)
+
+    def __str__(self) -> str:
+        return f"{self.type} for {self.execution_id}"
+
+
+class QueueEntry(models.Model):
+    """A hint of the database queue that a run or an activity wants attention."""
+
+    kind = models.CharField(max_length=8, choices=[(kind.value, kind.value) for kind in EntryKind])
+    ref = models.UUIDField()  # of the run or of the task
+    queue = models.CharField(max_length=NAME_LENGTH)
+    priority = models.SmallIntegerField(default=0)
+    preferred = models.UUIDField(null=True, blank=True)  # worker that has the run in memory
+    visible_at = InstantField(default=utc_now)  # not before; of a claimed entry: the end of its lease
+    worker_id = models.UUIDField(null=True, blank=True)  # who has claimed it
+    deliveries = models.IntegerField(default=0)  # claims so far; the last one's token
+
+    class Meta:
+        verbose_name = "queue entry"
+        verbose_name_plural = "queue entries"
+        indexes = (models.Index("kind", models.F("priority").desc(), "id", name="durable_queue_order"),)
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.ref}"
+
+
+class Worker(models.Model):
+    """A worker process that is alive, or was until its heartbeat stopped."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    host = models.CharField(max_length=NAME_LENGTH)
+    pid = models.IntegerField()
+    queues = PayloadField(default=list)  # empty: all
+    started_at = InstantField(default=utc_now)
+    heartbeat_at = InstantField(default=utc_now)
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.pid}"

@@ -1,0 +1,204 @@
+"""The queue in the store's own database.
+
+An entry is ready from `visible_at` on. A claim puts `visible_at` off to the end of its lease and counts a delivery, so
+an entry whose worker died is ready again by itself, and the count is the claim's token. Nothing is unique: a conflict
+would have to wait for somebody's long transaction, and the worker merges duplicates anyway.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from django.db import DEFAULT_DB_ALIAS
+
+from django_durable.store.database import Database, hex_of, instant, uuid, uuid_or_none
+from django_durable.wakeup import watch_postgres, watch_sqlite
+from durable_core.ports import LEASE, PREFERENCE, Claim, Entry, EntryKind, QueueStats
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from uuid import UUID
+
+    from django_durable.store.database import Row
+    from django_durable.store.dialect import Dialect
+
+ENTRY = "django_durable_queueentry"
+CHANNEL = ENTRY  # of NOTIFY
+
+
+class Handle(NamedTuple):
+    id: int
+    token: int  # deliveries at the time of the claim
+
+
+class Statements:
+    def __init__(self, d: Dialect) -> None:
+        numbers = d.among.replace("uuid", "bigint")
+        names = d.among.replace("uuid", "text")
+        self.insert = d.insert(
+            ENTRY,
+            {
+                "kind": "text",
+                "ref": "uuid",
+                "queue": "text",
+                "priority": "smallint",
+                "preferred": "uuid",
+                "visible_at": "timestamptz",
+                "deliveries": "int",
+            },
+        )
+        # What a worker may have. Parameters: kind, now, a second ago, worker, queues or excluded queues, limit.
+        ready = (
+            f"SELECT id FROM {ENTRY} WHERE kind = %s AND visible_at <= {d.instant} AND (preferred IS NULL "
+            f"OR deliveries > 0 OR visible_at <= {d.instant} OR preferred = {d.uuid})"
+        )
+        order = f"ORDER BY priority DESC, id LIMIT %s {d.own_free}"
+        self.ready_in = f"{ready} AND queue {names} {order}"
+        self.ready_out = f"{ready} AND NOT queue {names} {order}"
+        self.claim = (
+            f"UPDATE {ENTRY} SET worker_id = {d.uuid}, visible_at = {d.instant}, deliveries = deliveries + 1 "
+            f"WHERE id {numbers} RETURNING id, kind, ref, queue, priority, preferred, deliveries"
+        )
+        self.delete = d.delete(ENTRY, {"id": "bigint", "deliveries": "int"})
+        self.release = d.update(
+            ENTRY,
+            {"id": "bigint", "deliveries": "int", "visible_at": "timestamptz"},
+            "worker_id = NULL, visible_at = v.visible_at",
+            f"AND {ENTRY}.deliveries = v.deliveries",
+        )
+        # Parameters: now, workers, now
+        self.release_dead = (
+            f"UPDATE {ENTRY} SET worker_id = NULL, visible_at = {d.instant} WHERE id IN (SELECT id FROM {ENTRY} "
+            f"WHERE worker_id {d.among} AND visible_at > {d.instant} ORDER BY id {d.own_free}) "
+            "RETURNING kind, ref, queue, priority, preferred"
+        )
+        # A claim whose lease is over counts as ready.
+        self.stats = (
+            "SELECT queue, SUM(CASE WHEN ready THEN 1 ELSE 0 END), "
+            "SUM(CASE WHEN NOT ready AND worker_id IS NOT NULL THEN 1 ELSE 0 END), "
+            "SUM(CASE WHEN NOT ready AND worker_id IS NULL THEN 1 ELSE 0 END), "
+            "MIN(CASE WHEN ready THEN visible_at END) "
+            f"FROM (SELECT queue, worker_id, visible_at, visible_at <= {d.instant} AS ready FROM {ENTRY}) entries "
+            "GROUP BY queue ORDER BY queue"
+        )
+
+
+class DatabaseTaskQueue:
+    """`TaskQueue` on ``connections[alias]``, in the store's transactions.
+
+    *notify* False leaves out LISTEN and NOTIFY on Postgres: workers then find new entries by polling alone.
+    """
+
+    transactional = True
+
+    def __init__(self, alias: str = DEFAULT_DB_ALIAS, *, notify: bool = True) -> None:
+        self.db = Database(alias)
+        self._notify = notify
+
+    @cached_property
+    def sql(self) -> Statements:
+        return Statements(self.db.dialect)
+
+    @cached_property
+    def wakeup(self) -> bool:
+        connection: Any = self.db.connection
+        match connection.vendor:
+            case "sqlite":
+                return not connection.is_in_memory_db()
+            case _:
+                return self._notify
+
+    def enqueue(self, entries: Iterable[Entry], *, delay: timedelta | None = None) -> None:
+        visible_at = self.db.at(self.db.now() + (delay or timedelta()))
+        rows = [
+            (kind.value, ref.hex, queue, priority, hex_of(preferred), visible_at, 0)
+            for kind, ref, queue, priority, preferred in entries
+        ]
+        if rows:
+            with self.db.transaction():
+                self.db.run_many(self.sql.insert, rows)
+                self._wake(delay)
+
+    def _wake(self, delay: timedelta | None) -> None:
+        if not delay and self._notify and self.db.dialect.notify:
+            self.db.run(self.db.dialect.notify, CHANNEL)
+
+    def claim(
+        self, worker_id: UUID, limits: Mapping[EntryKind, int], *, queues: Collection[str], exclude: Collection[str]
+    ) -> list[Claim]:
+        wanted = {kind: limit for kind, limit in limits.items() if limit > 0}
+        # A read first: an idle worker must not take SQLite's write lock several times a second.
+        if not self._ready(worker_id, dict.fromkeys(wanted, 1), queues, exclude):
+            return []
+        with self.db.transaction():
+            ids = self._ready(worker_id, wanted, queues, exclude)
+            until = self.db.at(self.db.now() + timedelta(seconds=LEASE))
+            taken = self.db.rows(self.sql.claim, worker_id.hex, until, self.db.numbers(ids)) if ids else []
+        claims = {row[0]: _claim_of(row) for row in taken}
+        return [claims[number] for number in ids if number in claims]
+
+    def _ready(
+        self, worker_id: UUID, limits: Mapping[EntryKind, int], queues: Collection[str], exclude: Collection[str]
+    ) -> list[int]:
+        statement = self.sql.ready_in if queues else self.sql.ready_out
+        now = self.db.now()
+        nobodys = self.db.at(now - timedelta(seconds=PREFERENCE))
+        names, text = self.db.texts(queues or exclude), self.db.at(now)
+        return [
+            row[0]
+            for kind, limit in limits.items()
+            for row in self.db.rows(statement, kind.value, text, nobodys, worker_id.hex, names, limit)
+        ]
+
+    def complete(self, claims: Collection[Claim]) -> None:
+        if claims:
+            with self.db.transaction():
+                self.db.run_many(self.sql.delete, sorted(claim.handle for claim in claims))
+
+    def release(self, claims: Collection[Claim], *, delay: timedelta | None = None) -> None:
+        if claims:
+            visible_at = self.db.at(self.db.now() + (delay or timedelta()))
+            with self.db.transaction():
+                self.db.run_many(self.sql.release, sorted((*claim.handle, visible_at) for claim in claims))
+                self._wake(delay)
+
+    def release_dead(self, worker_ids: Collection[UUID]) -> list[Entry]:
+        if not worker_ids:
+            return []
+        with self.db.transaction():
+            now = self.db.stamp()
+            return [_entry_of(row) for row in self.db.rows(self.sql.release_dead, now, self.db.ids(worker_ids), now)]
+
+    def stats(self) -> list[QueueStats]:
+        now = self.db.now()
+        return [
+            QueueStats(
+                queue=queue,
+                ready=int(ready),
+                claimed=int(claimed),
+                delayed=int(delayed),
+                oldest_ready=None if (since := instant(oldest)) is None else now - since,
+            )
+            for queue, ready, claimed, delayed, oldest in self.db.rows(self.sql.stats, self.db.at(now))
+        ]
+
+    @contextmanager
+    def watch(self, wake: Callable[[], None]) -> Iterator[None]:
+        if not self.wakeup:
+            yield
+            return
+        connection: Any = self.db.connection
+        watcher = watch_sqlite if connection.vendor == "sqlite" else watch_postgres
+        with watcher(connection, wake):
+            yield
+
+
+def _claim_of(row: Row) -> Claim:
+    return Claim(_entry_of(row[1:6]), Handle(row[0], row[6]), row[6])
+
+
+def _entry_of(row: Row) -> Entry:
+    return Entry(EntryKind(row[0]), uuid(row[1]), row[2], row[3], uuid_or_none(row[4]))

@@ -1,0 +1,39 @@
+"""The history store on Django's databases: `DjangoHistoryStore`.
+
+    runs      create, read            commits   decisions         workers   heartbeats
+    mail      letters to runs         tasks     attempts          schedule  what is due
+
+    statements, in terms of a dialect (sqlite, postgres), run by `database` on the thread's own connection
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db import DEFAULT_DB_ALIAS
+
+from django_durable.store.database import Database
+from django_durable.store.workers import Workers
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+    from datetime import datetime
+
+
+class DjangoHistoryStore(Workers):
+    """`HistoryStore` on ``connections[alias]``, SQLite or Postgres. One object per process, for all its threads."""
+
+    def __init__(self, alias: str = DEFAULT_DB_ALIAS) -> None:
+        self.db = Database(alias)
+
+    def now(self) -> datetime:
+        return self.db.now()
+
+    def transaction(self) -> AbstractContextManager[None]:
+        return self.db.transaction()
+
+    def in_transaction(self) -> bool:
+        return self.db.in_transaction()
+
+
+__all__ = ["DjangoHistoryStore"]

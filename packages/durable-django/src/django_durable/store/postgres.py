@@ -1,0 +1,127 @@
+"""Postgres, by psycopg 3: row locks, and many rows as one JSON parameter.
+
+Measured per event inserted, 100 runs to a commit: 6 us as one jsonb parameter or as array literals, 17 us as psycopg's
+arrays, and as many as 100 us as a statement each.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from django.db import DataError, Error, IntegrityError, NotSupportedError
+
+from durable_core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+
+def require_psycopg3() -> None:
+    from django.db.backends.postgresql.psycopg_any import is_psycopg3
+
+    if not is_psycopg3:
+        raise ConfigurationError(
+            "Django Durable needs psycopg 3, and this project runs on psycopg2: "
+            "pip install 'durable-django[postgres]' (Django prefers psycopg 3 when both are there)."
+        )
+
+
+class Postgres:
+    among = "= ANY(%s::uuid[])"
+    own = "FOR NO KEY UPDATE"  # not FOR UPDATE: that would make every insert of a child row wait
+    own_free = "FOR NO KEY UPDATE SKIP LOCKED"
+    hold = "FOR SHARE"
+    instant = "%s::timestamptz"
+    uuid = "%s::uuid"
+    notify = "SELECT pg_notify(%s, '')"
+    clock = "SELECT clock_timestamp()"
+
+    def insert(self, table: str, columns: Mapping[str, str], *, conflict: str = "") -> str:
+        # In the order given, so that ids follow the order of mail.
+        return (
+            f"INSERT INTO {table} ({', '.join(columns)}) SELECT {_values(columns)} "
+            f"FROM jsonb_array_elements(%s::jsonb) WITH ORDINALITY e(e, n) ORDER BY n {conflict}"
+        )
+
+    def update(
+        self, table: str, columns: Mapping[str, str], change: str, where: str = "", *, skip_locked: bool = False
+    ) -> str:
+        key = next(iter(columns))
+        values = f"SELECT {_values(columns, named=True)} FROM jsonb_array_elements(%s::jsonb) e"
+        if skip_locked:
+            values = (
+                f"SELECT v.* FROM ({values}) v JOIN {table} t ON t.{key} = v.{key} "
+                f"ORDER BY t.{key} FOR NO KEY UPDATE OF t SKIP LOCKED"
+            )
+        return f"UPDATE {table} SET {change} FROM ({values}) v WHERE {table}.{key} = v.{key} {where}"
+
+    def delete(self, table: str, columns: Mapping[str, str]) -> str:
+        matches = " AND ".join(f"{table}.{name} = v.{name}" for name in columns)
+        return (
+            f"DELETE FROM {table} USING (SELECT {_values(columns, named=True)} "
+            f"FROM jsonb_array_elements(%s::jsonb) e) v WHERE {matches}"
+        )
+
+    def text_of(self, instant: datetime) -> str:
+        return instant.isoformat()
+
+    def key(self, id: UUID) -> UUID:
+        return id
+
+    def ids(self, ids: list[str]) -> str:
+        return f"{{{','.join(ids)}}}"
+
+    def texts(self, texts: list[str]) -> list[str]:
+        return texts  # psycopg knows how to quote them
+
+    def fetch(self, raw: Any, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+        rows: list[tuple[Any, ...]] = _cursor(raw).execute(sql, params).fetchall()
+        return rows
+
+    def execute(self, raw: Any, sql: str, params: Sequence[Any]) -> None:
+        _cursor(raw).execute(sql, params)
+
+    def execute_many(self, raw: Any, sql: str, rows: Sequence[tuple[Any, ...]]) -> int:
+        count: int = _cursor(raw).execute(sql, (json.dumps(rows),)).rowcount
+        return count
+
+    @contextmanager
+    def beginning(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
+        yield
+
+    def is_outage(self, error: Error) -> bool:
+        return not isinstance(error, IntegrityError | DataError | NotSupportedError)
+
+    def is_lost(self, connection: BaseDatabaseWrapper) -> bool:
+        raw = connection.connection
+        return raw is None or raw.closed
+
+
+def _values(columns: Mapping[str, str], *, named: bool = False) -> str:
+    return ", ".join(
+        (f"(e->>{n})::{kind}" if kind != "text" else f"e->>{n}") + (f" AS {name}" if named else "")
+        for n, (name, kind) in enumerate(columns.items())
+    )
+
+
+def _cursor(raw: Any) -> Any:
+    """Our own on this connection: parameters bound by the server, times read by psycopg's C code."""
+    cursor = getattr(raw, "durable_cursor", None)
+    if cursor is None:
+        import psycopg
+        from psycopg.adapt import Loader  # noqa: F401
+        from psycopg.types.datetime import TimestamptzLoader
+
+        cursor = psycopg.Cursor(raw)
+        cursor.adapters.register_loader("timestamptz", TimestamptzLoader)
+        raw.durable_cursor = cursor
+    return cursor
+
+
+POSTGRES = Postgres()

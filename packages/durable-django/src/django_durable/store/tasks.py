@@ -1,0 +1,146 @@
+"""Activity attempts: begun, ended, undone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from django_durable.store.base import GRACE
+from django_durable.store.commits import LIVE_TASKS, Commits
+from django_durable.store.database import instant, uuid
+from django_durable.store.records import earliest, task_of
+from durable_core.execution import TaskStatus
+from durable_core.ports import Receipt, TaskRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from datetime import datetime
+    from typing import Any
+    from uuid import UUID
+
+    from django_durable.store.database import Row
+    from durable_core.ports import TaskOutcome
+
+OVERRUN = timedelta(seconds=2)  # in which the worker itself ends an attempt that ran past start_to_close
+
+
+class Tasks(Commits):
+    def claim_tasks(self, task_ids: Collection[UUID], worker_id: UUID) -> list[TaskRecord]:
+        if not task_ids:
+            return []
+        with self.db.transaction():
+            now = self.db.now()
+            text, worker = self.db.dialect.text_of(now), worker_id.hex
+            begun = [
+                replace(
+                    task,
+                    status=TaskStatus.RUNNING,
+                    attempt=task.attempt + 1,
+                    token=task.token + 1,
+                    started_at=now,
+                    retry_at=None,
+                    heartbeat_at=None,
+                )
+                for task in map(task_of, self.db.rows(self.sql.own_free_ready, self.db.ids(task_ids), text))
+            ]
+            self.db.run_many(
+                self.sql.begin_attempts,
+                [(task.id.hex, worker, text, self.db.at(running_due_at(task, now))) for task in begun],
+            )
+            return begun
+
+    def record_outcomes(self, outcomes: Sequence[TaskOutcome]) -> Receipt:
+        if not outcomes:
+            return Receipt(frozenset(), [])
+        with self.db.transaction():
+            key = self.db.key
+            ids = self.db.ids(outcome.task_id for outcome in outcomes)
+            held = {row[0]: row for row in self.db.rows(self.sql.own_tasks, ids)}
+            accepted = [o for o in outcomes if _is_current(held.get(key(o.task_id)), o)]
+            again = [held[key(o.task_id)] for o in accepted if o.status is TaskStatus.QUEUED]
+            orphans = self._of_closed_runs(again)
+            now = self.db.stamp()
+            self.db.run_many(
+                self.sql.end_attempts,
+                [
+                    self._outcome_row(
+                        replace(outcome, status=TaskStatus.CANCELED) if key(outcome.task_id) in orphans else outcome,
+                        instant(held[key(outcome.task_id)][15]),
+                        now,
+                    )
+                    for outcome in accepted
+                ],
+            )
+            wakes = self._post([o.letter for o in accepted if o.letter is not None], self.sql.open_runs)
+            return Receipt(frozenset(o.task_id for o in outcomes) - {o.task_id for o in accepted}, wakes)
+
+    def _of_closed_runs(self, tasks: list[Row]) -> set[Any]:
+        """The ids of those whose run has closed, so that nobody wants another attempt."""
+        if not tasks:
+            return set()
+        rows = self.db.rows(self.sql.closed_runs, self.db.dialect.ids(list({str(task[1]) for task in tasks})))
+        closed = {row[0] for row in rows}
+        return {task[0] for task in tasks if task[1] in closed}
+
+    def give_back(self, attempts: Mapping[UUID, int]) -> list[TaskRecord]:
+        if not attempts:
+            return []
+        with self.db.transaction():
+            held = self.db.rows(self.sql.own_tasks, self.db.ids(attempts))
+            mine = [row for row in held if row[4] == "RUNNING" and row[7] == attempts[uuid(row[0])]]
+            orphans = self._of_closed_runs(mine)
+            now = self.db.now()
+            text = self.db.dialect.text_of(now)
+            back: list[TaskRecord] = []
+            rows: list[Row] = []
+            for row in mine:
+                task = task_of(row)
+                if row[0] in orphans:
+                    rows.append((task.id.hex, "CANCELED", text, None, text))
+                    continue
+                rows.append((task.id.hex, "QUEUED", text, self.db.at(queued_due_at(task, now)), None))
+                back.append(
+                    replace(
+                        task,
+                        status=TaskStatus.QUEUED,
+                        attempt=task.attempt - 1,
+                        token=task.token + 1,
+                        started_at=None,
+                        queued_at=now,
+                    )
+                )
+            self.db.run_many(self.sql.undo_attempts, rows)
+            return back
+
+    def requeue(self, due_at: Mapping[UUID, datetime | None]) -> None:
+        if due_at:
+            with self.db.transaction():
+                now = self.db.stamp()
+                self.db.run_many(
+                    self.sql.requeue, [(task_id.hex, now, self.db.at(at)) for task_id, at in due_at.items()]
+                )
+
+    def forgotten(self, worker_id: UUID, known: Collection[UUID]) -> dict[UUID, int]:
+        ours = frozenset(known)
+        running = {uuid(row[0]): row[1] for row in self.db.rows(self.sql.running, self.db.ids([worker_id]))}
+        return {task_id: token for task_id, token in running.items() if task_id not in ours}
+
+
+def _is_current(task: Row | None, outcome: TaskOutcome) -> bool:
+    return task is not None and task[4] in LIVE_TASKS and task[7] == outcome.token
+
+
+def running_due_at(task: TaskRecord, now: datetime) -> datetime | None:
+    """When the scheduler must look at an attempt that begins now."""
+    return earliest(
+        task.expires_at,
+        None if task.start_to_close is None else now + task.start_to_close + OVERRUN,
+        None if task.heartbeat_timeout is None else now + task.heartbeat_timeout,
+    )
+
+
+def queued_due_at(task: TaskRecord, now: datetime) -> datetime | None:
+    """When the scheduler must look at a task that waits for a worker again."""
+    start_by = None if task.schedule_to_start is None else now + task.schedule_to_start
+    return earliest(task.expires_at, start_by, now + GRACE)

@@ -1,0 +1,65 @@
+"""Live workers, and what dead ones leave behind."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from django_durable.store.database import uuid, uuid_or_none
+from django_durable.store.records import task_of
+from django_durable.store.schedule import Schedule
+from durable_core.ports import BeatReply
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from datetime import timedelta
+    from uuid import UUID
+
+    from durable_core.ports import Beat, TaskRecord, WorkerInfo
+
+
+class Workers(Schedule):
+    def add_worker(self, worker: WorkerInfo) -> None:
+        now = self.db.stamp()
+        queues = json.dumps(list(worker.queues))
+        with self.db.transaction():
+            self.db.run_many(
+                self.sql.insert_worker, [(worker.id.hex, worker.host[:255], worker.pid, queues, now, now)]
+            )
+
+    def remove_worker(self, worker_id: UUID) -> None:
+        with self.db.transaction():
+            self.db.rows(self.sql.delete_workers, self.db.ids([worker_id]))
+
+    def beat(self, worker_id: UUID, beats: Sequence[Beat]) -> BeatReply:
+        with self.db.transaction():
+            now = self.db.stamp()
+            known = bool(self.db.rows(self.sql.beat, now, self.db.ids([worker_id])))
+            self.db.run_many(
+                self.sql.beat_tasks,
+                [(b.task_id.hex, b.token, now, b.details, self.db.at(b.due_at)) for b in beats if b.is_sign_of_life],
+            )
+            asked = self.db.rows(self.sql.asked_about, self.db.ids(b.task_id for b in beats)) if beats else []
+        held = {uuid(row[0]): row for row in asked}
+        canceled: set[UUID] = set()
+        lost: set[UUID] = set()
+        for beat in beats:
+            row = held.get(beat.task_id)
+            if row is None or row[1:3] != (beat.token, "RUNNING") or uuid_or_none(row[3]) != worker_id:
+                lost.add(beat.task_id)
+            elif row[4]:
+                canceled.add(beat.task_id)
+        return BeatReply(known, frozenset(canceled), frozenset(lost))
+
+    def dead_workers(self, timeout: timedelta) -> list[UUID]:
+        silent_since = self.db.dialect.text_of(self.db.now() - timeout)
+        return [uuid(row[0]) for row in self.db.rows(self.sql.silent_workers, silent_since)]
+
+    def bury(self, worker_ids: Collection[UUID]) -> list[TaskRecord]:
+        if not worker_ids:
+            return []
+        with self.db.transaction():
+            dead = [uuid(row[0]) for row in self.db.rows(self.sql.delete_workers, self.db.ids(worker_ids))]
+            if not dead:
+                return []
+            return [task_of(row) for row in self.db.rows(self.sql.own_running, self.db.ids(dead))]

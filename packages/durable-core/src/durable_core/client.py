@@ -29,7 +29,7 @@ from durable_core.errors import (
     WorkflowTimeout,
 )
 from durable_core.execution import Status, TaskStatus
-from durable_core.ports import Commit, Entry, EntryKind, Letter, NewRun, Wake, new_id
+from durable_core.ports import REDELIVERY, Commit, Entry, EntryKind, Letter, NewRun, Wake, new_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from durable_core.definitions import Duration, Registry, WorkflowDefinition
     from durable_core.ports import HistoryStore, LoadedRun, RunRecord, TaskQueue
 
-REDELIVERY = timedelta(seconds=30)  # after which a lossy queue is taken to have lost a wake-up
 FIRST_POLL = 0.002  # seconds between two looks at a run that is waited for; grows
 LONGEST_POLL = 0.1
 

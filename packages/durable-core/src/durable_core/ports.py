@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 from uuid import UUID
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from durable_core.codec import Payload
     from durable_core.events import EventRecord
@@ -157,7 +158,7 @@ class TaskRecord:
     status: TaskStatus
     input: Payload
     attempt: int  # begun so far; the current one while RUNNING
-    token: int  # goes up with every claim; what an outcome must name
+    token: int  # goes up with every claim, retry and return; what an outcome must name
     queue: str
     priority: int
     retry_policy: Mapping[str, Any]
@@ -232,7 +233,7 @@ class Commit:
     due_at: datetime | None = None
     failures: int = 0
     crashes: int = 0
-    worker_id: UUID | None = None  # who keeps it in memory
+    worker_id: UUID | None = None  # who keeps it in memory, and has claimed the tasks that are committed as claimed
     mail_read: Sequence[int] = ()
     tasks: Sequence[NewTask] = ()
     outcomes: Sequence[TaskOutcome] = ()  # of attempts whose facts are among the events
@@ -424,6 +425,7 @@ class QueueStats:
 
 
 LEASE: int = 60  # seconds that a claim holds; decisions take milliseconds, so only a dead or hung worker gets there
+REDELIVERY = timedelta(seconds=30)  # after which a queue that can lose entries is taken to have lost one
 PREFERENCE: int = 1  # second(s) for which only the preferred worker may claim an entry
 
 

@@ -1,7 +1,7 @@
 """Activities in the in-memory store.
 
 A task is QUEUED, then RUNNING, and so on until an outcome closes it. The token is the fence: it goes up when
-an attempt begins and when one ends in a retry, so whatever is said later about that attempt names an old one.
+an attempt begins and when one goes back into the queue, so whatever is said later about that attempt names an old one.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ class ActivityMethods(State):
                 if self._open_run(row.record.run_id) is None:
                     self._tasks.put(task_id, closed(row, TaskStatus.CANCELED))
                     continue
-                row = queued(row, queued_at=now, due_at=now + GRACE, attempt=row.record.attempt - 1)
+                attempt, token = row.record.attempt - 1, row.record.token + 1
+                row = queued(row, queued_at=now, due_at=now + GRACE, attempt=attempt, token=token)
                 self._tasks.put(task_id, row)
                 given.append(row.record)
         return given
@@ -101,9 +102,7 @@ class ActivityMethods(State):
     def _after(self, outcome: TaskOutcome, row: TaskRow, failure: Mapping[str, object] | None) -> TaskRow:
         assert outcome.status is not TaskStatus.RUNNING, "RUNNING is not how an attempt ends"
         if outcome.status is not TaskStatus.QUEUED:
-            return closed(
-                row, outcome.status, result=outcome.result, failure=failure, crashes=outcome.crashes
-            )
+            return closed(row, outcome.status, result=outcome.result, failure=failure, crashes=outcome.crashes)
         if self._open_run(row.record.run_id) is None:  # nobody is left to want another attempt
             return closed(row, TaskStatus.CANCELED, failure=failure, crashes=outcome.crashes)
         now = self.now()

@@ -68,4 +68,4 @@ class WorkerMethods(State):
             record = replace(record, heartbeat_at=self.now())
         if beat.details is not None:
             record = replace(record, heartbeat_details=beat.details)
-        return replace(row, record=record, due_at=beat.due_at)
+        return replace(row, record=record, due_at=row.due_at if beat.due_at is None else beat.due_at)

@@ -10,16 +10,16 @@ from durable_core.testing.queue import InMemoryTaskQueue
 from durable_core.testing.store import InMemoryHistoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from durable_core.hooks import Register
 
 
 @hookimpl
-def durable_register_queues(register: Callable[..., None]) -> None:
+def durable_register_queues(register: Register) -> None:
     register("memory", _queue, doc="Entries in this process, gone with it: for tests, and to try things out.")
 
 
 @hookimpl
-def durable_register_stores(register: Callable[..., None]) -> None:
+def durable_register_stores(register: Register) -> None:
     register("memory", _store, doc="Runs in this process, gone with it: for tests, and to try things out.")
 
 

@@ -205,9 +205,7 @@ class InMemoryTaskQueue:
 
     def _is_kept_for_another(self, item: _Item, worker_id: UUID, now: datetime) -> bool:
         is_new = item.deliveries == 0  # whoever had it once has had the first choice
-        return (
-            is_new and item.entry.preferred not in (None, worker_id) and now < item.since + self._preference
-        )
+        return is_new and item.entry.preferred not in (None, worker_id) and now < item.since + self._preference
 
     def _give(self, item: _Item, worker_id: UUID, now: datetime) -> Claim:
         claimed = replace(

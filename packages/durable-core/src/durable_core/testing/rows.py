@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 
     from durable_core.codec import Payload
 
-# A letter, and an attempt given back, have an entry in the queue already; only if that is lost must the
-# scheduler make another.
+# A letter, and an attempt given back, have an entry in the queue already; only if that is lost must the scheduler
+# make another.
+REDELIVERY = timedelta(seconds=30)
 GRACE = timedelta(seconds=5)
+OVERRUN = timedelta(seconds=2)  # in which the worker itself ends an attempt that ran past start_to_close
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +134,7 @@ def begun(row: TaskRow, worker_id: UUID, now: datetime) -> TaskRow:
     )
     due_at = earliest(
         old.expires_at,
-        now + old.start_to_close if old.start_to_close is not None else None,
+        now + old.start_to_close + OVERRUN if old.start_to_close is not None else None,
         now + old.heartbeat_timeout if old.heartbeat_timeout is not None else None,
     )
     return TaskRow(record=record, worker_id=worker_id, due_at=due_at)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from durable_core.ports import Mail
-from durable_core.testing.rows import GRACE, MailRow, RunRow, TaskRow, WorkerRow
+from durable_core.testing.rows import REDELIVERY, MailRow, RunRow, TaskRow, WorkerRow
 from durable_core.testing.tables import Journal, Table
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class State:
     def _put_letters(self, letters: Iterable[Letter]) -> list[Wake]:
         """Into the mailboxes of open runs; one wake for each of those."""
         wakes: dict[UUID, Wake] = {}
-        due_at = self.now() + GRACE
+        due_at = self.now() + REDELIVERY
         for letter in letters:
             run = self._open_run(letter.run_id)
             if run is None:
@@ -85,9 +85,7 @@ class State:
         for event in events:
             assert event.seq == len(history) + 1, f"event {event.seq} after {len(history)} of run {run_id}"
             history.append(event)
-        assert len(history) == length, (
-            f"history_length is {length}, but run {run_id} has {len(history)} events"
-        )
+        assert len(history) == length, f"history_length is {length}, but run {run_id} has {len(history)} events"
 
 
 def _truncate(history: list[EventRecord], length: int) -> None:

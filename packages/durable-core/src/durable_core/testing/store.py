@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from durable_core.execution import TRANSITIONS
+from durable_core.execution import TRANSITIONS, TaskStatus
 from durable_core.ports import CommitResult, Committed, Created, Due, LoadedRun, Verdict
 from durable_core.testing.activities import ActivityMethods
 from durable_core.testing.liveness import WorkerMethods
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from durable_core.ports import Commit, Letter, Mail, NewRun, RunRecord, TaskRecord, Wake
+    from durable_core.ports import Commit, Letter, Mail, NewRun, RunRecord, Wake
     from durable_core.testing.rows import RunRow
 
 
@@ -24,7 +24,7 @@ class InMemoryHistoryStore(ActivityMethods, WorkerMethods):
     """Runs, histories, mail, tasks and workers, in this process and gone with it.
 
     Transactions run one after another, so no row is ever busy; one inside another joins it. May be used from
-    many threads. Mail that nobody has read, and an attempt given back that nobody has begun, are due after
+    many threads. Mail that nobody has read is due after `rows.REDELIVERY`, an attempt given back after
     `rows.GRACE`.
     """
 
@@ -130,9 +130,11 @@ class InMemoryHistoryStore(ActivityMethods, WorkerMethods):
         assert run is not None, run_id
         return run.waiting_for
 
-    def tasks(self, run_id: UUID) -> list[TaskRecord]:
-        """All tasks of a run, in the order in which they were set in motion."""
-        return [row.record for row in self._tasks.group("run", run_id)]
+    def task_status(self, task_id: UUID) -> TaskStatus:
+        """Of an existing task, closed or not."""
+        row = self._tasks.get(task_id)
+        assert row is not None, task_id
+        return row.record.status
 
     # Steps of the above, inside its transaction
 
@@ -171,9 +173,7 @@ class InMemoryHistoryStore(ActivityMethods, WorkerMethods):
             worker_id=commit.worker_id,
         )
         due_at = None if commit.status.is_closed else commit.due_at
-        self._runs.put(
-            commit.run_id, replace(run, record=record, waiting_for=commit.waiting_for, due_at=due_at)
-        )
+        self._runs.put(commit.run_id, replace(run, record=record, waiting_for=commit.waiting_for, due_at=due_at))
         mine = {row.mail.id for row in self._mail.group("run", commit.run_id)}
         for mail_id in commit.mail_read:
             if mail_id in mine:

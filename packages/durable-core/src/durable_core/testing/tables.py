@@ -139,9 +139,7 @@ class Table(Generic[K, R]):
             self._rows[key] = new
             self._when_set(new)
         for name, group_of in self._group_of.items():
-            self._regroup(
-                name, key, None if old is None else group_of(old), None if new is None else group_of(new)
-            )
+            self._regroup(name, key, None if old is None else group_of(old), None if new is None else group_of(new))
         due_at = None if new is None else self._due_at(new)
         if due_at is not None and (old is None or self._due_at(old) != due_at):
             heappush(self._heap, (due_at, next(self._tick), key))

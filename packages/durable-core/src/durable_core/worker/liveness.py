@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from durable_core.errors import CodeStuck, StoreUnavailable
 from durable_core.ports import Beat
+from durable_core.worker.attempts import GRACE, earliest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -134,8 +135,10 @@ class Liveness:
         if taken is not None:
             due_at = None
             if task.heartbeat_timeout is not None:
-                due_at = self._store.now() + task.heartbeat_timeout
-                due_at = due_at if task.expires_at is None else min(due_at, task.expires_at)
+                must_end_by = None
+                if task.start_to_close is not None and task.started_at is not None:
+                    must_end_by = task.started_at + task.start_to_close + GRACE
+                due_at = earliest(self._store.now() + task.heartbeat_timeout, task.expires_at, must_end_by)
             return Beat(task.id, task.token, taken[0], due_at, is_sign_of_life=True)
         if attempt.begun is not None and now - attempt.begun > OLD_ENOUGH:
             return Beat(task.id, task.token, None, None, is_sign_of_life=False)

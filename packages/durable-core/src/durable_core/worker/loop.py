@@ -16,11 +16,11 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 from durable_core.errors import StoreUnavailable
-from durable_core.ports import EntryKind, SystemClock, WorkerInfo, new_id
+from durable_core.ports import REDELIVERY, EntryKind, SystemClock, WorkerInfo, new_id
 from durable_core.worker.activities import ActivityDesk
 from durable_core.worker.executor import ActivityExecutor
 from durable_core.worker.liveness import CodeWatch, Liveness
-from durable_core.worker.runs import REDELIVERY, RunDesk
+from durable_core.worker.runs import RunDesk
 from durable_core.worker.scheduler import Scheduler
 from durable_core.worker.settings import WorkerSettings
 

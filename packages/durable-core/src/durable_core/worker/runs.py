@@ -16,7 +16,7 @@ from durable_core import events as e
 from durable_core.context import WorkflowInfo
 from durable_core.errors import CodeStuck, NewerCodeNeeded, NondeterminismError, StoreUnavailable, did_you_mean
 from durable_core.execution import Status
-from durable_core.ports import Verdict
+from durable_core.ports import REDELIVERY, Verdict
 from durable_core.replay import WARN_HISTORY, CodeFailed, WorkflowRun
 from durable_core.worker.activities import UNKNOWN_NAME_DELAY, unknown_name
 from durable_core.worker.proposals import propose, propose_block
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("durable.worker")
 
-REDELIVERY = timedelta(seconds=30)  # after which a lossy queue is taken to have lost an entry
 SUSPECT_DELAY = timedelta(milliseconds=100)
 
 
@@ -253,11 +252,10 @@ class RunDesk:
                 slot.run.history_length,
                 extra=_ids(slot),
             )
-        keeps = None if self.draining or not self._settings.cache_size else self._worker_id
+        worker_id = None if self.draining else self._worker_id
         proposal = propose(
-            slot, decision, now, worker_id=self._worker_id, starts_here=starts_here, again_at=self.again_at(now)
+            slot, decision, now, worker_id=worker_id, starts_here=starts_here, again_at=self.again_at(now)
         )
-        proposal.commit.worker_id = keeps
         slot.mail, slot.facts, slot.claims = [], [], []
         return proposal
 

@@ -69,11 +69,13 @@ class Scheduler:
         if self.next_due is None or self.next_due > moment:
             self.look_by(self.next_due)
             return worked
-        self._turn_due_rows(moment)
+        if not self._turn_due_rows(moment):
+            return worked
         self._next_look = 0.0  # there may be more than a batch
         return True
 
-    def _turn_due_rows(self, now: datetime) -> None:
+    def _turn_due_rows(self, now: datetime) -> bool:
+        """Whether any row led to something. A beat may come between a row's due time and our look at it."""
         again_at = None if self._queue.transactional else now + self._redelivery
         with unit(self._store, self._queue) as box:
             due = self._store.due(now, limit=BATCH, again_at=again_at)
@@ -90,6 +92,7 @@ class Scheduler:
                 box.queue_tasks(ready)
             if outcomes:
                 box.wake(self._store.record_outcomes(outcomes).wakes)
+        return bool(due.wakes or ready or outcomes)
 
     # The dead
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from django_durable.store.base import GRACE
 from django_durable.store.database import hex_of
 from django_durable.store.mail import Mailboxes
-from django_durable.store.records import earliest, failure_text, mail_of, row_of_task
+from django_durable.store.records import earliest, failure_text, mail_of, row_of_task, storable
 from django_durable.store.runs import Runs
 from durable_core.execution import Status, TaskStatus
 from durable_core.ports import CommitResult, Committed, Mail, Verdict
@@ -111,8 +111,7 @@ class Commits(Runs, Mailboxes):
             sql.end_attempts, [self._outcome_row(outcome, None, now) for c in commits for outcome in c.outcomes]
         )
         self._close_tasks([commit for commit in commits if commit.status.is_closed], now)
-        if read := [number for commit in commits for number in commit.mail_read]:
-            db.run(sql.delete_mail, db.numbers(read))
+        db.run_many(sql.delete_read, [(number, c.run_id.hex) for c in commits for number in c.mail_read])
         if children := [child for commit in commits for child in commit.children]:
             self._insert_runs(children)
         return self._post([letter for commit in commits for letter in commit.letters], sql.open_runs)
@@ -134,7 +133,7 @@ class Commits(Runs, Mailboxes):
             commit.status.value,
             commit.history_length,
             commit.result,
-            commit.error,
+            storable(commit.error),
             None if closed else commit.waiting_for,
             None if closed else self.db.at(commit.due_at),
             commit.failures,

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
 
+USES_TO_PREPARE = 20  # statements on a connection: a web request's are over before planning them ahead would pay
+
+
 def require_psycopg3() -> None:
     from django.db.backends.postgresql.psycopg_any import is_psycopg3
 
@@ -81,14 +84,14 @@ class Postgres:
         return texts  # psycopg knows how to quote them
 
     def fetch(self, raw: Any, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
-        rows: list[tuple[Any, ...]] = _cursor(raw).execute(sql, params).fetchall()
+        rows: list[tuple[Any, ...]] = _session(raw).execute(sql, params).fetchall()
         return rows
 
     def execute(self, raw: Any, sql: str, params: Sequence[Any]) -> None:
-        _cursor(raw).execute(sql, params)
+        _session(raw).execute(sql, params)
 
     def execute_many(self, raw: Any, sql: str, rows: Sequence[tuple[Any, ...]]) -> int:
-        count: int = _cursor(raw).execute(sql, (json.dumps(rows),)).rowcount
+        count: int = _session(raw).execute(sql, (json.dumps(rows),)).rowcount
         return count
 
     @contextmanager
@@ -110,18 +113,47 @@ def _values(columns: Mapping[str, str], *, named: bool = False) -> str:
     )
 
 
-def _cursor(raw: Any) -> Any:
-    """Our own on this connection: parameters bound by the server, times read by psycopg's C code."""
-    cursor = getattr(raw, "durable_cursor", None)
-    if cursor is None:
+class Session:
+    """Our side of one connection: parameters bound by the server, times read by psycopg's C code, plans kept."""
+
+    def __init__(self, raw: Any) -> None:
         import psycopg
-        from psycopg.adapt import Loader  # noqa: F401
         from psycopg.types.datetime import TimestamptzLoader
 
-        cursor = psycopg.Cursor(raw)
-        cursor.adapters.register_loader("timestamptz", TimestamptzLoader)
-        raw.durable_cursor = cursor
-    return cursor
+        self._raw = raw
+        self._cursor = psycopg.Cursor(raw)
+        self._cursor.adapters.register_loader("timestamptz", TimestamptzLoader)
+        self._uses = 0
+        self._prepare = False
+
+    def execute(self, sql: str, params: Sequence[Any]) -> Any:
+        self._uses += 1
+        if self._uses == USES_TO_PREPARE:
+            self._prepare = self._is_alone()
+        if not self._prepare:
+            return self._cursor.execute(sql, params, prepare=False)
+        # Django turns preparing off for the connection; cursors of others find it as they left it.
+        threshold, self._raw.prepare_threshold = self._raw.prepare_threshold, 0
+        try:
+            return self._cursor.execute(sql, params, prepare=True)
+        except self._raw.NotSupportedError:
+            self._prepare = False  # a migration changed what a kept plan answers with
+            raise
+        finally:
+            self._raw.prepare_threshold = threshold
+
+    def _is_alone(self) -> bool:
+        """Whether this is a connection to the server itself. A pooler of transactions gives us another backend's number
+        than it told us at first, and what is prepared on one backend is not there on the next."""
+        [(pid,)] = self._cursor.execute("SELECT pg_backend_pid()", prepare=False).fetchall()
+        return bool(pid == self._raw.info.backend_pid)
+
+
+def _session(raw: Any) -> Session:
+    session: Session | None = getattr(raw, "durable_session", None)
+    if session is None:
+        session = raw.durable_session = Session(raw)
+    return session
 
 
 POSTGRES = Postgres()

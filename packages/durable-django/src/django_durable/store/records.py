@@ -164,7 +164,14 @@ def failure_text(failure: Mapping[str, Any] | None) -> tuple[str, str | None]:
     """The columns error and failure."""
     if failure is None:
         return "", None
-    return summary(dict(failure)), json.dumps(dict(failure))
+    return storable(summary(dict(failure))), json.dumps(dict(failure))
+
+
+def storable(text: str) -> str:
+    """Plain text without what a text column refuses: NUL on Postgres, lone surrogates on both. They become escapes."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 def earliest(*instants: datetime | None) -> datetime | None:

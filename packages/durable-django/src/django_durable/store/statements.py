@@ -202,7 +202,7 @@ class Statements:
             f"retry_at = CASE WHEN v.status IS NULL THEN {TASK}.retry_at END",
         )
         # Mail that is in the history now.
-        self.delete_mail = f"DELETE FROM {MAIL} WHERE id {d.among.replace('uuid', 'bigint')}"
+        self.delete_read = d.delete(MAIL, {"id": "bigint", "execution_id": "uuid"})
 
         # Runs: beside decisions
 
@@ -300,6 +300,8 @@ class Statements:
             f"SELECT id, execution_id FROM {MAIL} WHERE due_at <= {d.instant} ORDER BY due_at LIMIT %s {d.own_free}"
         )
         self.runs_of_mail = f"SELECT id, status, queue, priority, worker_id FROM {RUN} WHERE id {d.among}"
+        # Mail that nobody will ever read.
+        self.delete_mail = f"DELETE FROM {MAIL} WHERE id {d.among.replace('uuid', 'bigint')}"
         self.postpone_runs = f"UPDATE {RUN} SET due_at = {d.instant} WHERE id {d.among}"
         self.postpone_mail = f"UPDATE {MAIL} SET due_at = {d.instant} WHERE id {d.among.replace('uuid', 'bigint')}"
 
@@ -331,7 +333,8 @@ class Statements:
                 "details": "text",
                 "due_at": "timestamptz",
             },
-            "heartbeat_at = v.heartbeat_at, due_at = v.due_at, "
+            f"heartbeat_at = COALESCE(v.heartbeat_at, {TASK}.heartbeat_at), "
+            f"due_at = COALESCE(v.due_at, {TASK}.due_at), "
             f"heartbeat_details = COALESCE(v.details, {TASK}.heartbeat_details)",
             f"AND {TASK}.token = v.token AND {TASK}.status = 'RUNNING'",
             skip_locked=True,  # a cancel in somebody's long transaction must not stop a worker's heart

@@ -37,7 +37,11 @@ class Workers(Schedule):
             known = bool(self.db.rows(self.sql.beat, now, self.db.ids([worker_id])))
             self.db.run_many(
                 self.sql.beat_tasks,
-                [(b.task_id.hex, b.token, now, b.details, self.db.at(b.due_at)) for b in beats if b.is_sign_of_life],
+                [
+                    (b.task_id.hex, b.token, now if b.is_sign_of_life else None, b.details, self.db.at(b.due_at))
+                    for b in beats
+                    if b.is_sign_of_life or b.due_at is not None
+                ],
             )
             asked = self.db.rows(self.sql.asked_about, self.db.ids(b.task_id for b in beats)) if beats else []
         held = {uuid(row[0]): row for row in asked}

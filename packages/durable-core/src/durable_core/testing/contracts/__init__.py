@@ -9,9 +9,12 @@ side use `ConcurrentStoreContract`, queues that join a store's transaction `Tran
 whole of the plain suite in it. No case is ever skipped.
 """
 
+from pkgutil import iter_modules
+
 import pytest
 
-pytest.register_assert_rewrite(__name__)  # before the modules below are imported, or failures would say nothing
+# Before the modules are imported, or a case that fails would not say what it found.
+pytest.register_assert_rewrite(*(f"{__name__}.{module.name}" for module in iter_modules(__path__)))
 
 from durable_core.testing.contracts.queue import TaskQueueContract, TransactionalQueueContract  # noqa: E402
 from durable_core.testing.contracts.store import ConcurrentStoreContract, HistoryStoreContract  # noqa: E402

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
+from uuid import UUID
 
 from durable_core.codec import NULL, Payload
 from durable_core.execution import CLOSED_STATUSES, Status, TaskStatus
@@ -11,7 +13,7 @@ from durable_core.testing.contracts.builders import StoreCases, a_letter, a_run,
 
 
 class CommitCases(StoreCases):
-    def everything(self, run_id: Any, task_id: Any, other: Any) -> dict[str, Any]:
+    def everything(self, run_id: UUID, task_id: UUID, other: UUID) -> dict[str, Any]:
         """What a commit may write besides events: a task, a child, a letter, mail read."""
         return {
             "tasks": [a_task(id=task_id)],
@@ -69,7 +71,9 @@ class CommitCases(StoreCases):
     def test_events_are_read_as_they_were_written(self) -> None:
         run_id = self.start()
         decision = self.decision(run_id, "workflow_started", "timer_started")
-        decision.events = [replace_event(event, call_id) for event, call_id in zip(decision.events, (None, "4.1.2"))]
+        timer = '{"fire_at":"2026-01-01T00:00:00+00:00"}'
+        started, timer_started = decision.events
+        decision.events = [started, timer_started._replace(call_id="4.1.2", details=timer)]
         self.store.commit([decision])
         assert self.store.load([run_id])[run_id].events == decision.events
 
@@ -149,7 +153,7 @@ class CommitCases(StoreCases):
         def commit(decision: Commit) -> Verdict:
             return self.store.commit([decision]).results[run_id].verdict
 
-        verdicts = self.in_threads([lambda decision=decision: commit(decision) for decision in decisions])
+        verdicts = self.in_threads([partial(commit, decision) for decision in decisions])
         assert verdicts.count(Verdict.COMMITTED) == 1
         assert self.event_types(run_id) == ["workflow_started"]
 
@@ -226,7 +230,3 @@ class CommitCases(StoreCases):
         self.commit(run_id, tasks=[task], worker_id=worker)
         assert self.claim(task.id) == []
         assert self.store.forgotten(worker, []) == {task.id: 1}
-
-
-def replace_event(event: Any, call_id: str | None) -> Any:
-    return event._replace(call_id=call_id, details='{"fire_at":"2026-01-01T00:00:00+00:00"}')

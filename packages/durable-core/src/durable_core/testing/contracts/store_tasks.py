@@ -194,6 +194,7 @@ class TaskCases(StoreCases):
         (again,) = self.claim(task.id)
         assert again.attempt == 1
         assert again.token > task.token
+        assert self.report(outcome_of(task)).rejected == {task.id}
 
     def test_only_the_attempt_that_is_held_can_be_given_back(self) -> None:
         run_id = self.start()

@@ -26,7 +26,7 @@ AWKWARD = {
     "quotes": "'\"\\`;-- %s %% {} $1 :x ?",
 }
 PAYLOAD = encode(AWKWARD)
-NAME = "d'été \U0001f600; DROP TABLE runs;-- %s \"quoted\" \\"
+NAME = 'd\'été \U0001f600; DROP TABLE runs;-- %s "quoted" \\'
 
 
 class TextCases(StoreCases):

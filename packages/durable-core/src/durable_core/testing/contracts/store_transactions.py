@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from durable_core.execution import Status, TaskStatus
@@ -16,12 +16,9 @@ class TransactionCases(StoreCases):
     @contextmanager
     def failing(self) -> Iterator[None]:
         """A transaction that fails when all in it is done."""
-        try:
-            with self.store.transaction():
-                yield
-                raise Interrupted
-        except Interrupted:
-            pass
+        with suppress(Interrupted), self.store.transaction():
+            yield
+            raise Interrupted
 
     def test_thread_knows_whether_it_is_in_a_transaction(self) -> None:
         assert not self.store.in_transaction()
@@ -45,7 +42,7 @@ class TransactionCases(StoreCases):
             with self.store.transaction():
                 raise error
         except Interrupted as caught:
-            assert caught is error  # noqa: PT017 - pytest.raises would not be shorter
+            assert caught is error
 
     def test_transaction_sees_its_own_writes(self) -> None:
         with self.store.transaction():
@@ -144,13 +141,10 @@ class TransactionCases(StoreCases):
 
     def test_failure_of_an_inner_transaction_that_nobody_catches_undoes_the_outer(self) -> None:
         run = a_run()
-        try:
+        with suppress(Interrupted), self.store.transaction():
+            self.store.create([run])
             with self.store.transaction():
-                self.store.create([run])
-                with self.store.transaction():
-                    raise Interrupted
-        except Interrupted:
-            pass
+                raise Interrupted
         assert self.store.get(run.id) is None
 
     def test_store_works_after_a_failure(self) -> None:

@@ -57,7 +57,8 @@ class WorkerCases(StoreCases):
             task = self.begin(run_id, worker_id=worker_id)
             self.close(run_id, status=Status.CANCELED, close_tasks_as=close_tasks_as)
             reply = self.beat(worker_id, self.sign_of_life(task))
-            assert (reply.canceled, reply.lost) == ({task.id}, frozenset())
+            assert reply.canceled == {task.id}
+            assert reply.lost == frozenset()
 
     def test_attempt_that_another_worker_has_now_is_lost(self) -> None:
         worker_id, other = self.hire(), self.hire()
@@ -85,6 +86,13 @@ class WorkerCases(StoreCases):
         (due,) = self.due(self.later(2 * HOUR)).tasks
         assert due.id == task.id
         assert due.heartbeat_at is not None
+
+    def test_beat_that_names_no_due_time_keeps_the_one_there(self) -> None:
+        worker_id, run_id = self.hire(), self.start()
+        tasks = [self.begin(run_id, worker_id=worker_id, start_to_close=HOUR) for _ in range(2)]
+        for task, is_sign_of_life in zip(tasks, (True, False), strict=True):
+            self.beat(worker_id, Beat(task.id, task.token, None, None, is_sign_of_life))
+        assert set(self.due_tasks(self.later(2 * HOUR))) == {task.id for task in tasks}
 
     def test_mere_question_is_no_sign_of_life(self) -> None:
         worker_id = self.hire()

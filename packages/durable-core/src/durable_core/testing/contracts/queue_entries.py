@@ -1,0 +1,167 @@
+"""Which entries are ready, and which of them first."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from durable_core.ports import EntryKind, new_id
+from durable_core.testing.contracts.queue_base import DELAY, QueueCases, an_entry
+
+
+class EntryCases(QueueCases):
+    def test_empty_queue_gives_nothing_at_once(self) -> None:
+        assert self.claim() == []
+
+    def test_entry_is_claimed_as_it_was_enqueued(self) -> None:
+        entry = self.enqueue(kind=EntryKind.ACTIVITY, queue="mail", priority=3)
+        (claim,) = self.claim()
+        assert (claim.entry.kind, claim.entry.ref) == (entry.kind, entry.ref)
+        assert (claim.entry.queue, claim.entry.priority) == ("mail", 3)
+        assert claim.deliveries == 1
+
+    def test_names_of_queues_are_text_and_nothing_else(self) -> None:
+        name = 'd\'été:{*}; DROP TABLE queue; -- %s "x"'
+        entry = self.enqueue(queue=name)
+        assert self.claimed_refs(queues=["default"]) == []
+        assert self.claimed_refs(queues=[name]) == [entry.ref]
+
+    def test_oldest_entry_comes_first(self) -> None:
+        refs = [self.enqueue().ref for _ in range(5)]
+        assert self.claimed_refs() == refs
+
+    def test_entries_of_one_call_keep_their_order(self) -> None:
+        entries = [an_entry() for _ in range(20)]
+        self.queue.enqueue(entries)
+        assert self.claimed_refs() == [entry.ref for entry in entries]
+
+    def test_enqueueing_nothing_is_fine(self) -> None:
+        self.queue.enqueue([])
+        assert self.claim() == []
+
+    def test_entries_may_come_from_a_generator(self) -> None:
+        entries = [an_entry() for _ in range(3)]
+        self.queue.enqueue(entry for entry in entries)
+        assert len(self.claim()) == 3
+
+    def test_higher_priority_comes_first(self) -> None:
+        low, high, normal = (self.enqueue(priority=priority).ref for priority in (-5, 5, 0))
+        assert self.claimed_refs() == [high, normal, low]
+
+    def test_priority_wins_when_there_is_room_for_one(self) -> None:
+        self.enqueue()
+        high = self.enqueue(priority=1)
+        assert self.claimed_refs(runs=1) == [high.ref]
+
+    def test_equal_priorities_keep_their_order(self) -> None:
+        refs = [self.enqueue(priority=2).ref for _ in range(5)]
+        assert self.claimed_refs() == refs
+
+    def test_priority_and_age_count_across_queues(self) -> None:
+        first, second, high = self.enqueue(queue="a"), self.enqueue(queue="b"), self.enqueue(queue="b", priority=1)
+        assert self.claimed_refs(runs=1) == [high.ref]
+        assert self.claimed_refs(runs=1) == [first.ref]
+        assert self.claimed_refs(runs=1) == [second.ref]
+
+    def test_each_kind_has_its_own_limit(self) -> None:
+        for _ in range(4):
+            self.enqueue(kind=EntryKind.RUN)
+            self.enqueue(kind=EntryKind.ACTIVITY)
+        kinds = [claim.entry.kind for claim in self.claim(runs=3, activities=1)]
+        assert (kinds.count(EntryKind.RUN), kinds.count(EntryKind.ACTIVITY)) == (3, 1)
+
+    def test_limit_of_zero_takes_nothing(self) -> None:
+        run, activity = self.enqueue(kind=EntryKind.RUN), self.enqueue(kind=EntryKind.ACTIVITY)
+        assert self.claimed_refs(runs=0) == [activity.ref]
+        assert self.claimed_refs(activities=0) == [run.ref]
+
+    def test_kind_that_is_not_asked_for_is_not_taken(self) -> None:
+        self.enqueue(kind=EntryKind.ACTIVITY)
+        assert self.queue.claim(self.me, {EntryKind.RUN: 5}, queues=(), exclude=()) == []
+        assert self.queue.claim(self.me, {}, queues=(), exclude=()) == []
+
+    def test_what_is_over_the_limit_is_left_for_the_next(self) -> None:
+        refs = [self.enqueue().ref for _ in range(5)]
+        assert [*self.claimed_refs(runs=2), *self.claimed_refs(runs=2), *self.claimed_refs(runs=2)] == refs
+
+    # Named queues
+
+    def test_no_names_mean_all_queues(self) -> None:
+        refs = {self.enqueue(queue=queue).ref for queue in ("default", "mail", "slow")}
+        assert set(self.claimed_refs()) == refs
+
+    def test_only_the_named_queues_are_served(self) -> None:
+        mail, slow = self.enqueue(queue="mail"), self.enqueue(queue="slow")
+        self.enqueue(queue="default")
+        assert set(self.claimed_refs(queues=["mail", "slow", "absent"])) == {mail.ref, slow.ref}
+
+    def test_excluded_queues_are_left_alone(self) -> None:
+        rest = self.enqueue(queue="default")
+        self.enqueue(queue="slow")
+        assert self.claimed_refs(exclude=["slow", "absent"]) == [rest.ref]
+
+    def test_entries_of_other_queues_do_not_use_up_the_limit(self) -> None:
+        for _ in range(30):
+            self.enqueue(queue="slow", priority=9)
+        entry = self.enqueue(queue="mail")
+        assert self.claimed_refs(queues=["mail"], runs=1) == [entry.ref]
+
+    # Delay
+
+    def test_delayed_entry_is_claimed_after_its_delay(self) -> None:
+        entry = an_entry()
+        self.queue.enqueue([entry], delay=timedelta(seconds=DELAY))
+        assert self.claim() == []
+        self.pass_time(1.5 * DELAY)
+        assert self.claimed_refs() == [entry.ref]
+
+    def test_no_delay_is_no_delay(self) -> None:
+        entry = an_entry()
+        self.queue.enqueue([entry], delay=timedelta())
+        assert self.claimed_refs() == [entry.ref]
+
+    def test_delayed_entry_does_not_hold_up_others(self) -> None:
+        self.queue.enqueue([an_entry(priority=9)], delay=timedelta(hours=1))
+        entry = self.enqueue()
+        assert self.claimed_refs() == [entry.ref]
+
+    # Duplicates
+
+    def test_same_entry_may_be_enqueued_twice(self) -> None:
+        entry = an_entry()
+        self.queue.enqueue([entry, entry])
+        assert set(self.claimed_refs()) == {entry.ref}
+
+    def test_twin_of_a_claimed_entry_can_be_claimed(self) -> None:
+        """What happened after the claim may not have been seen by its holder."""
+        entry = self.enqueue()
+        self.claim()
+        self.queue.enqueue([entry])
+        assert self.claimed_refs(new_id()) == [entry.ref]
+
+    def test_completing_one_twin_leaves_the_other(self) -> None:
+        entry = self.enqueue()
+        first = self.claim()
+        self.queue.enqueue([entry])
+        self.queue.complete(first)
+        assert self.claimed_refs() == [entry.ref]
+
+    # Preferred workers
+
+    def test_preferred_worker_may_claim_at_once(self) -> None:
+        entry = self.enqueue(preferred=self.me)
+        assert self.claimed_refs(self.me) == [entry.ref]
+
+    def test_others_leave_an_entry_to_its_preferred_worker(self) -> None:
+        self.enqueue(preferred=self.me)
+        plain = self.enqueue()
+        assert self.claimed_refs(new_id(), runs=1) == [plain.ref]
+        assert self.claimed_refs(new_id()) == []
+
+    def test_others_may_claim_when_the_preference_is_over(self) -> None:
+        entry = self.enqueue(preferred=new_id())
+        self.pass_time(1.2 * self.preference)
+        assert self.claimed_refs(self.me) == [entry.ref]
+
+    def test_preferred_worker_that_does_not_serve_the_queue_does_not_get_the_entry(self) -> None:
+        self.enqueue(preferred=self.me, queue="slow")
+        assert self.claim(self.me, queues=["default"]) == []

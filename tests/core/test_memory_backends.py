@@ -1,0 +1,318 @@
+"""The backends in memory pass the suites that every backend has to pass, and the suites have teeth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from threading import Event
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from durable_core.execution import TaskStatus
+from durable_core.hooks import load
+from durable_core.ports import Claim, Clock, Commit, CommitResult, Committed, Entry, Letter, TaskRecord, Verdict, Wake
+from durable_core.testing import InMemoryHistoryStore, InMemoryTaskQueue, ManualClock, plugin
+from durable_core.testing.contracts import HistoryStoreContract, TaskQueueContract, TransactionalQueueContract
+from durable_core.testing.contracts.base import Contract, Interrupted
+from durable_core.testing.contracts.builders import a_run
+from durable_core.testing.contracts.queue_base import an_entry
+from durable_core.testing.tables import Journal, Table
+
+
+class TestStore(HistoryStoreContract):
+    kind = InMemoryHistoryStore
+
+    def make_store(self) -> InMemoryHistoryStore:
+        self.memory = self.kind(self.clock)
+        return self.memory
+
+    def read_waiting_for(self, run_id: UUID) -> str | None:
+        return self.memory.waiting_for(run_id)
+
+    def read_task_status(self, task_id: UUID) -> TaskStatus:
+        return self.memory.task_status(task_id)
+
+
+class TestQueue(TaskQueueContract):
+    kind = InMemoryTaskQueue
+
+    def make_queue(self) -> InMemoryTaskQueue:
+        return self.kind(self.clock)
+
+    def test_entry_of_a_failed_transaction_stays(self) -> None:
+        store = InMemoryHistoryStore(self.clock)
+        with suppress(Interrupted), store.transaction():
+            entry = self.enqueue()
+            raise Interrupted
+        assert self.claimed_refs() == [entry.ref]
+
+
+class TestTransactionalQueue(TransactionalQueueContract):
+    def make_store(self) -> InMemoryHistoryStore:
+        self.memory = InMemoryHistoryStore(self.clock)
+        return self.memory
+
+    def make_queue(self) -> InMemoryTaskQueue:
+        assert self.store is self.memory
+        return InMemoryTaskQueue(self.clock, store=self.memory)
+
+    def test_watcher_hears_of_an_entry_when_it_is_committed(self) -> None:
+        woken = Event()
+        with self.queue.watch(woken.set), self.store.transaction():
+            self.enqueue()
+            assert not woken.is_set()
+        assert woken.is_set()
+
+    def test_watcher_hears_nothing_of_an_entry_that_was_rolled_back(self) -> None:
+        woken = Event()
+        with self.queue.watch(woken.set), suppress(Interrupted), self.store.transaction():
+            self.enqueue()
+            raise Interrupted
+        assert not woken.is_set()
+
+
+# Backends that lie: each must fail the suite, by the case that is about its lie.
+
+
+class QueueThatForgetsNothing(InMemoryTaskQueue):
+    def complete(self, claims: Collection[Claim]) -> None:
+        pass
+
+
+class QueueThatGivesTwice(InMemoryTaskQueue):
+    def claim(self, *args: Any, **options: Any) -> list[Claim]:
+        claims = super().claim(*args, **options)
+        return [*claims, *claims]
+
+
+class QueueThatLeavesEntriesReady(InMemoryTaskQueue):
+    def claim(self, *args: Any, **options: Any) -> list[Claim]:
+        claims = super().claim(*args, **options)
+        super().release(claims)
+        return claims
+
+
+class QueueWithoutDelay(InMemoryTaskQueue):
+    def enqueue(self, entries: Any, *, delay: timedelta | None = None) -> None:
+        super().enqueue(entries)
+
+
+class QueueWithoutMercy(InMemoryTaskQueue):
+    def release_dead(self, worker_ids: Collection[UUID]) -> list[Entry]:
+        return []
+
+
+class QueueThatCompletesWhatWasLost(InMemoryTaskQueue):
+    def release(self, claims: Collection[Claim], *, delay: timedelta | None = None) -> None:
+        for claim in claims:
+            if (item := self._items.get(claim.handle.item)) is not None:
+                super().release([claim._replace(handle=claim.handle._replace(deliveries=item.deliveries))])
+
+
+class QueueWithoutPriority(InMemoryTaskQueue):
+    def enqueue(self, entries: Any, *, delay: timedelta | None = None) -> None:
+        super().enqueue([entry._replace(priority=0) for entry in entries], delay=delay)
+
+
+class StoreWithoutFence(InMemoryHistoryStore):
+    def _is_acceptable(self, outcome: Any) -> bool:
+        row = self._tasks.get(outcome.task_id)
+        return row is not None and not row.record.status.is_closed
+
+
+class StoreWithoutVersions(InMemoryHistoryStore):
+    def commit(self, commits: Sequence[Commit]) -> Committed:
+        now = [replace(commit, version=self._version(commit)) for commit in commits]
+        return super().commit(now)
+
+    def _version(self, commit: Commit) -> int:
+        record = self.get(commit.run_id)
+        return commit.version if record is None else record.version
+
+
+class StoreThatClosesOverMail(InMemoryHistoryStore):
+    def _unseen(self, commit: Commit) -> list[Any]:
+        return []
+
+
+class StoreThatLosesTheOrder(InMemoryHistoryStore):
+    def deliver(self, letters: Sequence[Letter]) -> list[Wake]:
+        return super().deliver(letters[::-1])
+
+
+class StoreThatBuriesTwice(InMemoryHistoryStore):
+    def bury(self, worker_ids: Collection[UUID]) -> list[TaskRecord]:
+        super().bury(worker_ids)
+        return [row.record for worker_id in worker_ids for row in self._tasks.group("worker", worker_id)]
+
+
+class StoreThatStopsAtTheFirstConflict(InMemoryHistoryStore):
+    def commit(self, commits: Sequence[Commit]) -> Committed:
+        written = Committed({}, [])
+        for commit in commits:
+            if any(result.verdict is Verdict.CONFLICT for result in written.results.values()):
+                written.results[commit.run_id] = CommitResult(Verdict.CONFLICT)
+            else:
+                one = super().commit([commit])
+                written.results.update(one.results)
+                written.wakes.extend(one.wakes)
+        return written
+
+
+class StoreWithoutTransactions(InMemoryHistoryStore):
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__(clock)
+        self.journal.undo_with = lambda function, *args: None  # type: ignore[method-assign]
+
+
+LIES: list[tuple[type[Any], str]] = [
+    (QueueThatForgetsNothing, "test_completed_entry_is_gone"),
+    (QueueThatGivesTwice, "test_oldest_entry_comes_first"),
+    (QueueThatGivesTwice, "test_eight_threads_claim_every_entry_once"),
+    (QueueThatLeavesEntriesReady, "test_claimed_entry_is_not_claimed_twice"),
+    (QueueWithoutDelay, "test_delayed_entry_is_claimed_after_its_delay"),
+    (QueueWithoutMercy, "test_entries_of_dead_workers_are_given_back_and_answered"),
+    (QueueThatCompletesWhatWasLost, "test_releasing_a_lost_claim_does_not_take_the_entry_from_its_holder"),
+    (QueueWithoutPriority, "test_higher_priority_comes_first"),
+    (StoreWithoutFence, "test_stale_token_cannot_complete_a_reclaimed_task"),
+    (StoreWithoutFence, "test_late_outcome_of_an_attempt_already_retried_is_refused"),
+    (StoreWithoutVersions, "test_stale_version_is_a_conflict_and_writes_nothing"),
+    (StoreThatClosesOverMail, "test_closing_commit_with_unread_mail_is_refused_and_writes_nothing"),
+    (StoreThatLosesTheOrder, "test_letters_are_kept_in_order"),
+    (StoreThatBuriesTwice, "test_worker_is_buried_once"),
+    (StoreThatStopsAtTheFirstConflict, "test_bad_run_in_a_batch_does_not_stop_the_others"),
+    (StoreWithoutTransactions, "test_rolled_back_commit_leaves_nothing"),
+]
+
+
+@pytest.mark.parametrize(("liar", "case"), LIES, ids=lambda value: getattr(value, "__name__", value))
+def test_lie_is_found_by_its_case(liar: type[Any], case: str) -> None:
+    suite: type[Any] = TestQueue if issubclass(liar, InMemoryTaskQueue) else TestStore
+    caught = type(liar.__name__, (suite,), {"kind": liar})()
+    honest = suite()
+    getattr(honest, case)()
+    with pytest.raises((AssertionError, ValueError)):  # ValueError: one claim was expected, two came
+        getattr(caught, case)()
+
+
+def cases(suite: type[Contract]) -> list[str]:
+    return [name for name in dir(suite) if name.startswith("test_")]
+
+
+def test_suites_are_as_large_as_promised() -> None:
+    assert len(cases(HistoryStoreContract)) >= 60
+    assert len(cases(TaskQueueContract)) >= 40
+
+
+# Where the backends in memory promise more than the contract
+
+
+class TestTransactionsInMemory:
+    def test_failed_inner_transaction_takes_back_only_itself(self) -> None:
+        store = InMemoryHistoryStore(ManualClock())
+        kept, lost, later = a_run(), a_run(), a_run()
+        with store.transaction():
+            store.create([kept])
+            with suppress(Interrupted), store.transaction():
+                store.create([lost])
+                raise Interrupted
+            store.create([later])
+        assert store.load([kept.id, lost.id, later.id]).keys() == {kept.id, later.id}
+
+    def test_indexes_survive_any_number_of_failures(self) -> None:
+        clock = ManualClock()
+        store = InMemoryHistoryStore(clock)
+        due_at = clock.now() + timedelta(hours=1)
+        run = a_run(due_at=due_at, workflow_id="user-7")
+        store.create([run])
+        for _ in range(3):
+            with suppress(Interrupted), store.transaction():
+                assert len(store.due(due_at, limit=1, again_at=None).wakes) == 1
+                assert store.next_due() is None
+                raise Interrupted
+            assert store.next_due() == due_at
+            assert not store.create([a_run(workflow_id="user-7")])[0].created
+
+    def test_same_calls_give_the_same_answers(self) -> None:
+        def play() -> list[list[int]]:
+            clock = ManualClock()
+            store = InMemoryHistoryStore(clock)
+            runs = [a_run(id=UUID(int=n), due_at=clock.now()) for n in (5, 1, 4, 2, 3)]
+            store.create(runs)
+            return [[wake.run_id.int for wake in store.due(clock.now(), limit=2, again_at=None).wakes] for _ in runs]
+
+        assert play() == play() == [[5, 1], [4, 2], [3], [], []]
+
+    def test_outdated_due_times_do_not_pile_up(self) -> None:
+        journal = Journal()
+        table: Table[str, datetime] = Table(journal, due_at=lambda row: row)
+        start = datetime(2026, 1, 1, tzinfo=UTC)
+        with journal.transaction():
+            for n in range(10_000):
+                table.put("row", start + timedelta(seconds=n))
+        assert len(table._heap) < 100
+        assert table.next_due() == start + timedelta(seconds=9_999)
+
+    def test_what_is_stored_is_a_copy(self) -> None:
+        suite = TestStore()
+        policy = {"non_retryable_error_types": ("ValueError",)}
+        task = suite.begin(suite.start(), retry_policy=policy)
+        policy.clear()
+        assert task.retry_policy == {"non_retryable_error_types": ["ValueError"]}
+
+
+class TestManualClock:
+    def test_time_stands_still(self) -> None:
+        clock = ManualClock()
+        assert (clock.now(), clock.monotonic()) == (clock.now(), 0.0)
+
+    def test_advance_moves_both_times(self) -> None:
+        clock = ManualClock(datetime(2030, 1, 1, tzinfo=UTC))
+        clock.advance(timedelta(minutes=1))
+        clock.advance(1.5)
+        assert clock.monotonic() == 61.5
+        assert clock.now() == datetime(2030, 1, 1, 0, 1, 1, 500_000, tzinfo=UTC)
+
+    def test_wait_lets_time_pass_at_once(self) -> None:
+        clock = ManualClock()
+        clock.wait(Event(), 3600)
+        assert clock.monotonic() == 3600
+
+    def test_wait_for_what_has_happened_takes_no_time(self) -> None:
+        clock, event = ManualClock(), Event()
+        event.set()
+        clock.wait(event, 3600)
+        assert clock.monotonic() == 0
+
+    def test_clock_does_not_go_back(self) -> None:
+        with pytest.raises(ValueError, match="cannot go back"):
+            ManualClock().advance(-1)
+
+    def test_clock_is_a_clock(self) -> None:
+        clock: Clock = ManualClock()
+        tick: Callable[[], float] = clock.monotonic
+        assert tick() == 0
+
+
+def test_memory_is_registered_by_its_plugin() -> None:
+    plugins = load(plugin)
+    assert isinstance(plugins.queues.find("memory")(), InMemoryTaskQueue)
+    assert isinstance(plugins.stores.find("memory")(), InMemoryHistoryStore)
+
+
+def test_claiming_many_entries_does_not_slow_down() -> None:
+    """Every entry is touched a bounded number of times: 5,000 of them in no more steps than a heap needs."""
+    queue = InMemoryTaskQueue(ManualClock())
+    queue.enqueue(an_entry() for _ in range(5_000))
+    suite = TestQueue()
+    suite.queue = queue
+    claimed = 0
+    while claims := suite.claim(runs=50):
+        queue.complete(claims)
+        claimed += len(claims)
+    assert claimed == 5_000
+    assert queue._ready[an_entry().kind, "default"] == []

@@ -34,7 +34,7 @@ from django_durable.store import DjangoHistoryStore  # noqa: E402
 from durable_core.codec import Payload  # noqa: E402
 from durable_core.events import EventRecord  # noqa: E402
 from durable_core.execution import Status, TaskStatus  # noqa: E402
-from durable_core.ports import Commit, Entry, EntryKind, NewRun, NewTask, TaskOutcome, Verdict, new_id  # noqa: E402
+from durable_core.ports import Commit, Entry, EntryKind, NewRun, NewTask, TaskOutcome, Verdict, WorkerInfo, new_id  # noqa: E402
 from tests.servers import postgres  # noqa: E402
 
 if TYPE_CHECKING:
@@ -120,6 +120,7 @@ class Bench:
         self.store = DjangoHistoryStore(alias)
         self.queue = DatabaseTaskQueue(alias)
         self.batch, self.workflows = batch, workflows
+        self.store.add_worker(WorkerInfo(id=WORKER, host="bench", pid=1, queues=()))
 
     def all(self, profile: bool) -> None:
         empty(self.alias)

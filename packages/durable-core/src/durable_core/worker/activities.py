@@ -40,6 +40,7 @@ class ActivityDesk:
         self._worker_id = worker_id
         self._reports: list[TaskOutcome] = []  # outcomes for runs that are not in memory here
         self.done = 0  # attempts that ended here
+        self.leaving = False  # runs are to be woken anywhere but here
 
     @property
     def is_idle(self) -> bool:
@@ -65,7 +66,7 @@ class ActivityDesk:
             return None
         with unit(self._store, self._queue) as box:
             receipt = self._store.record_outcomes(self._reports)
-            box.wake(receipt.wakes)
+            box.wake(wake._replace(worker_id=None) if self.leaving else wake for wake in receipt.wakes)
         for task_id in receipt.rejected:
             logger.info("an outcome of activity task %s came too late and was refused", task_id)
         retries = [outcome.retry_at for outcome in self._reports]

@@ -242,6 +242,7 @@ class Worker:
         return self._activities.is_idle and not self._runs.dirty
 
     def _leave(self) -> None:
+        self._activities.leaving = True
         try:
             self._activities.withdraw(begun=True)
             self._runs.forget_all()

@@ -90,6 +90,7 @@ class RunDesk:
         if letter is None or slot is None or slot.run is None:
             self._activities.report(outcome)
             return
+        slot.running_here = max(slot.running_here - 1, 0)
         fact = e.event_of(e.EventRecord(0, letter.type, letter.call_id, letter.details, slot.run.time))
         slot.facts.append(LocalFact(fact, outcome))
         self._dirty[slot.run_id] = slot
@@ -311,6 +312,7 @@ class RunDesk:
         slot.version += 1
         for task in proposal.eager:
             self._activities.submit(task)
+        slot.running_here += len(proposal.eager)
         if commit.status.is_closed or commit.status is Status.BLOCKED:
             for local in slot.facts:
                 self._activities.report(local.outcome)

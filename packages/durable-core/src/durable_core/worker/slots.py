@@ -45,11 +45,16 @@ class Slot:
     facts: list[LocalFact] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
     proposal: Proposal | None = None  # decided, but somebody held the row
+    running_here: int = 0  # activities of it that run here: it will go on soon
     must_read_mail: bool = False
 
     @property
     def is_idle(self) -> bool:
         return not (self.mail or self.facts or self.claims or self.proposal)
+
+    @property
+    def may_leave(self) -> bool:
+        return self.is_idle and not self.running_here
 
     def evict(self) -> None:
         """Drop the code; what it has not committed is decided again from the store."""
@@ -70,6 +75,7 @@ class SlotTable:
 
     def __init__(self, cache_size: int) -> None:
         self._cache_size = cache_size
+        self._keeps_running_ones = cache_size > 0  # 0 means replay at every step, without exception
         self._slots: OrderedDict[UUID, Slot] = OrderedDict()
 
     def __len__(self) -> int:
@@ -101,6 +107,6 @@ class SlotTable:
         for slot in list(self._slots.values()):
             if surplus <= 0:
                 return
-            if slot.is_idle:
+            if slot.may_leave or (slot.is_idle and not self._keeps_running_ones):
                 self.drop(slot)
                 surplus -= 1

@@ -17,7 +17,7 @@ from django_durable.store.mail import Mailboxes
 from django_durable.store.records import earliest, failure_text, mail_of, row_of_task, storable
 from django_durable.store.runs import Runs
 from durable_core.execution import Status, TaskStatus
-from durable_core.ports import CommitResult, Committed, Mail, Verdict
+from durable_core.ports import CommitResult, Committed, Mail, Verdict, Wake
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -37,20 +37,26 @@ class Commits(Runs, Mailboxes):
         if not commits:
             return Committed({}, [])
         with self.db.transaction():
-            refused = self._check_attempts([outcome for commit in commits for outcome in commit.outcomes])
-            results = self._check_runs(commits, refused)
-            return Committed(
-                results, self._write([c for c in commits if results[c.run_id].verdict is Verdict.COMMITTED])
-            )
+            results = self._check(commits)
+            accepted = [commit for commit in commits if results[commit.run_id].verdict is Verdict.COMMITTED]
+            return Committed(results, self._write(accepted) if accepted else [])
 
     # Which decisions still stand
 
-    def _check_attempts(self, outcomes: list[TaskOutcome]) -> dict[UUID, Verdict]:
-        """Lock the tasks of outcomes. The runs of those that cannot be accepted, and why."""
-        if not outcomes:
-            return {}
+    def _check(self, commits: Sequence[Commit]) -> dict[UUID, CommitResult]:
+        """Lock tasks and runs, read mail, and give each decision its verdict."""
+        outcomes = [outcome for commit in commits for outcome in commit.outcomes]
+        ids = self.db.ids(commit.run_id for commit in commits)
+        queries = [(self.sql.own_free_runs, ids), (self.sql.mail, ids)]
+        if outcomes:
+            queries.insert(0, (self.sql.own_free_tasks, self.db.ids(outcome.task_id for outcome in outcomes)))
+        *tasks, runs, mail = self.db.rows_of_all(queries)
+        refused = self._check_attempts(outcomes, tasks[0]) if outcomes else {}
+        return self._check_runs(commits, refused, {row[0]: row for row in runs}, mail_of(mail))
+
+    def _check_attempts(self, outcomes: list[TaskOutcome], rows: list[Row]) -> dict[UUID, Verdict]:
+        """The runs of outcomes that cannot be accepted, and why."""
         key = self.db.key
-        rows = self.db.rows(self.sql.own_free_tasks, self.db.ids(outcome.task_id for outcome in outcomes))
         held = {row[0]: row for row in rows}
         refused: dict[UUID, Verdict] = {}
         missing: list[TaskOutcome] = []
@@ -68,15 +74,17 @@ class Commits(Runs, Mailboxes):
                 refused.setdefault(outcome.run_id, found)
         return refused
 
-    def _check_runs(self, commits: Sequence[Commit], refused: dict[UUID, Verdict]) -> dict[UUID, CommitResult]:
-        """Lock the runs, read their mail, and give each decision its verdict."""
+    def _check_runs(
+        self,
+        commits: Sequence[Commit],
+        refused: dict[UUID, Verdict],
+        held: dict[Any, Row],
+        boxes: dict[Any, list[Mail]],
+    ) -> dict[UUID, CommitResult]:
         key = self.db.key
-        ids = self.db.ids(commit.run_id for commit in commits)
-        held = {row[0]: row for row in self.db.rows(self.sql.own_free_runs, ids)}
         missing = [commit.run_id for commit in commits if key(commit.run_id) not in held]
         there = self.db.rows(self.sql.runs_there, self.db.ids(missing)) if missing else ()
         busy = {row[0] for row in there}
-        boxes = mail_of(self.db.rows(self.sql.mail, ids))
         results: dict[UUID, CommitResult] = {}
         for commit in commits:
             run = key(commit.run_id)
@@ -98,20 +106,17 @@ class Commits(Runs, Mailboxes):
 
     # What they decided
 
-    def _write(self, commits: list[Commit]) -> list[Any]:
-        db, sql = self.db, self.sql
-        now = db.stamp()
-        db.run_many(sql.insert_events, list(self._event_rows(commits)))
-        db.run_many(sql.decide_runs, [self._decision_row(commit, now) for commit in commits])
-        db.run_many(
-            sql.insert_tasks,
-            [row_of_task(task, c.run_id, c.worker_id, now, db) for c in commits for task in c.tasks],
+    def _write(self, commits: list[Commit]) -> list[Wake]:
+        db, sql, now = self.db, self.sql, self.db.stamp()
+        closing = [commit for commit in commits if commit.status.is_closed]
+        db.run_all(
+            (sql.insert_events, list(self._event_rows(commits))),
+            (sql.decide_runs, [self._decision_row(commit, now) for commit in commits]),
+            (sql.insert_tasks, [row_of_task(task, c.run_id, c.worker_id, now, db) for c in commits for task in c.tasks]),
+            (sql.end_attempts, [self._outcome_row(outcome, None, now) for c in commits for outcome in c.outcomes]),
+            (sql.close_tasks, [_closing_row(commit, now) for commit in closing]),
+            (sql.delete_read, [(number, c.run_id.hex) for c in commits for number in c.mail_read]),
         )
-        db.run_many(
-            sql.end_attempts, [self._outcome_row(outcome, None, now) for c in commits for outcome in c.outcomes]
-        )
-        self._close_tasks([commit for commit in commits if commit.status.is_closed], now)
-        db.run_many(sql.delete_read, [(number, c.run_id.hex) for c in commits for number in c.mail_read])
         if children := [child for commit in commits for child in commit.children]:
             self._insert_runs(children)
         return self._post([letter for commit in commits for letter in commit.letters], sql.open_runs)
@@ -162,23 +167,13 @@ class Commits(Runs, Mailboxes):
             1 if again else 0,
         )
 
-    def _close_tasks(self, commits: list[Commit], now: str) -> None:
-        """QUEUED tasks of runs that close end with them or are kept; RUNNING ones are told to stop."""
-        if not commits:
-            return
-        rules = {self.db.key(commit.run_id): commit for commit in commits}
-        rows: list[Row] = []
-        ids = self.db.ids(commit.run_id for commit in commits)
-        for task_id, run_id, status in self.db.rows(self.sql.own_tasks_of_runs, ids):
-            commit = rules[run_id]
-            if status == "RUNNING":
-                rows.append((str(task_id), None, "", None, True))
-            elif commit.close_tasks_as is None:
-                rows.append((str(task_id), None, "", None, False))
-            else:
-                why = WHY_CLOSED.get(commit.status, "workflow closed")
-                rows.append((str(task_id), commit.close_tasks_as.value, why, now, False))
-        self.db.run_many(self.sql.close_tasks, rows)
+
+def _closing_row(commit: Commit, now: str) -> Row:
+    """For `close_tasks`."""
+    if commit.close_tasks_as is None:
+        return (commit.run_id.hex, None, None, None)
+    why = WHY_CLOSED.get(commit.status, "workflow closed")
+    return (commit.run_id.hex, commit.close_tasks_as.value, why, now)
 
 
 def _without(mail: list[Mail] | None, read: Sequence[int]) -> list[Mail]:

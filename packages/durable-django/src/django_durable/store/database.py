@@ -26,12 +26,15 @@ if TYPE_CHECKING:
 
     from django.db.backends.base.base import BaseDatabaseWrapper
 
-    from django_durable.store.dialect import Dialect
+    from django_durable.store.dialect import Dialect, Query
 
 Row = tuple[Any, ...]
 
 RESYNC = 1.0  # seconds for which the distance between the database's clock and ours is believed
 TRY_AGAIN = {"40001", "40P01", "55P03"}  # serialization failure, deadlock, lock not available: nothing was written
+
+
+_thread = threading.local()
 
 
 class Database:
@@ -61,12 +64,30 @@ class Database:
                     "name one of those in DURABLE['DATABASE']."
                 )
 
+    @property
+    def is_worker(self) -> bool:
+        """Whether the calling thread does a worker's work, and runs no statement but ours (the queue's too)."""
+        return self.alias in getattr(_thread, "worker_of", ())
+
+    @is_worker.setter
+    def is_worker(self, value: bool) -> None:
+        aliases: frozenset[str] = getattr(_thread, "worker_of", frozenset())
+        _thread.worker_of = aliases | {self.alias} if value else aliases - {self.alias}
+
     # Statements
 
     def rows(self, sql: str, *params: Any) -> list[Row]:
         """The rows that a statement answers with."""
         found: list[Row] = self._run(self.dialect.fetch, sql, params)
         return found
+
+    def rows_of_all(self, queries: Sequence[tuple[str, *tuple[Any, ...]]]) -> list[list[Row]]:
+        """The rows of each query (a statement and its parameters), in one round trip where there are trips."""
+        return self._run_all(self.dialect.fetch_all, self.dialect.fetch, [(sql, params) for sql, *params in queries])
+
+    def run_all(self, *changes: tuple[str, Sequence[Row]]) -> None:
+        """`run_many` for each of *changes*, in one round trip."""
+        self._run_all(self.dialect.execute_all, self.dialect.execute_many, [c for c in changes if c[1]], many=True)
 
     def run(self, sql: str, *params: Any) -> None:
         self._run(self.dialect.execute, sql, params)
@@ -81,12 +102,22 @@ class Database:
         count: int = self._run(self.dialect.execute_many, sql, rows, many=True)
         return count
 
+    def _run_all(
+        self, together: Callable[..., Any], singly: Callable[..., Any], queries: list[Query], *, many: bool = False
+    ) -> Any:
+        connection = self.connection
+        if connection.execute_wrappers or connection.queries_logged:
+            return [self._run(singly, sql, params, many=many) for sql, params in queries]
+        return self._run(lambda raw, *_: together(raw, queries), "", ())
+
     def _run(self, executor: Callable[..., Any], sql: str, params: Sequence[Any], *, many: bool = False) -> Any:
         connection = self.connection
         connection.validate_no_broken_transaction()
         try:
             if connection.connection is None:
                 connection.ensure_connection()
+            if not connection.in_atomic_block:
+                self.dialect.settle(connection.connection, worker=self.is_worker)
             if connection.execute_wrappers or connection.queries_logged:
                 return self._run_watched(connection, executor, sql, params, many)
             return executor(connection.connection, sql, params)
@@ -126,6 +157,8 @@ class Database:
         block = django_transaction.atomic(self.alias)
         try:
             connection.ensure_connection()
+            if outermost:
+                self.dialect.settle(connection.connection, worker=self.is_worker)
             with self.dialect.beginning(connection):
                 block.__enter__()
         except Error as exc:

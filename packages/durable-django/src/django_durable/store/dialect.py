@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
 
+Query = tuple[str, "Sequence[Any]"]  # a statement, and its parameters (or its rows, for `execute_many`)
+
+
 class Dialect(Protocol):
     """Fragments of SQL, and how the driver is called."""
 
@@ -30,9 +33,12 @@ class Dialect(Protocol):
         """For `execute_many`: insert rows whose values stand in the order of *columns* (name: Postgres type)."""
 
     def update(
-        self, table: str, columns: Mapping[str, str], change: str, where: str = "", *, skip_locked: bool = False
+        self, table: str, columns: Mapping[str, str], change: str, where: str = "", *, lock: str = ""
     ) -> str:
-        """For `execute_many`: change the row whose key is the first of *columns*; the others are ``v.name``."""
+        """For `execute_many`: change the rows whose key is the first of *columns*; the others are ``v.name``.
+
+        *lock* (own or own_free): lock them first, in the order of their ids.
+        """
 
     def delete(self, table: str, columns: Mapping[str, str]) -> str:
         """For `execute_many`: delete the rows that have all of these values."""
@@ -50,9 +56,17 @@ class Dialect(Protocol):
 
     def fetch(self, raw: Any, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]: ...
 
+    def fetch_all(self, raw: Any, queries: Sequence[Query]) -> list[list[tuple[Any, ...]]]: ...
+
     def execute(self, raw: Any, sql: str, params: Sequence[Any]) -> None: ...
 
     def execute_many(self, raw: Any, sql: str, rows: Sequence[tuple[Any, ...]]) -> int: ...
+
+    def execute_all(self, raw: Any, changes: Sequence[Query]) -> None:
+        """Several of `execute_many`."""
+
+    def settle(self, raw: Any, *, worker: bool) -> None:
+        """Before a unit of work. *worker*: this connection does nothing but the work of a worker."""
 
     def beginning(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[None]:
         """Around the begin of a transaction: see that it is the right kind."""

@@ -21,8 +21,14 @@ if TYPE_CHECKING:
 
     from django.db.backends.base.base import BaseDatabaseWrapper
 
+    from django_durable.store.dialect import Query
 
-USES_TO_PREPARE = 20  # statements on a connection: a web request's are over before planning them ahead would pay
+
+USES_TO_PREPARE = 5  # units of work on a connection: a web request's are over before planning ahead would pay
+
+# Plans are kept, and were made when tables were small: a worker that began on an empty database would go on reading
+# whole tables until they are analyzed. All its statements are look-ups by index, so its connection may do nothing else.
+STEERING = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin")
 
 
 def require_psycopg3() -> None:
@@ -53,16 +59,17 @@ class Postgres:
         )
 
     def update(
-        self, table: str, columns: Mapping[str, str], change: str, where: str = "", *, skip_locked: bool = False
+        self, table: str, columns: Mapping[str, str], change: str, where: str = "", *, lock: str = ""
     ) -> str:
-        key = next(iter(columns))
+        key, on = next(iter(columns)), next(iter(columns))
         values = f"SELECT {_values(columns, named=True)} FROM jsonb_array_elements(%s::jsonb) e"
-        if skip_locked:
+        if lock:
             values = (
-                f"SELECT v.* FROM ({values}) v JOIN {table} t ON t.{key} = v.{key} "
-                f"ORDER BY t.{key} FOR NO KEY UPDATE OF t SKIP LOCKED"
+                f"SELECT v.*, {table}.id AS locked FROM ({values}) v JOIN {table} ON {table}.{key} = v.{key} {where} "
+                f"ORDER BY {table}.id {lock.replace('UPDATE', f'UPDATE OF {table}')}"
             )
-        return f"UPDATE {table} SET {change} FROM ({values}) v WHERE {table}.{key} = v.{key} {where}"
+            key, on = "id", "locked"
+        return f"UPDATE {table} SET {change} FROM ({values}) v WHERE {table}.{key} = v.{on} {where}"
 
     def delete(self, table: str, columns: Mapping[str, str]) -> str:
         matches = " AND ".join(f"{table}.{name} = v.{name}" for name in columns)
@@ -84,19 +91,36 @@ class Postgres:
         return texts  # psycopg knows how to quote them
 
     def fetch(self, raw: Any, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
-        rows: list[tuple[Any, ...]] = _session(raw).execute(sql, params).fetchall()
+        rows: list[tuple[Any, ...]] = session(raw).execute(sql, params).fetchall()
         return rows
 
+    def fetch_all(self, raw: Any, queries: Sequence[Query]) -> list[list[tuple[Any, ...]]]:
+        """In one round trip."""
+        ours = session(raw)
+        with raw.pipeline():
+            cursors = [ours.execute(sql, params, ours.cursor(n)) for n, (sql, params) in enumerate(queries)]
+            return [cursor.fetchall() for cursor in cursors]
+
     def execute(self, raw: Any, sql: str, params: Sequence[Any]) -> None:
-        _session(raw).execute(sql, params)
+        session(raw).execute(sql, params)
 
     def execute_many(self, raw: Any, sql: str, rows: Sequence[tuple[Any, ...]]) -> int:
-        count: int = _session(raw).execute(sql, (json.dumps(rows),)).rowcount
+        count: int = session(raw).execute(sql, (json.dumps(rows),)).rowcount
         return count
+
+    def execute_all(self, raw: Any, changes: Sequence[Query]) -> None:
+        """In one round trip; the first failure is raised at its end."""
+        ours = session(raw)
+        with raw.pipeline():
+            for n, (sql, rows) in enumerate(changes):
+                ours.execute(sql, (json.dumps(rows),), ours.cursor(n))
 
     @contextmanager
     def beginning(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
         yield
+
+    def settle(self, raw: Any, *, worker: bool) -> None:
+        session(raw).settle(worker)
 
     def is_outage(self, error: Error) -> bool:
         return not isinstance(error, IntegrityError | DataError | NotSupportedError)
@@ -117,43 +141,59 @@ class Session:
     """Our side of one connection: parameters bound by the server, times read by psycopg's C code, plans kept."""
 
     def __init__(self, raw: Any) -> None:
-        import psycopg
-        from psycopg.types.datetime import TimestamptzLoader
-
         self._raw = raw
-        self._cursor = psycopg.Cursor(raw)
-        self._cursor.adapters.register_loader("timestamptz", TimestamptzLoader)
+        self._cursors: list[Any] = []
         self._uses = 0
         self._prepare = False
+        self._steered = False
 
-    def execute(self, sql: str, params: Sequence[Any]) -> Any:
-        self._uses += 1
-        if self._uses == USES_TO_PREPARE:
-            self._prepare = self._is_alone()
+    def cursor(self, n: int) -> Any:
+        """The *n*-th of our cursors; in a pipeline every statement needs its own."""
+        while len(self._cursors) <= n:
+            import psycopg
+            from psycopg.types.datetime import TimestamptzLoader
+
+            cursor = psycopg.Cursor(self._raw)
+            cursor.adapters.register_loader("timestamptz", TimestamptzLoader)
+            self._cursors.append(cursor)
+        return self._cursors[n]
+
+    def execute(self, sql: str, params: Sequence[Any], cursor: Any = None) -> Any:
+        cursor = cursor or self.cursor(0)
         if not self._prepare:
-            return self._cursor.execute(sql, params, prepare=False)
+            return cursor.execute(sql, params, prepare=False)
         # Django turns preparing off for the connection; cursors of others find it as they left it.
         threshold, self._raw.prepare_threshold = self._raw.prepare_threshold, 0
         try:
-            return self._cursor.execute(sql, params, prepare=True)
+            return cursor.execute(sql, params, prepare=True)
         except self._raw.NotSupportedError:
             self._prepare = False  # a migration changed what a kept plan answers with
             raise
         finally:
             self._raw.prepare_threshold = threshold
 
+    def settle(self, steer: bool) -> None:
+        """Outside of a transaction: decide how plans are made."""
+        self._uses += 1
+        if self._uses == USES_TO_PREPARE or steer is not self._steered:
+            self._prepare = self._is_alone()
+            if steer is not self._steered and self._prepare:
+                for switch in STEERING:
+                    self._raw.execute(f"SET {switch} = off" if steer else f"RESET {switch}")
+            self._steered = steer
+
     def _is_alone(self) -> bool:
         """Whether this is a connection to the server itself. A pooler of transactions gives us another backend's number
-        than it told us at first, and what is prepared on one backend is not there on the next."""
-        [(pid,)] = self._cursor.execute("SELECT pg_backend_pid()", prepare=False).fetchall()
+        than it told us at first, and what is prepared or set on one backend is not there on the next."""
+        [(pid,)] = self.cursor(0).execute("SELECT pg_backend_pid()", prepare=False).fetchall()
         return bool(pid == self._raw.info.backend_pid)
 
 
-def _session(raw: Any) -> Session:
-    session: Session | None = getattr(raw, "durable_session", None)
-    if session is None:
-        session = raw.durable_session = Session(raw)
-    return session
+def session(raw: Any) -> Session:
+    ours: Session | None = getattr(raw, "durable_session", None)
+    if ours is None:
+        ours = raw.durable_session = Session(raw)
+    return ours
 
 
 POSTGRES = Postgres()

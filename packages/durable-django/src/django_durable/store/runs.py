@@ -63,17 +63,18 @@ class Runs(Part):
         if not run_ids:
             return {}
         ids = self.db.ids(run_ids)
-        loaded: dict[Any, LoadedRun] = {row[0]: LoadedRun(run_of(row), [], []) for row in self.db.rows(self.sql.runs, ids)}
-        for run_id, seq, kind, call_id, details, created_at in self.db.rows(self.sql.events, ids):
+        runs, events, mail = self.db.rows_of_all([(self.sql.runs, ids), (self.sql.events, ids), (self.sql.mail, ids)])
+        loaded: dict[Any, LoadedRun] = {row[0]: LoadedRun(run_of(row), [], []) for row in runs}
+        for run_id, seq, kind, call_id, details, created_at in events:
             run = loaded.get(run_id)
             # The statements see different moments: events that are newer than the run's row are left out.
             if run is not None and seq <= run.record.history_length:
                 at = instant(created_at)
                 assert at is not None
                 run.events.append(EventRecord(seq, kind, call_id, details, at))
-        for run_id, mail in self._mail(ids).items():
+        for run_id, letters in mail_of(mail).items():
             if run_id in loaded:
-                loaded[run_id].mail.extend(mail)
+                loaded[run_id].mail.extend(letters)
         return {run.record.id: run for run in loaded.values()}
 
     def unread(self, run_ids: Collection[UUID]) -> dict[UUID, list[Mail]]:

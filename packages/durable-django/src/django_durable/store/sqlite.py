@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from django.db.backends.base.base import BaseDatabaseWrapper
 
+    from django_durable.store.dialect import Query
+
 
 class Sqlite:
     among = "IN (SELECT value FROM json_each(%s))"  # one parameter: a statement takes no more than 32,766
@@ -30,7 +32,7 @@ class Sqlite:
         return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))}) {conflict}"
 
     def update(
-        self, table: str, columns: Mapping[str, str], change: str, where: str = "", *, skip_locked: bool = False
+        self, table: str, columns: Mapping[str, str], change: str, where: str = "", *, lock: str = ""
     ) -> str:
         number = {name: f"?{n}" for n, name in enumerate(columns, 1)}
         key = next(iter(columns))
@@ -58,12 +60,22 @@ class Sqlite:
         rows: list[tuple[Any, ...]] = raw.execute(_native(sql), params).fetchall()
         return rows
 
+    def fetch_all(self, raw: Any, queries: Sequence[Query]) -> list[list[tuple[Any, ...]]]:
+        return [self.fetch(raw, sql, params) for sql, params in queries]
+
     def execute(self, raw: Any, sql: str, params: Sequence[Any]) -> None:
         raw.execute(_native(sql), params)
 
     def execute_many(self, raw: Any, sql: str, rows: Sequence[tuple[Any, ...]]) -> int:
         count: int = raw.executemany(sql, rows).rowcount
         return count
+
+    def execute_all(self, raw: Any, changes: Sequence[Query]) -> None:
+        for sql, rows in changes:
+            raw.executemany(sql, rows)
+
+    def settle(self, raw: Any, *, worker: bool) -> None:
+        pass
 
     @contextmanager
     def beginning(self, connection: BaseDatabaseWrapper) -> Iterator[None]:

@@ -181,25 +181,19 @@ class Statements:
             f"queued_at = COALESCE(v.queued_at, {TASK}.queued_at), "
             f"worker_id = CASE WHEN v.step = 1 THEN NULL ELSE {TASK}.worker_id END, finished_at = v.finished_at",
         )
-        # The tasks of runs that close: in the order of ids, as everybody who waits for tasks takes them.
-        self.own_tasks_of_runs = (
-            f"SELECT id, execution_id, status FROM {TASK} WHERE execution_id {d.among} AND status IN {LIVE} "
-            f"ORDER BY id {d.own}"
-        )
-        # What becomes of them.
+        # What becomes of the open tasks of runs that close: QUEUED ones end (or are kept, where v.status is NULL),
+        # RUNNING ones are told to stop.
         self.close_tasks = d.update(
             TASK,
-            {
-                "id": "uuid",
-                "status": "text",
-                "error": "text",
-                "finished_at": "timestamptz",
-                "cancel": "boolean",
-            },
-            f"status = COALESCE(v.status, {TASK}.status), error = CASE WHEN v.status IS NULL THEN {TASK}.error "
-            "ELSE v.error END, finished_at = v.finished_at, "
-            f"cancel_requested = v.cancel, due_at = CASE WHEN v.cancel THEN {TASK}.due_at END, "
-            f"retry_at = CASE WHEN v.status IS NULL THEN {TASK}.retry_at END",
+            {"execution_id": "uuid", "status": "text", "error": "text", "finished_at": "timestamptz"},
+            f"status = CASE WHEN {TASK}.status = 'QUEUED' THEN COALESCE(v.status, 'QUEUED') ELSE {TASK}.status END, "
+            f"error = CASE WHEN {TASK}.status = 'QUEUED' THEN COALESCE(v.error, {TASK}.error) ELSE {TASK}.error END, "
+            f"finished_at = CASE WHEN {TASK}.status = 'QUEUED' THEN v.finished_at END, "
+            f"cancel_requested = ({TASK}.status = 'RUNNING'), "
+            f"due_at = CASE WHEN {TASK}.status = 'RUNNING' THEN {TASK}.due_at END, "
+            f"retry_at = CASE WHEN {TASK}.status = 'RUNNING' OR v.status IS NULL THEN {TASK}.retry_at END",
+            f"AND {TASK}.status IN {LIVE}",
+            lock=d.own,
         )
         # Mail that is in the history now.
         self.delete_read = d.delete(MAIL, {"id": "bigint", "execution_id": "uuid"})
@@ -212,7 +206,7 @@ class Statements:
             {"id": "uuid", "waiting_for": "text"},
             "waiting_for = v.waiting_for",
             f"AND {RUN}.status IN {OPEN}",
-            skip_locked=True,
+            lock=d.own_free,
         )
         # One more worker died over these.
         self.charge = (
@@ -337,7 +331,7 @@ class Statements:
             f"due_at = COALESCE(v.due_at, {TASK}.due_at), "
             f"heartbeat_details = COALESCE(v.details, {TASK}.heartbeat_details)",
             f"AND {TASK}.token = v.token AND {TASK}.status = 'RUNNING'",
-            skip_locked=True,  # a cancel in somebody's long transaction must not stop a worker's heart
+            lock=d.own_free,  # a cancel in somebody's long transaction must not stop a worker's heart
         )
         # Attempts a worker asks about.
         self.asked_about = f"SELECT id, token, status, worker_id, cancel_requested FROM {TASK} WHERE id {d.among}"

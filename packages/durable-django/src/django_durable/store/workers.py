@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 class Workers(Schedule):
     def add_worker(self, worker: WorkerInfo) -> None:
+        self.db.is_worker = True
         now = self.db.stamp()
         queues = json.dumps(list(worker.queues))
         with self.db.transaction():
@@ -28,6 +29,7 @@ class Workers(Schedule):
             )
 
     def remove_worker(self, worker_id: UUID) -> None:
+        self.db.is_worker = False
         with self.db.transaction():
             self.db.rows(self.sql.delete_workers, self.db.ids([worker_id]))
 

@@ -1,0 +1,306 @@
+"""A worker is killed in the middle of an activity, and the workflow finishes as if nothing had happened.
+
+    python demo.py
+
+Needs the two packages (durable-core, durable-django) and nothing else; `nox -s demo` installs them first. Everything
+happens in one SQLite file beside this script, which is kept afterwards for the admin. Exit code 0: all that was
+promised held.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import django
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+PROJECT = Path(__file__).resolve().parent
+DATABASE = PROJECT / "demo.sqlite3"
+PASSWORD = "admin"
+
+INPUT = {"user_id": 7, "nudge_after": 30, "trial": 2}  # seconds; 3 days and 14 days unless asked otherwise
+CLICK = {"clicked": True}
+CONTACTS_BEFORE_THE_KILL = 3
+PATIENCE = 30.0  # seconds for any one thing that has to happen
+
+
+class Broken(Exception):
+    """Something did not happen as promised."""
+
+
+# --- telling ---
+
+
+def say(text: str = "") -> None:
+    print(text, flush=True)
+
+
+def title(text: str) -> None:
+    say(f"\n== {text}")
+
+
+def show(text: str) -> None:
+    """Somebody else's words, indented."""
+    for line in text.rstrip().splitlines():
+        say(f"   {line}")
+
+
+def table(header: list[str], rows: list[list[Any]]) -> None:
+    cells = [header, *([str(cell) for cell in row] for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+    for row in cells:
+        say("   " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def check(holds: object, promise: str) -> None:
+    if not holds:
+        raise Broken(promise)
+    say(f"   ok  {promise}")
+
+
+def wait_until(what: str, holds: Callable[[], object]) -> float:
+    """Seconds that it took."""
+    began = time.monotonic()
+    while not holds():
+        if time.monotonic() - began > PATIENCE:
+            raise Broken(f"{what}: not within {PATIENCE:.0f} s")
+        time.sleep(0.1)
+    return time.monotonic() - began
+
+
+# --- doing ---
+
+
+def manage(*arguments: str, quiet: bool = False, **environment: str) -> str:
+    """Run a management command as an operator would; what it printed."""
+    if not quiet:
+        say(f"$ python manage.py {' '.join(quoted(argument) for argument in arguments)}")
+    done = subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=PROJECT,
+        env=os.environ | environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    if done.returncode:
+        raise Broken(f"manage.py {' '.join(arguments)} exited with {done.returncode}:\n{done.stdout}{done.stderr}")
+    if not quiet:
+        show(done.stdout)
+    return done.stdout.strip()
+
+
+def quoted(argument: str) -> str:
+    return f"'{argument}'" if set(argument) & set(' "{}') else argument
+
+
+@contextmanager
+def worker(log: TextIO) -> Iterator[subprocess.Popen[str]]:
+    """A worker process in a group of its own, and nothing of it left at the end, however the demo ends."""
+    say("$ python manage.py durable_worker &")
+    process = subprocess.Popen(
+        [sys.executable, "manage.py", "durable_worker"],
+        cwd=PROJECT,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    """As a power cut does it: no goodbye, no cleaning up, and no parent that could tell anybody."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def status_of(run: str) -> str:
+    return str(json.loads(manage("durable_status", run, "--query", "status", quiet=True)))
+
+
+# --- the story ---
+
+
+def prepare() -> None:
+    title("A fresh database")
+    for leftover in PROJECT.glob(f"{DATABASE.name}*"):
+        leftover.unlink()
+    say(f"   {DATABASE}")
+    manage("migrate", "--verbosity", "0")
+    manage(
+        "createsuperuser", "--noinput", "--username", "admin", "--email", "admin@example.com", "--verbosity", "0",
+        DJANGO_SUPERUSER_PASSWORD=PASSWORD,
+    )  # fmt: skip
+
+
+def first_half(log: TextIO) -> str:
+    """Up to the death of the first worker; the run's id."""
+    from onboarding.models import Contact
+
+    from django_durable.models import ActivityTask, WorkflowExecution
+
+    title("Worker 1 takes a workflow up to its wait for a signal")
+    with worker(log) as process:
+        run = manage("durable_start", "onboard_user", "--input", json.dumps(INPUT))
+        execution = WorkflowExecution.objects.filter(pk=run)
+        wait_until(
+            "the wait for a signal",
+            lambda: execution.filter(waiting_for__contains='"user_clicked"').exists(),
+        )
+        manage("durable_status", run)
+
+        title("A signal arrives, an activity begins, and worker 1 is killed in the middle of it")
+        manage("durable_signal", run, "user_clicked", "--input", json.dumps(CLICK))
+        wait_until("the import", lambda: Contact.objects.count() >= CONTACTS_BEFORE_THE_KILL)
+        kill(process)
+    say(f"$ kill -9 {process.pid}")
+    imported = Contact.objects.count()
+    say(f"   Worker 1 is dead. {imported} of 8 contacts are imported; the activity never reported back:")
+    rows = ActivityTask.objects.filter(execution_id=run).order_by("scheduled_at")
+    table(["activity", "status", "attempt"], [[task.activity_name, task.status, task.attempt] for task in rows])
+    check(imported < 8, "the activity was really in its middle")
+    check(rows.get(activity_name="import_contacts").status == "RUNNING", "nobody knows yet that it is not running")
+    return run
+
+
+def second_half(run: str, log: TextIO) -> None:
+    """A worker that knows nothing but the database finishes the run."""
+    from django_durable.models import ActivityTask
+
+    title("Worker 2 starts, and knows nothing but the database")
+    with worker(log) as process:
+        attempts = ActivityTask.objects.filter(execution_id=run, activity_name="import_contacts", attempt=2)
+        took = wait_until("the second attempt", attempts.exists)
+        say(f"   {took:.1f} s later the lost attempt is tried again: worker 1 was silent for WORKER_TIMEOUT")
+        say("   (4 s in this project, 15 s by default).")
+        wait_until("the end of the workflow", lambda: status_of(run) == "COMPLETED")
+
+        title("It is done")
+        manage("durable_status", run)
+        say("$ kill -TERM %1")
+        process.terminate()
+        check(process.wait(PATIENCE) == 0, "worker 2 drained and exited with 0")
+
+
+def report(run: str) -> None:
+    from django_durable.models import WorkflowExecution
+
+    execution = WorkflowExecution.objects.get(pk=run)
+    title("The history: what replay goes by")
+    began = execution.created_at
+    table(
+        ["seq", "after", "event", "call", "details"],
+        [
+            [
+                event.seq,
+                f"{(event.created_at - began).total_seconds():.1f} s",
+                event.type,
+                event.call_id or "",
+                shortened(event.details),
+            ]
+            for event in execution.history.order_by("seq")
+        ],
+    )
+    title("The result")
+    show(json.dumps(execution.result, indent=2))
+
+
+def shortened(details: dict[str, Any]) -> str:
+    failure = details.get("failure")
+    if failure:
+        details = details | {"failure": f"{failure['type']}: {failure['message']}"}
+    text = ", ".join(f"{key}={json.dumps(value)}" for key, value in details.items() if value is not None)
+    return text if len(text) <= 78 else f"{text[:75]}..."
+
+
+def prove(run: str) -> None:
+    """Each promise, by the rows that the activities left."""
+    from onboarding.models import Account, Contact, Email, Invoice
+
+    from django_durable.models import ActivityTask, WorkflowExecution
+
+    title("What was promised, and what the tables say")
+    execution = WorkflowExecution.objects.get(pk=run)
+    mine = {task.activity_name: task for task in execution.activities.all()}
+    check(execution.status == "COMPLETED", "the workflow completed")
+    check(execution.result["click"] == CLICK, "it got the payload of the signal")
+    check(
+        list(Email.objects.order_by("pk").values_list("template", flat=True)) == ["welcome", "receipt"],
+        "two e-mails left the house, each once, although the code was replayed from its first line",
+    )
+    check(mine["create_account"].attempt == 1, "what was done before the kill was not done again")
+    check(mine["send_email"].attempt == 2, "the welcome e-mail took two attempts: the mail server had refused the first")
+    check(mine["import_contacts"].attempt == 2, "the killed activity took two attempts, too: it runs at least once")
+    numbers = list(Contact.objects.order_by("number").values_list("number", flat=True))
+    check(numbers == [1, 2, 3, 4, 5, 6, 7, 8], "every contact is there once")
+    by_attempt = {attempt: Contact.objects.filter(attempt=attempt).count() for attempt in (1, 2)}
+    check(
+        all(by_attempt.values()) and sum(by_attempt.values()) == 8,
+        f"attempt 1 imported {by_attempt[1]} of them, attempt 2 went on with {by_attempt[2]}",
+    )
+    began_behind = execution.result["imported"]["began_behind"]
+    check(began_behind > 0, f"attempt 2 began behind contact {began_behind}: the last heartbeat of attempt 1 said so")
+    child = execution.children.get()
+    check(child.status == "COMPLETED", f"the child workflow {child.workflow_name} completed")
+    check(Invoice.objects.count() == 1, "the customer was charged once")
+    check(Account.objects.get().state == "customer", "the account is a customer's")
+    check(not ActivityTask.objects.exclude(status="COMPLETED").exists(), "no activity is left over")
+    seqs = list(execution.history.order_by("seq").values_list("seq", flat=True))
+    check(seqs == list(range(1, len(seqs) + 1)), f"the history has {len(seqs)} events without a gap")
+
+
+def point_to_the_admin(seconds: float) -> None:
+    title(f"All of it held, in {seconds:.0f} s. The database is still there: look around in the admin")
+    show(f"cd {PROJECT}\n{sys.executable} manage.py runserver")
+    say(f"   then http://127.0.0.1:8000/admin/ as admin, password {PASSWORD}")
+
+
+def main() -> int:
+    began = time.monotonic()
+    os.environ.pop("ONBOARDING_POSTGRES", None)  # the demo is about one file that it may delete
+    os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
+    sys.path.insert(0, str(PROJECT))
+    django.setup()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that workers are killed then, too
+    with tempfile.TemporaryFile("w+") as log:
+        try:
+            prepare()
+            run = first_half(log)
+            second_half(run, log)
+            report(run)
+            prove(run)
+        except Broken as broken:
+            say(f"\nBROKEN: {broken}")
+            log.seek(0)
+            say("The workers said:")
+            show(log.read())
+            return 1
+        except KeyboardInterrupt:
+            say("\nstopped; its workers too")
+            return 130
+    point_to_the_admin(time.monotonic() - began)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -25,8 +25,6 @@ from uuid import UUID
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.store.databases import empty, registered, sqlite_settings  # noqa: E402 - needs the path, sets Django up
-
 from django.core.management import call_command  # noqa: E402
 
 from django_durable.queue import DatabaseTaskQueue  # noqa: E402
@@ -36,6 +34,7 @@ from durable_core.events import EventRecord  # noqa: E402
 from durable_core.execution import Status, TaskStatus  # noqa: E402
 from durable_core.ports import Commit, Entry, EntryKind, NewRun, NewTask, TaskOutcome, Verdict, WorkerInfo, new_id  # noqa: E402
 from tests.servers import postgres  # noqa: E402
+from tests.store.databases import empty, registered, sqlite_settings  # noqa: E402 - needs the path, sets Django up
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -108,9 +107,7 @@ def step(run_id: UUID, task_id: UUID, n: int, now: datetime) -> tuple[Commit, UU
         EventRecord(2 * n + 1, "activity_completed", str(n), f'{{"attempt":1,"result":{RESULT}}}', now),
         EventRecord(2 * n + 2, "activity_scheduled", str(n + 1), f'{{"activity_name":"send","input":{ARGS}}}', now),
     ]
-    commit.outcomes = [
-        TaskOutcome(task_id=task_id, run_id=run_id, token=1, status=TaskStatus.COMPLETED, result=RESULT)
-    ]
+    commit.outcomes = [TaskOutcome(task_id=task_id, run_id=run_id, token=1, status=TaskStatus.COMPLETED, result=RESULT)]
     return commit, following
 
 
@@ -170,7 +167,8 @@ class Bench:
             times.append(time.perf_counter() - begun)
             assert committed.results[run_id].verdict is Verdict.COMMITTED
         times.sort()
-        print(f"  lone     {median(times) * 1e6:8.1f} us per commit of one outcome and one task, p95 {times[475] * 1e6:.0f}")
+        middle, late = median(times) * 1e6, times[475] * 1e6
+        print(f"  lone     {middle:8.1f} us per commit of one outcome and one task, p95 {late:.0f}")
 
     def queued(self) -> None:
         phases = {"enqueue": 0.0, "claim": 0.0, "complete": 0.0}

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import time
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
 
+from django_durable.queue import DatabaseTaskQueue
 from django_durable.store import DjangoHistoryStore
 from durable_core.execution import TaskStatus
-from durable_core.testing.contracts.store import ConcurrentStoreContract, HistoryStoreContract
+from durable_core.testing.contracts import (
+    ConcurrentStoreContract,
+    HistoryStoreContract,
+    TransactionalQueueContract,
+)
 from tests.store.databases import column, database, empty, session
 
 if TYPE_CHECKING:
@@ -30,6 +36,10 @@ class OnDjango:
         with database(cls.vendor, tmp_path_factory) as cls.alias:
             yield
 
+    @pytest.fixture(autouse=True)
+    def _nothing_in_it(self) -> None:
+        empty(self.alias)
+
     def session(self) -> AbstractContextManager[None]:
         return session(self.alias)
 
@@ -39,7 +49,6 @@ class OnDjango:
 
 class StoreOnDjango(OnDjango):
     def make_store(self) -> DjangoHistoryStore:
-        empty(self.alias)
         return DjangoHistoryStore(self.alias)
 
     def read_waiting_for(self, run_id: UUID) -> str | None:
@@ -55,4 +64,22 @@ class TestStoreOnSqlite(StoreOnDjango, HistoryStoreContract):
 
 
 class TestStoreOnPostgres(StoreOnDjango, ConcurrentStoreContract):
+    vendor = "postgres"
+
+
+class QueueOnDjango(StoreOnDjango):
+    lease = 1.0
+    preference = 0.5
+
+    def make_queue(self) -> DatabaseTaskQueue:
+        return DatabaseTaskQueue(
+            self.alias, lease=timedelta(seconds=self.lease), preference=timedelta(seconds=self.preference)
+        )
+
+
+class TestQueueOnSqlite(QueueOnDjango, TransactionalQueueContract):
+    vendor = "sqlite"
+
+
+class TestQueueOnPostgres(QueueOnDjango, TransactionalQueueContract):
     vendor = "postgres"

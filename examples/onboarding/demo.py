@@ -18,7 +18,7 @@ import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import django
 
@@ -31,7 +31,7 @@ PASSWORD = "admin"
 
 INPUT = {"user_id": 7, "nudge_after": 30, "trial": 2}  # seconds; 3 days and 14 days unless asked otherwise
 CLICK = {"clicked": True}
-CONTACTS_BEFORE_THE_KILL = 3
+CONTACTS_BEFORE_THE_KILL = 4
 PATIENCE = 30.0  # seconds for any one thing that has to happen
 
 
@@ -82,8 +82,8 @@ def wait_until(what: str, holds: Callable[[], object]) -> float:
 # --- doing ---
 
 
-def manage(*arguments: str, quiet: bool = False, **environment: str) -> str:
-    """Run a management command as an operator would; what it printed."""
+def manage(*arguments: str, quiet: bool = False, first_block: bool = False, **environment: str) -> str:
+    """Run a management command as an operator would; what it printed. *first_block*: show no more than that."""
     if not quiet:
         say(f"$ python manage.py {' '.join(quoted(argument) for argument in arguments)}")
     done = subprocess.run(
@@ -99,7 +99,7 @@ def manage(*arguments: str, quiet: bool = False, **environment: str) -> str:
     if done.returncode:
         raise Broken(f"manage.py {' '.join(arguments)} exited with {done.returncode}:\n{done.stdout}{done.stderr}")
     if not quiet:
-        show(done.stdout)
+        show(done.stdout.partition("\n\n")[0] if first_block else done.stdout)
     return done.stdout.strip()
 
 
@@ -108,18 +108,18 @@ def quoted(argument: str) -> str:
 
 
 @contextmanager
-def worker(log: TextIO) -> Iterator[subprocess.Popen[str]]:
+def worker(log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A worker process in a group of its own, and nothing of it left at the end, however the demo ends."""
     say("$ python manage.py durable_worker &")
-    process = subprocess.Popen(
-        [sys.executable, "manage.py", "durable_worker"],
-        cwd=PROJECT,
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=log,
-        text=True,
-        start_new_session=True,
-    )
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "manage.py", "durable_worker"],
+            cwd=PROJECT,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
     try:
         yield process
     finally:
@@ -128,14 +128,14 @@ def worker(log: TextIO) -> Iterator[subprocess.Popen[str]]:
             process.wait()
 
 
-def kill(process: subprocess.Popen[str]) -> None:
+def kill(process: subprocess.Popen[bytes]) -> None:
     """As a power cut does it: no goodbye, no cleaning up, and no parent that could tell anybody."""
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
 def status_of(run: str) -> str:
-    return str(json.loads(manage("durable_status", run, "--query", "status", quiet=True)))
+    return str(json.loads(manage("durable_status", run, "--query", "status", quiet=True))["status"])
 
 
 # --- the story ---
@@ -153,7 +153,7 @@ def prepare() -> None:
     )  # fmt: skip
 
 
-def first_half(log: TextIO) -> str:
+def first_half(log: Path) -> str:
     """Up to the death of the first worker; the run's id."""
     from onboarding.models import Contact
 
@@ -167,7 +167,7 @@ def first_half(log: TextIO) -> str:
             "the wait for a signal",
             lambda: execution.filter(waiting_for__contains='"user_clicked"').exists(),
         )
-        manage("durable_status", run)
+        manage("durable_status", run, first_block=True)
 
         title("A signal arrives, an activity begins, and worker 1 is killed in the middle of it")
         manage("durable_signal", run, "user_clicked", "--input", json.dumps(CLICK))
@@ -183,7 +183,7 @@ def first_half(log: TextIO) -> str:
     return run
 
 
-def second_half(run: str, log: TextIO) -> None:
+def second_half(run: str, log: Path) -> None:
     """A worker that knows nothing but the database finishes the run."""
     from django_durable.models import ActivityTask
 
@@ -192,45 +192,19 @@ def second_half(run: str, log: TextIO) -> None:
         attempts = ActivityTask.objects.filter(execution_id=run, activity_name="import_contacts", attempt=2)
         took = wait_until("the second attempt", attempts.exists)
         say(f"   {took:.1f} s later the lost attempt is tried again: worker 1 was silent for WORKER_TIMEOUT")
-        say("   (4 s in this project, 15 s by default).")
+        say("   (4 s in this project, 15 s by default). Worker 2 has noticed:")
+        show(last_line(log))
         wait_until("the end of the workflow", lambda: status_of(run) == "COMPLETED")
 
-        title("It is done")
-        manage("durable_status", run)
-        say("$ kill -TERM %1")
+        title("It is done: the status, and the history that replay goes by")
+        manage("durable_status", run, "--history", "0")
+        say(f"$ kill {process.pid}")
         process.terminate()
         check(process.wait(PATIENCE) == 0, "worker 2 drained and exited with 0")
 
 
-def report(run: str) -> None:
-    from django_durable.models import WorkflowExecution
-
-    execution = WorkflowExecution.objects.get(pk=run)
-    title("The history: what replay goes by")
-    began = execution.created_at
-    table(
-        ["seq", "after", "event", "call", "details"],
-        [
-            [
-                event.seq,
-                f"{(event.created_at - began).total_seconds():.1f} s",
-                event.type,
-                event.call_id or "",
-                shortened(event.details),
-            ]
-            for event in execution.history.order_by("seq")
-        ],
-    )
-    title("The result")
-    show(json.dumps(execution.result, indent=2))
-
-
-def shortened(details: dict[str, Any]) -> str:
-    failure = details.get("failure")
-    if failure:
-        details = details | {"failure": f"{failure['type']}: {failure['message']}"}
-    text = ", ".join(f"{key}={json.dumps(value)}" for key, value in details.items() if value is not None)
-    return text if len(text) <= 78 else f"{text[:75]}..."
+def last_line(log: Path) -> str:
+    return log.read_text().rstrip().rpartition("\n")[2]
 
 
 def prove(run: str) -> None:
@@ -239,8 +213,11 @@ def prove(run: str) -> None:
 
     from django_durable.models import ActivityTask, WorkflowExecution
 
-    title("What was promised, and what the tables say")
+    title("What came out, what was promised, and what the tables say")
     execution = WorkflowExecution.objects.get(pk=run)
+    say("the result")
+    show(json.dumps(execution.result, indent=2))
+    say()
     mine = {task.activity_name: task for task in execution.activities.all()}
     check(execution.status == "COMPLETED", "the workflow completed")
     check(execution.result["click"] == CLICK, "it got the payload of the signal")
@@ -282,18 +259,18 @@ def main() -> int:
     sys.path.insert(0, str(PROJECT))
     django.setup()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that workers are killed then, too
-    with tempfile.TemporaryFile("w+") as log:
+    with tempfile.TemporaryDirectory(prefix="durable-demo-") as folder:
+        log = Path(folder, "workers.log")
         try:
             prepare()
             run = first_half(log)
             second_half(run, log)
-            report(run)
             prove(run)
         except Broken as broken:
             say(f"\nBROKEN: {broken}")
-            log.seek(0)
-            say("The workers said:")
-            show(log.read())
+            if log.exists():
+                say("The workers said:")
+                show(log.read_text())
             return 1
         except KeyboardInterrupt:
             say("\nstopped; its workers too")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from durable_core import events as e
+from durable_core.crashpoints import crashpoint
 from durable_core.codec import MAX_PAYLOAD_BYTES, Payload, decode, encode
 from durable_core.definitions import DEFAULT_QUEUE, MAX_NAME, as_timedelta
 from durable_core.errors import (
@@ -103,6 +104,8 @@ class Client:
             [made] = self._store.create([new])
             if made.created and start_at is None:
                 self._wake([new.wake()])
+            crashpoint("start-inside")
+        crashpoint("start-committed")
         if not made.created:
             self._check_same(made.run_id, made.workflow_name, made.input, new)
         return Started(made.run_id, made.created)

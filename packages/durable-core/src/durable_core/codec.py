@@ -23,7 +23,13 @@ NULL = Payload("null")
 EMPTY_OBJECT = Payload("{}")
 
 _encoder = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"), check_circular=True)
-_decode = json.JSONDecoder().decode
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} has no JSON form")
+
+
+_decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
 
 
 def encode(value: object, *, what: str = "value", limit: int = MAX_PAYLOAD_BYTES) -> Payload:

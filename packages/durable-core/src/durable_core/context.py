@@ -17,15 +17,23 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from durable_core import commands as c
 from durable_core import events as e
 from durable_core.codec import NULL, Payload, decode, encode
-from durable_core.definitions import ActivityDefinition, ActivityOptions, WorkflowDefinition, as_timedelta
+from durable_core.definitions import (
+    ActivityDefinition,
+    ActivityOptions,
+    WorkflowDefinition,
+    WorkflowOptions,
+    as_timedelta,
+)
 from durable_core.errors import (
     ActivityCanceled,
     ActivityError,
     ActivityTimeout,
     ChildCanceled,
+    CodeStuck,
     ConfigurationError,
+    PayloadError,
+    RunEvicted,
     SideEffectError,
-    UnknownActivityError,
     WaitTimeout,
     WorkflowFailed,
     WorkflowTimeout,
@@ -64,6 +72,10 @@ class Engine(Protocol):
     replaying: bool
     payload_limit: int
 
+    @property
+    def is_silent(self) -> bool: ...
+    def check_caller(self) -> None: ...
+    def is_recorded(self, event_type: str, name: str) -> bool: ...
     def next_call_id(self) -> str: ...
     def issue(self, command: c.Command) -> e.HistoryEvent: ...
     def side_effect(self, call_id: str, perform: Callable[[], c.Command]) -> e.HistoryEvent: ...
@@ -114,7 +126,7 @@ class WorkflowContext:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._random = Random(engine.info.execution_id.int)  # noqa: S311 - must be repeatable, never a secret
+        self._random = Random(engine.info.execution_id.int)  # must be repeatable, never a secret
         self.logger = ReplaySafeLogger(engine)
 
     @property
@@ -135,37 +147,44 @@ class WorkflowContext:
 
     def random(self) -> Random:
         """The run's own generator, seeded by its id. Not for secrets."""
+        self._engine.check_caller()
         return self._random
 
     def uuid4(self) -> uuid.UUID:
         """A random UUID from `random()`."""
-        return uuid.UUID(int=self._random.getrandbits(128), version=4)
+        return uuid.UUID(int=self.random().getrandbits(128), version=4)
 
     def side_effect(self, fn: Callable[[], Any]) -> Any:
         """What *fn* returned when the code came here first. It is called once per run and must be quick.
 
-        Raises `SideEffectError` if it raised, and `PayloadError` for a value that JSON cannot hold.
+        *fn* has no ctx: on a replay it is not called. Raises `SideEffectError` if it raised, and `PayloadError` for a
+        value that JSON cannot hold.
         """
         engine = self._engine
         call_id = engine.next_call_id()
 
         def perform() -> c.Command:
             try:
-                value = fn()
-            except Exception as error:  # noqa: BLE001 - any failure of user code is a result
+                result = encode(fn(), what="the value of a side effect", limit=engine.payload_limit)
+            except (RunEvicted, CodeStuck, KeyboardInterrupt):
+                raise
+            except BaseException as error:  # noqa: BLE001 - any failure of user code is a result
                 return c.RecordSideEffect(call_id=call_id, result=NULL, failure=describe(error))
-            result = encode(value, what="the value of a side effect", limit=engine.payload_limit)
             return c.RecordSideEffect(call_id=call_id, result=result, failure=None)
 
         fact = engine.side_effect(call_id, perform)
         assert isinstance(fact, e.SideEffectRecorded)
         if fact.failure is not None:
+            if fact.failure["type"] == PayloadError.__name__:
+                raise PayloadError(fact.failure["message"])
             raise SideEffectError(fact.failure["type"], fact.failure["message"])
         return decode(fact.result)
 
     # Activities
 
-    def run_activity(self, activity: str | Callable[..., Any] | ActivityDefinition, /, *args: Any, **kwargs: Any) -> Any:
+    def run_activity(
+        self, activity: str | Callable[..., Any] | ActivityDefinition, /, *args: Any, **kwargs: Any
+    ) -> Any:
         """The result of an activity: start it and wait for it.
 
         *activity* is a name, a registered function or ``function.using(timeout=5)``; all other arguments are the
@@ -184,9 +203,7 @@ class WorkflowContext:
             {"args": args, "kwargs": kwargs}, what=f"the arguments of activity {name!r}", limit=engine.payload_limit
         )
         call_id = engine.next_call_id()
-        engine.issue(
-            c.ScheduleActivity(call_id=call_id, activity_name=name, input=payload, options=options)
-        )
+        engine.issue(c.ScheduleActivity(call_id=call_id, activity_name=name, input=payload, options=options))
         return ActivityHandle(call_id, name)
 
     def wait_activity(self, handle: ActivityHandle, *, timeout: Duration | None = None) -> Any:
@@ -210,14 +227,14 @@ class WorkflowContext:
     def _activity(
         self, activity: str | Callable[..., Any] | ActivityDefinition, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[str, ActivityOptions]:
-        try:
-            definition = self._engine.registry.find_activity(activity)
-        except UnknownActivityError:
-            # A replay only needs the name: the worker that runs the activity needs the function.
-            if self._engine.replaying and isinstance(activity, str):
-                return activity, ActivityOptions()
-            raise
-        definition.check_input(args, kwargs)
+        # What is in the history was checked when the code first came here. Since then the function may have got another
+        # signature, or live in other workers only: a replay just needs the name.
+        engine = self._engine
+        if isinstance(activity, str) and engine.is_recorded(e.ActivityScheduled.type, activity):
+            return activity, ActivityOptions()
+        definition = engine.registry.find_activity(activity)
+        if not engine.is_recorded(e.ActivityScheduled.type, definition.name):
+            definition.check_input(args, kwargs)
         return definition.name, definition.options
 
     # Time
@@ -229,7 +246,7 @@ class WorkflowContext:
         call_id = engine.next_call_id()
         timer = engine.issue(c.StartTimer(call_id=call_id, fire_at=self._at(span)))
         assert isinstance(timer, e.TimerStarted)
-        engine.wait(engine.future(call_id), Waiting("timer", "sleep"), (call_id, timer.fire_at))
+        engine.wait(Future(call_id), Waiting("timer", "sleep"), (call_id, timer.fire_at))
 
     # Signals
 
@@ -240,7 +257,7 @@ class WorkflowContext:
         timedelta): `WaitTimeout`.
         """
         engine = self._engine
-        if not isinstance(name, str) or not name:
+        if not _is_name(name):
             raise TypeError(f"wait_signal() got {name!r}; expected the signal's name.")
         fire_at = None if timeout is None else self._at(_span(timeout, "wait_signal(timeout=)"))
         call_id = engine.next_call_id()
@@ -250,7 +267,7 @@ class WorkflowContext:
         timer = None if wait.fire_at is None else (call_id, wait.fire_at)
         if not engine.wait(future, Waiting("signal", name), timer):
             engine.withdraw(call_id, name)
-            raise WaitTimeout(f"no signal {name!r} came within {timeout} s")
+            raise WaitTimeout(f"no signal {name!r} came within {_seconds(timeout)} s")
         assert isinstance(future.fact, e.SignalReceived)
         return decode(future.fact.payload)
 
@@ -264,34 +281,25 @@ class WorkflowContext:
         """
         return self.wait_workflow(self.start_workflow(workflow, **kwargs))
 
-    def start_workflow(
-        self, workflow: str | Callable[..., Any] | WorkflowDefinition, /, **kwargs: Any
-    ) -> ChildHandle:
+    def start_workflow(self, workflow: str | Callable[..., Any] | WorkflowDefinition, /, **kwargs: Any) -> ChildHandle:
         """Start a child workflow and go on; see `run_workflow`. ``timeout=`` is the child's, as in the public call."""
         engine = self._engine
-        definition = engine.registry.find_workflow(workflow)
-        if "timeout" in kwargs:
-            definition = definition.using(timeout=kwargs.pop("timeout"))
-        if definition.options.workflow_id is not None:
-            raise ConfigurationError(
-                f"child workflow {definition.name!r} was given a workflow_id; the id of a child is its parent's "
-                "to make. Start it by start_workflow() in an activity if it needs one of its own."
-            )
-        definition.check_input(kwargs)
-        payload = encode(kwargs, what=f"the input of workflow {definition.name!r}", limit=engine.payload_limit)
+        changes = {"timeout": kwargs.pop("timeout")} if "timeout" in kwargs else {}
+        name, options = self._child(workflow, changes, kwargs)
+        payload = encode(kwargs, what=f"the input of workflow {name!r}", limit=engine.payload_limit)
         call_id = engine.next_call_id()
         # Made from the parent's id, so that a replay, or a second worker, can only mean the same child.
         child_id = uuid.uuid5(engine.info.execution_id, call_id)
         engine.issue(
             c.StartChildWorkflow(
                 call_id=call_id,
-                workflow_name=definition.name,
+                workflow_name=name,
                 child_id=child_id,
                 input=payload,
-                options=definition.options,
+                options=options,
             )
         )
-        return ChildHandle(call_id, definition.name, child_id)
+        return ChildHandle(call_id, name, child_id)
 
     def wait_workflow(self, handle: ChildHandle, *, timeout: Duration | None = None) -> Any:
         """The result of a started child. After *timeout* seconds: `WaitTimeout`; the child goes on."""
@@ -316,6 +324,27 @@ class WorkflowContext:
             case _:
                 raise AssertionError(f"{fact} is no end of a child")
 
+    def _child(
+        self,
+        workflow: str | Callable[..., Any] | WorkflowDefinition,
+        changes: dict[str, Any],
+        kwargs: dict[str, Any],
+    ) -> tuple[str, WorkflowOptions]:
+        engine = self._engine
+        if isinstance(workflow, str) and engine.is_recorded(e.ChildWorkflowScheduled.type, workflow):
+            return workflow, WorkflowOptions()
+        definition = engine.registry.find_workflow(workflow)
+        if changes:
+            definition = definition.using(**changes)
+        if definition.options.workflow_id is not None:
+            raise ConfigurationError(
+                f"child workflow {definition.name!r} was given a workflow_id; the id of a child is its parent's "
+                "to make. Start it by start_workflow() in an activity if it needs one of its own."
+            )
+        if not engine.is_recorded(e.ChildWorkflowScheduled.type, definition.name):
+            definition.check_input(kwargs)
+        return definition.name, definition.options
+
     # Changing code under running workflows
 
     def patched(self, change_id: str) -> bool:
@@ -337,7 +366,7 @@ class WorkflowContext:
 
         0 means that the run passed this point before the change existed.
         """
-        if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+        if type(version) is not int or version < 1:
             raise ConfigurationError(f"get_version({change_id!r}) got version {version!r}; expected 1 or more.")
         return self._engine.version(change_id, version)
 
@@ -366,7 +395,7 @@ class WorkflowContext:
                 timer = engine.issue(c.StartTimer(call_id=timer_id, fire_at=self._at(span), waits_for=call_id))
                 assert isinstance(timer, e.TimerStarted)
                 if not engine.wait(future, waiting, (timer_id, timer.fire_at)):
-                    raise WaitTimeout(f"{waiting.kind} {waiting.what!r} was not done within {timeout} s")
+                    raise WaitTimeout(f"{waiting.kind} {waiting.what!r} was not done within {_seconds(timeout)} s")
         assert future.fact is not None
         return future.fact
 
@@ -378,7 +407,7 @@ class WorkflowContext:
 
 
 class ReplaySafeLogger(logging.LoggerAdapter[logging.Logger]):
-    """Logs to ``durable.workflow.<name>`` with the run's id in `extra`; silent while the code is replayed."""
+    """Logs to ``durable.workflow.<name>`` with the run's id in `extra`; silent while code is replayed or unwound."""
 
     def __init__(self, engine: Engine) -> None:
         info = engine.info
@@ -387,7 +416,7 @@ class ReplaySafeLogger(logging.LoggerAdapter[logging.Logger]):
         self._engine = engine
 
     def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - logging's own name
-        return not self._engine.replaying and super().isEnabledFor(level)
+        return not self._engine.is_silent and super().isEnabledFor(level)
 
 
 def _span(duration: Duration, what: str) -> timedelta:
@@ -395,6 +424,15 @@ def _span(duration: Duration, what: str) -> timedelta:
     if span is None:
         raise ConfigurationError(f"{what} is None; expected seconds or a timedelta.")
     return span
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _seconds(duration: Duration | None) -> str:
+    seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
+    return f"{seconds:.15g}"
 
 
 def _parts(failure: dict[str, Any]) -> dict[str, Any]:

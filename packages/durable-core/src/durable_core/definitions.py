@@ -25,10 +25,14 @@ Duration = float | timedelta  # seconds, or a timedelta
 
 MAX_NAME = 200  # characters; the width of the columns that hold names
 DEFAULT_QUEUE = "default"
+LONGEST = timedelta(days=365_000)  # about a thousand years; any later, and the sum with a date overflows
 
 
-def as_timedelta(value: Duration | None, *, what: str) -> timedelta | None:
-    """*value* as a timedelta; None stays None. Raises `ConfigurationError` unless it is a number of seconds >= 0."""
+def as_timedelta(value: object, *, what: str) -> timedelta | None:
+    """*value* as a timedelta; None stays None.
+
+    Raises `ConfigurationError` unless it is a number of seconds, or a timedelta, from 0 to a thousand years.
+    """
     if value is None:
         return None
     if isinstance(value, timedelta):
@@ -37,13 +41,13 @@ def as_timedelta(value: Duration | None, *, what: str) -> timedelta | None:
         try:
             span = timedelta(seconds=value)
         except (OverflowError, ValueError):
-            raise ConfigurationError(
-                f"{what} is {value!r}; expected seconds that fit a timedelta."
-            ) from None
+            raise ConfigurationError(f"{what} is {value!r}; expected seconds that fit a timedelta.") from None
     else:
         raise ConfigurationError(f"{what} is {value!r}; expected seconds (a number) or a timedelta.")
     if span < timedelta(0):
         raise ConfigurationError(f"{what} is {value!r}; expected 0 or more.")
+    if span > LONGEST:
+        raise ConfigurationError(f"{what} is {value!r}; expected at most {LONGEST.days:,} days.")
     return span
 
 
@@ -73,21 +77,17 @@ class ActivityOptions:
 
 
 _DURATIONS = frozenset({"timeout", "schedule_to_start", "start_to_close", "heartbeat_timeout"})
-O = TypeVar("O", WorkflowOptions, ActivityOptions)
+Options = TypeVar("Options", WorkflowOptions, ActivityOptions)
 
 
-def changed(options: O, changes: Mapping[str, Any], *, what: str) -> O:
+def changed(options: Options, changes: Mapping[str, Any], *, what: str) -> Options:
     """A copy of *options* with *changes*, checked. Raises `ConfigurationError` for an unknown name or a bad value."""
     known = {f.name for f in fields(options)}
     clean: dict[str, Any] = {}
     for name, value in changes.items():
         if name not in known:
-            raise ConfigurationError(
-                f"{what}.using() got an unknown option {name!r}. {did_you_mean(name, known)}"
-            )
-        if name in _DURATIONS:
-            clean[name] = as_timedelta(value, what=f"{what}: {name}")
-        elif name == "run_after" and not isinstance(value, datetime):
+            raise ConfigurationError(f"{what}.using() got an unknown option {name!r}. {did_you_mean(name, known)}")
+        if name in _DURATIONS or (name == "run_after" and not isinstance(value, datetime)):
             clean[name] = as_timedelta(value, what=f"{what}: {name}")
         else:
             clean[name] = value
@@ -155,9 +155,7 @@ class ActivityDefinition:
         try:
             self.signature.bind(*args, **kwargs)
         except TypeError as error:
-            raise TypeError(
-                f"activity {self.name!r}: {error}; its signature is {self.name}{self.signature}"
-            ) from None
+            raise TypeError(f"activity {self.name!r}: {error}; its signature is {self.name}{self.signature}") from None
 
 
 class WorkflowFunction(Protocol, Generic[P, R_co]):
@@ -197,21 +195,21 @@ class Registry:
     def workflow(self, fn: Callable[P, R], /) -> WorkflowFunction[P, R]: ...
     @overload
     def workflow(
-        self, *, name: str | None = None, timeout: Duration | None = None, queue: str | None = None
+        self, /, *, name: str | None = None, timeout: Duration | None = None, queue: str | None = None
     ) -> Callable[[Callable[P, R]], WorkflowFunction[P, R]]: ...
-    def workflow(self, fn: Any = None, /, *, name: str | None = None, **options: Any) -> Any:
+    def workflow(self, fn: Any = None, /, **options: Any) -> Any:
         """Register a workflow: a function whose first parameter takes the context.
 
         *name* defaults to the function's. *timeout*: seconds or timedelta from start to close. *queue*: where its runs
         wait for a worker. Raises `ConfigurationError` for anything that cannot work.
         """
         if fn is None:
-            return lambda function: self.workflow_from(function, name=name, **options)
-        return self.workflow_from(fn, name=name, **options)
+            return lambda function: self.workflow_from(function, **options)
+        return self.workflow_from(fn, **options)
 
     def workflow_from(self, fn: Callable[..., Any], *, name: str | None = None, **options: Any) -> Any:
         label = _name_of(fn, name)
-        if inspect.iscoroutinefunction(fn) or inspect.isgeneratorfunction(fn):
+        if inspect.iscoroutinefunction(fn) or inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
             raise ConfigurationError(
                 f"workflow {label!r} is an async or generator function; expected an ordinary function: "
                 "ctx calls suspend it by themselves."
@@ -231,9 +229,7 @@ class Registry:
                 f"workflow {label!r} has a parameter 'timeout', which start_workflow() takes for itself; rename it."
             )
         clean = {key: value for key, value in options.items() if value is not None}
-        definition = WorkflowDefinition(
-            label, fn, changed(WorkflowOptions(), clean, what=label), signature
-        )
+        definition = WorkflowDefinition(label, fn, changed(WorkflowOptions(), clean, what=label), signature)
         self._add(self.workflows, "workflow", definition, fn)
         return fn
 
@@ -242,6 +238,7 @@ class Registry:
     @overload
     def activity(
         self,
+        /,
         *,
         name: str | None = None,
         retry_policy: RetryPolicy | None = None,
@@ -252,18 +249,22 @@ class Registry:
         queue: str | None = None,
         priority: int | None = None,
     ) -> Callable[[Callable[P, R]], ActivityFunction[P, R]]: ...
-    def activity(self, fn: Any = None, /, *, name: str | None = None, **options: Any) -> Any:
+    def activity(self, fn: Any = None, /, **options: Any) -> Any:
         """Register an activity: a function with side effects, run at least once, retried by its policy.
 
         The four limits are seconds or timedeltas; *timeout* is schedule-to-close. Raises `ConfigurationError` for
         anything that cannot work.
         """
         if fn is None:
-            return lambda function: self.activity_from(function, name=name, **options)
-        return self.activity_from(fn, name=name, **options)
+            return lambda function: self.activity_from(function, **options)
+        return self.activity_from(fn, **options)
 
     def activity_from(self, fn: Callable[..., Any], *, name: str | None = None, **options: Any) -> Any:
         label = _name_of(fn, name)
+        if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
+            raise ConfigurationError(
+                f"activity {label!r} is a generator function; expected one that returns its result, as plain data."
+            )
         clean = {key: value for key, value in options.items() if value is not None}
         definition = ActivityDefinition(
             label,
@@ -292,9 +293,7 @@ class Registry:
             return workflow
         name = _workflow_name(workflow)
         if (definition := self.workflows.get(name)) is None:
-            raise UnknownWorkflowError(
-                f"Unknown workflow {name!r}. {did_you_mean(name, self.workflows)}"
-            )
+            raise UnknownWorkflowError(f"Unknown workflow {name!r}. {did_you_mean(name, self.workflows)}")
         return definition
 
     def find_activity(self, activity: str | Callable[..., Any] | ActivityDefinition) -> ActivityDefinition:
@@ -303,9 +302,7 @@ class Registry:
             return activity
         name = activity if isinstance(activity, str) else _registered_name(activity, "activity")
         if (definition := self.activities.get(name)) is None:
-            raise UnknownActivityError(
-                f"Unknown activity {name!r}. {did_you_mean(name, self.activities)}"
-            )
+            raise UnknownActivityError(f"Unknown activity {name!r}. {did_you_mean(name, self.activities)}")
         return definition
 
     def find_query(self, workflow_name: str, name: str) -> Callable[..., Any]:
@@ -338,6 +335,8 @@ def _where(fn: Callable[..., Any]) -> str:
 
 
 def _name_of(fn: Callable[..., Any], name: str | None) -> str:
+    if not hasattr(fn, "__qualname__"):
+        raise ConfigurationError(f"{fn!r} cannot be registered; expected a function (def), or what wraps one.")
     label = fn.__name__ if name is None else name
     _check_name(label, "name")
     return label
@@ -345,9 +344,7 @@ def _name_of(fn: Callable[..., Any], name: str | None) -> str:
 
 def _check_name(name: object, what: str) -> None:
     if not isinstance(name, str) or not name or len(name) > MAX_NAME or "\x00" in name:
-        raise ConfigurationError(
-            f"{what} is {name!r}; expected a text of 1 to {MAX_NAME} characters without NUL."
-        )
+        raise ConfigurationError(f"{what} is {name!r}; expected a text of 1 to {MAX_NAME} characters without NUL.")
 
 
 def _workflow_name(workflow: str | Callable[..., Any]) -> str:

@@ -264,9 +264,7 @@ def _shape_of(cls: type[Any]) -> _Shape:
     inside = [f for f in fields(cls) if f.name != "call_id"]
     payloads = [f.name for f in inside if f.type == "Payload"]
     assert len(payloads) <= 1, cls
-    return _Shape(
-        tuple(f.name for f in inside if f.name not in payloads), payloads[0] if payloads else None
-    )
+    return _Shape(tuple(f.name for f in inside if f.name not in payloads), payloads[0] if payloads else None)
 
 
 _SHAPES = {cls: _shape_of(cls) for cls in _BY_TYPE.values()}

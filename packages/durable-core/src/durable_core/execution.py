@@ -66,13 +66,9 @@ def record(command: c.Command) -> e.HistoryEvent:
                 call_id=command.call_id, activity_name=command.activity_name, input=command.input
             )
         case c.StartTimer():
-            return e.TimerStarted(
-                call_id=command.call_id, fire_at=command.fire_at, waits_for=command.waits_for
-            )
+            return e.TimerStarted(call_id=command.call_id, fire_at=command.fire_at, waits_for=command.waits_for)
         case c.StartSignalWait():
-            return e.SignalWaitStarted(
-                call_id=command.call_id, name=command.name, fire_at=command.fire_at
-            )
+            return e.SignalWaitStarted(call_id=command.call_id, name=command.name, fire_at=command.fire_at)
         case c.StartChildWorkflow():
             return e.ChildWorkflowScheduled(
                 call_id=command.call_id,
@@ -81,13 +77,9 @@ def record(command: c.Command) -> e.HistoryEvent:
                 input=command.input,
             )
         case c.RecordSideEffect():
-            return e.SideEffectRecorded(
-                call_id=command.call_id, result=command.result, failure=command.failure
-            )
+            return e.SideEffectRecorded(call_id=command.call_id, result=command.result, failure=command.failure)
         case c.RecordVersion():
-            return e.VersionMarker(
-                change_id=command.change_id, version=command.version, deprecated=command.deprecated
-            )
+            return e.VersionMarker(change_id=command.change_id, version=command.version, deprecated=command.deprecated)
         case c.CompleteWorkflow():
             return e.WorkflowCompleted(result=command.result)
         case c.FailWorkflow():

@@ -49,7 +49,7 @@ def message_of(error: BaseException) -> str:
     """``str(error)`` if it works, and at most 10,000 characters of it."""
     try:
         text = str(error)
-    except Exception as broken:  # noqa: BLE001 - user code of any kind runs in __str__
+    except BaseException as broken:  # noqa: BLE001 - user code of any kind runs in __str__
         text = f"<{type(error).__name__} whose __str__ raised {type(broken).__name__}>"
     if len(text) > MAX_MESSAGE:
         text = f"{text[:MAX_MESSAGE]}... ({len(text):,} characters)"
@@ -59,9 +59,13 @@ def message_of(error: BaseException) -> str:
 def _chain(error: BaseException) -> list[BaseException]:
     links: list[BaseException] = []
     link: BaseException | None = error
-    while link is not None and link not in links and len(links) < MAX_CAUSES:
+    # By identity and `is None`: an exception's own __eq__ and __bool__ are user code.
+    while link is not None and not any(link is seen for seen in links) and len(links) < MAX_CAUSES:
         links.append(link)
-        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+        if link.__cause__ is not None or link.__suppress_context__:
+            link = link.__cause__
+        else:
+            link = link.__context__
     return links
 
 

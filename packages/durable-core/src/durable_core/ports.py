@@ -424,6 +424,19 @@ class QueueStats:
     oldest_ready: timedelta | None
 
 
+PRIVATE = "local:"  # begins the name of a queue that one worker keeps to itself
+
+
+def private_queue(worker_id: UUID) -> str:
+    """The queue of runs that are driven by one worker alone, with their children and activities, whatever their own."""
+    return f"{PRIVATE}{worker_id.hex}"
+
+
+def queue_for(wanted: str | None, of_run: str) -> str:
+    """The queue of a run's activity or child that asked for *wanted*, or for none."""
+    return of_run if wanted is None or of_run.startswith(PRIVATE) else wanted
+
+
 LEASE: int = 60  # seconds that a claim holds; decisions take milliseconds, so only a dead or hung worker gets there
 REDELIVERY = timedelta(seconds=30)  # after which a queue that can lose entries is taken to have lost one
 PREFERENCE: int = 1  # second(s) for which only the preferred worker may claim an entry
@@ -443,7 +456,9 @@ class TaskQueue(Protocol):
     ) -> list[Claim]:
         """Up to so many ready entries of each kind, highest priority first, then oldest. Does not wait.
 
-        Empty *queues* means all but *exclude*. Entries that prefer another worker are left to it for a second.
+        Empty *queues* means all but *exclude*, and but the private queues of live workers: what stands in one is
+        claimed by those that name it and, once its worker is dead, by anybody. Entries that prefer another worker are
+        left to it for a second.
         """
 
     def complete(self, claims: Collection[Claim]) -> None: ...

@@ -18,7 +18,7 @@ import sys
 import traceback
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from greenlet import getcurrent, greenlet
 
@@ -126,6 +126,7 @@ class WorkflowRun:
         self._history: Sequence[e.EventRecord] = ()
         self._expected: deque[e.HistoryEvent] = deque()  # what the code must ask for behind the current fact
         self._mismatch: DurableError | None = None
+        self._warnings: list[str] = []  # for the next decision
         # The code
         self._code: greenlet | None = None
         self._driver: greenlet | None = None
@@ -136,6 +137,7 @@ class WorkflowRun:
         self._failure: BaseException | None = None
         self._evicted = False
         self._calls_after_eviction = 0
+        self._in_side_effect = False
         # What came from outside
         self._futures: dict[str, Future] = {}
         self._signals: dict[str, deque[e.SignalReceived]] = {}
@@ -154,6 +156,11 @@ class WorkflowRun:
     @property
     def is_closed(self) -> bool:
         return self._ended
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether what the code does has no effect: it is brought back to where it was, or unwound."""
+        return self.replaying or self._evicted
 
     def replay(self, history: Iterable[e.EventRecord]) -> None:
         """Bring the code to where *history* ends.
@@ -198,15 +205,18 @@ class WorkflowRun:
         `NondeterminismError` for a fact that belongs to no call of the code, `CodeFailed` under `block_on_error`; the
         run must be closed then.
         """
-        self._decision = Decision()
+        self._decision = Decision(warnings=self._warnings)
+        self._warnings = []
         self.time = max(self.time, now)
         for fact in facts:
             if self._ended:
                 break
             self._take(fact)
-        while not self._ended and self._closing is None and (call_id := self._due_timer(now)) is not None:
-            self._take(e.TimerFired(call_id=call_id))
         deadline = self.info.deadline
+        # A timer behind the deadline never fires, however late anybody looks.
+        until = now if deadline is None else min(now, deadline)
+        while not self._ended and self._closing is None and (call_id := self._due_timer(until)) is not None:
+            self._take(e.TimerFired(call_id=call_id))
         if not self._ended and self._closing is None and deadline is not None and deadline <= now:
             self._stop(e.WorkflowTimedOut(deadline=deadline))
         if self._closing is not None and not self._ended:
@@ -217,7 +227,7 @@ class WorkflowRun:
     def close(self) -> None:
         """Take the run out of memory. Its code is unwound by `RunEvicted`; what it does on the way has no effect."""
         self._evicted = True
-        while self._code is not None and not self._code.dead:
+        while self._code:  # begun, and not at its end
             self._driver = getcurrent()
             self._code.parent = self._driver
             self._code.throw(RunEvicted)
@@ -264,9 +274,7 @@ class WorkflowRun:
             case e.WorkflowStarted():
                 self._input = fact.input
                 self._code = greenlet(self._main)
-            case (
-                e.ActivityCompleted() | e.ActivityFailed() | e.ActivityTimedOut() | e.ActivityCanceled()
-            ):
+            case e.ActivityCompleted() | e.ActivityFailed() | e.ActivityTimedOut() | e.ActivityCanceled():
                 self._resolve(fact.call_id, fact)
             case (
                 e.ChildWorkflowCompleted()
@@ -328,10 +336,13 @@ class WorkflowRun:
                 f"activity. {_last_line(stuck)}"
             )
             return
+        except KeyboardInterrupt:
+            raise  # Ctrl-C is for the process, whose code happened to be this
         except BaseException as error:  # noqa: BLE001 - whatever leaves workflow code ends the run
             if self._evicted:
                 return
-            if self._cancel is not None and isinstance(error, WorkflowCanceled) and not isinstance(error, ChildCanceled):
+            ours = isinstance(error, WorkflowCanceled) and not isinstance(error, ChildCanceled)
+            if self._cancel is not None and ours:
                 command = c.CancelWorkflow(reason=self._cancel.reason)
             else:
                 self._failure = error
@@ -361,17 +372,36 @@ class WorkflowRun:
         assert self._driver is not None
         self._driver.switch()
 
+    def _park(self, mismatch: DurableError) -> NoReturn:
+        """Leave the code where it is; the run fails with *mismatch* and is closed."""
+        self._mismatch = mismatch
+        self._suspend()
+        raise RunEvicted
+
     # What the context calls, on the code's own greenlet
 
+    def is_recorded(self, event_type: str, name: str) -> bool:
+        """Whether the next call is in the history already, of this type and with this name."""
+        if not self.replaying:
+            return False
+        self._skip_markers()
+        match self._expected[0] if self._expected else None:
+            case e.ActivityScheduled(activity_name=found) | e.ChildWorkflowScheduled(workflow_name=found) as fact:
+                return fact.type == event_type and found == name and fact.call_id == str(self._calls)
+            case _:
+                return False
+
     def next_call_id(self) -> str:
-        self._check_caller()
+        self.check_caller()
         call_id = str(self._calls)
         self._calls += 1
         return call_id
 
     def issue(self, command: c.Command) -> e.HistoryEvent:
         """The fact of a command: found in the history, or made now."""
-        self._check_caller()
+        self.check_caller()
+        if self.replaying:
+            self._skip_markers()
         if self.history_length >= MAX_HISTORY:
             raise LimitExceeded(
                 f"The history of this run has {self.history_length:,} events; the limit is {MAX_HISTORY:,}. "
@@ -394,9 +424,14 @@ class WorkflowRun:
 
     def side_effect(self, call_id: str, perform: Callable[[], c.Command]) -> e.HistoryEvent:
         """The recorded value, or the one that *perform* makes now."""
-        self._check_caller()
+        self.check_caller()
         if not self.replaying:
-            return self.issue(perform())
+            self._in_side_effect = True
+            try:
+                command = perform()
+            finally:
+                self._in_side_effect = False
+            return self.issue(command)
         self._skip_markers()
         fact = self._expected[0] if self._expected else None
         if isinstance(fact, e.SideEffectRecorded) and fact.call_id == call_id:
@@ -404,7 +439,11 @@ class WorkflowRun:
         return self.issue(c.RecordSideEffect(call_id=call_id, result=NULL, failure=None))
 
     def future(self, call_id: str) -> Future:
-        return self._futures.get(call_id) or Future(call_id)
+        """What the outcome of a call will be put into."""
+        future = self._futures.get(call_id)
+        if future is None:
+            raise DurableError(f"This run has started nothing by call {call_id}; the handle is another run's.")
+        return future
 
     def signal(self, call_id: str, name: str) -> Future:
         """A future that the next unread signal of this name resolves."""
@@ -423,14 +462,14 @@ class WorkflowRun:
 
     def wait(self, future: Future, waiting: Waiting, timer: tuple[str, datetime] | None = None) -> bool:
         """Suspend the code until *future* has its fact (True) or *timer* fires (False)."""
-        self._check_caller()
+        self.check_caller()
         if future.fact is not None:
             return True
         self._wait = _Wait(future, waiting, self.time, timer, _caller())
         try:
             self._timer_fired = False
             self._suspend()
-            self._check_caller()
+            self.check_caller()
             if self._must_raise_cancel():
                 self._raise_cancel(future, waiting)
             return future.fact is not None
@@ -446,7 +485,7 @@ class WorkflowRun:
         raise WorkflowCanceled(execution_id=self.info.execution_id, reason=self._cancel.reason)
 
     def shield(self, *, enter: bool) -> None:
-        self._check_caller()
+        self.check_caller()
         self._shields += 1 if enter else -1
         if not enter and self._must_raise_cancel():
             assert self._cancel is not None
@@ -455,12 +494,20 @@ class WorkflowRun:
 
     def version(self, change_id: str, version: int, *, deprecated: bool = False) -> int:
         """The version this run goes by; found by id wherever the code asks, so it takes no call_id."""
-        self._check_caller()
+        self.check_caller()
         self._unasked.pop(change_id, None)
         if change_id in self._versions:
             return self._versions[change_id]
         marker = self._markers.get(change_id)
         if marker is not None:
+            if marker.version > version and not deprecated:
+                self._park(
+                    NewerCodeNeeded(
+                        f"The history has version {marker.version} of change {change_id!r}, but this code, at "
+                        f"{_caller()}, knows only versions up to {version}: newer code wrote it. The run waits for a "
+                        "worker with that code."
+                    )
+                )
             found = marker.version
         elif self.replaying:
             found = 0
@@ -470,7 +517,7 @@ class WorkflowRun:
         self._versions[change_id] = found
         return found
 
-    def _check_caller(self) -> None:
+    def check_caller(self) -> None:
         if self._evicted:
             self._calls_after_eviction += 1
             if self._calls_after_eviction > MAX_CALLS_AFTER_EVICTION:
@@ -481,32 +528,33 @@ class WorkflowRun:
                 "ctx was used outside its workflow's own code (from a thread, a callback or another workflow). "
                 "Only the workflow function itself, and what it calls, may use it."
             )
+        if self._in_side_effect:
+            raise DurableError(
+                "ctx was used inside the function of a side effect, which a replay does not call. Use ctx before or "
+                "behind ctx.side_effect()."
+            )
 
     # Replay
 
     def _expect(self, command: c.Command) -> e.HistoryEvent:
         """The recorded fact of *command*; a mismatch parks the code for good."""
-        self._skip_markers()
         found = self._expected.popleft() if self._expected else None
         asked = record(command)
         if found is None or _identity(found) != _identity(asked):
-            self._mismatch = self._explain(found, asked)
-            self._suspend()
-            self._check_caller()
-        assert found is not None
+            self._park(self._explain(found, asked))
+        self.history_length += 1
         if (problem := _changed_arguments(found, asked)) is not None:
             place = _caller()
             message = f"{problem} The call is at {place}."
             if self.settings.strict_inputs:
-                self._mismatch = NondeterminismError(message + " DURABLE['STRICT_INPUTS'] makes this a mismatch.")
-                self._suspend()
-                self._check_caller()
-            self._decision.warnings.append(message)
+                self._park(NondeterminismError(message + " DURABLE['STRICT_INPUTS'] makes this a mismatch."))
+            self._warnings.append(message)
         return found
 
     def _skip_markers(self) -> None:
         while self._expected and isinstance(self._expected[0], e.VersionMarker):
             marker = self._expected.popleft()
+            self.history_length += 1
             assert isinstance(marker, e.VersionMarker)
             if marker.change_id not in self._versions and not marker.deprecated:
                 self._unasked[marker.change_id] = marker
@@ -551,21 +599,25 @@ class WorkflowRun:
     def _fail_missing(self, found: e.HistoryEvent) -> None:
         self._note_newer_code()
         self._complain_of_newer_code()
-        at = f"waits at {self._wait.place}" if self._wait is not None else "has ended"
         raise NondeterminismError(
             f"The history holds {_describe(found)} at seq {self._seq_of(found)}, but the code never asked for it and "
-            f"{at}. A call was probably removed from the code while this run was under way: guard the removal with "
-            "ctx.patched(), or put the old code back."
+            f"{self._whereabouts()}. A call was probably removed from the code while this run was under way: guard the "
+            "removal with ctx.patched(), or put the old code back."
         )
 
     def _fail_fact(self, fact: e.HistoryEvent) -> None:
         self._complain_of_newer_code()
-        at = f"waits at {self._wait.place}" if self._wait is not None else "waits for nothing"
         raise NondeterminismError(
-            f"The history holds {_describe(fact)} at seq {self.history_length}, but the code {at}. The code was "
+            f"The history holds {_describe(fact)} at seq {self.history_length}, but the code {self._whereabouts()}. "
+            "The code was "
             "probably changed while this run was under way: guard the change with ctx.patched(), or put the old code "
             "back."
         )
+
+    def _whereabouts(self) -> str:
+        if self._wait is not None:
+            return f"waits at {self._wait.place}"
+        return "waits for nothing" if self._closing is None else f"has ended ({_describe(record(self._closing))})"
 
     def _fail_ended(self) -> None:
         self._complain_of_newer_code()
@@ -584,7 +636,8 @@ class WorkflowRun:
             self.close()  # canceled or timed out from outside
         elif (asked := record(self._closing)).type != fact.type:
             raise NondeterminismError(
-                f"The history holds {_describe(fact)} at seq {placed.seq}, but the code ended with {_describe(asked)}."
+                f"The history holds {_describe(fact)} at seq {placed.seq}, but the code ended with {_describe(asked)}. "
+                "The code was probably changed, or depends on something that changes: put the old code back."
             )
 
     # Deciding
@@ -592,9 +645,7 @@ class WorkflowRun:
     def _append(self, event: e.HistoryEvent) -> e.HistoryEvent:
         self.history_length += 1
         details = e.details_of(event)
-        self._decision.events.append(
-            e.EventRecord(self.history_length, event.type, event.call_id, details, self.time)
-        )
+        self._decision.events.append(e.EventRecord(self.history_length, event.type, event.call_id, details, self.time))
         if isinstance(event, e.TERMINAL):
             self._decision.end = event
         return event
@@ -665,14 +716,15 @@ def _identity(event: e.HistoryEvent) -> tuple[object, ...]:
 
 
 def _changed_arguments(found: e.HistoryEvent, asked: e.HistoryEvent) -> str | None:
-    match found, asked:
-        case (e.ActivityScheduled(), e.ActivityScheduled()) | (e.ChildWorkflowScheduled(), e.ChildWorkflowScheduled()):
-            if found.input != asked.input and decode(found.input) != decode(asked.input):
-                return (
-                    f"The arguments of {_describe(asked)} were {_short(found.input)} and are now {_short(asked.input)}."
-                    " The recorded ones hold."
-                )
-    return None
+    inputs = e.ActivityScheduled | e.ChildWorkflowScheduled
+    if not isinstance(found, inputs) or not isinstance(asked, inputs) or found.input == asked.input:
+        return None
+    if decode(found.input) == decode(asked.input):
+        return None
+    return (
+        f"The arguments of {_describe(asked)} were {_short(found.input)} and are now {_short(asked.input)}. "
+        "The recorded ones hold."
+    )
 
 
 def _short(payload: str) -> str:
@@ -695,6 +747,8 @@ def _describe(event: e.HistoryEvent) -> str:
             return f"child workflow {event.workflow_name!r}{call}"
         case e.SideEffectRecorded():
             return f"a side effect{call}"
+        case e.WorkflowFailed():
+            return f"{event.type}: {_short(summary(event.failure))}"
         case _:
             return f"{event.type}{call}"
 
@@ -707,9 +761,9 @@ def _likely_cause(found: e.HistoryEvent, asked: e.HistoryEvent) -> str:
             else "Calls were probably added or removed: guard the change with ctx.patched(), or put the old code back."
         )
     return (
-        "Calls were probably added, removed or reordered while this run was under way, or the code depends on something "
-        "that changes (time, random numbers, a database row): guard the change with ctx.patched(), use ctx.now(), "
-        "ctx.random() or ctx.side_effect(), or put the old code back."
+        "Calls were probably added, removed or reordered while this run was under way, or the code depends on "
+        "something that changes (time, random numbers, a database row): guard the change with ctx.patched(), use "
+        "ctx.now(), ctx.random() or ctx.side_effect(), or put the old code back."
     )
 
 
@@ -728,7 +782,7 @@ def _last_line(error: BaseException) -> str:
 
 def _caller() -> _Place:
     """Where user code is: the first frame outside this package."""
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the only cheap way to ask
+    frame: FrameType | None = sys._getframe(1)  # the only cheap way to ask
     while frame is not None and frame.f_globals.get("__name__", "").startswith(("durable_core.", "contextlib")):
         frame = frame.f_back
     if frame is None:

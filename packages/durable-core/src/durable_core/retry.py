@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import blake2b
+from math import inf
 from typing import TYPE_CHECKING, Any, Literal
 
 from durable_core.errors import ConfigurationError
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 Seconds = float
+
+LONGEST_INTERVAL = 1e9  # seconds, 31 years; a date this much later can still be computed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,22 +42,22 @@ class RetryPolicy:
             if isinstance(value, timedelta):
                 value = value.total_seconds()
                 object.__setattr__(self, name, value)
-            if not value >= 0:  # also refuses NaN
-                raise ConfigurationError(f"RetryPolicy.{name} is {value!r}; expected 0 or more seconds.")
-        if not self.backoff_coefficient >= 1:
+            if not _is_number(value) or not 0 <= value <= LONGEST_INTERVAL:  # also refuses NaN
+                raise ConfigurationError(
+                    f"RetryPolicy.{name} is {value!r}; expected 0 to {LONGEST_INTERVAL:,.0f} seconds."
+                )
+        if not _is_number(self.backoff_coefficient) or not 1 <= self.backoff_coefficient < inf:
             raise ConfigurationError(
-                f"RetryPolicy.backoff_coefficient is {self.backoff_coefficient!r}; expected 1 or more."
+                f"RetryPolicy.backoff_coefficient is {self.backoff_coefficient!r}; expected a number of 1 or more."
             )
-        if self.maximum_attempts < 0:
+        if type(self.maximum_attempts) is not int or self.maximum_attempts < 0:
             raise ConfigurationError(
                 f"RetryPolicy.maximum_attempts is {self.maximum_attempts!r}; expected 0 (no limit) or more."
             )
-        if not 0 <= self.jitter <= 1:
+        if not _is_number(self.jitter) or not 0 <= self.jitter <= 1:
             raise ConfigurationError(f"RetryPolicy.jitter is {self.jitter!r}; expected a share from 0 to 1.")
         if self.strategy not in ("exponential", "linear"):
-            raise ConfigurationError(
-                f"RetryPolicy.strategy is {self.strategy!r}; expected 'exponential' or 'linear'."
-            )
+            raise ConfigurationError(f"RetryPolicy.strategy is {self.strategy!r}; expected 'exponential' or 'linear'.")
 
     def delay_after(self, attempt: int, *, seed: str = "") -> timedelta | None:
         """Wait before the attempt that follows *attempt*; None means give up.
@@ -67,8 +70,10 @@ class RetryPolicy:
         if self.strategy == "linear":
             delay = self.initial_interval * attempt
         else:
-            # 2.0 ** 1100 overflows; no sensible interval survives 60 doublings anyway.
-            delay = self.initial_interval * self.backoff_coefficient ** min(attempt - 1, 60)
+            try:
+                delay = self.initial_interval * float(self.backoff_coefficient) ** (attempt - 1)
+            except OverflowError:  # 2.0 ** 1100
+                delay = self.maximum_interval if self.initial_interval else 0.0
         delay = min(delay, self.maximum_interval)
         if self.jitter:
             digest = blake2b(f"{seed}:{attempt}".encode(), digest_size=8).digest()
@@ -89,7 +94,9 @@ class RetryPolicy:
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> RetryPolicy:
-        return cls(**stored) if stored else DEFAULT_RETRY_POLICY
+        # A newer release may have stored fields that this one does not know.
+        known = {name: stored[name] for name in _STORED if name in stored}
+        return cls(**known) if known else DEFAULT_RETRY_POLICY
 
 
 _STORED = (
@@ -101,6 +108,10 @@ _STORED = (
     "strategy",
     "non_retryable_error_types",
 )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _names(types: Iterable[str | type[BaseException]] | str) -> tuple[str, ...]:

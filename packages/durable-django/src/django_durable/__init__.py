@@ -1,0 +1,111 @@
+"""Durable workflows for Django.
+
+    from django_durable import register, start_workflow
+
+    @register.activity
+    def send_welcome_email(user_id: int) -> None: ...
+
+    @register.workflow
+    def onboard_user(ctx, user_id: int):
+        ctx.run_activity(send_welcome_email, user_id)
+        ctx.sleep(3 * 24 * 3600)
+
+    start_workflow(onboard_user, user_id=7)
+
+May be imported before Django is set up: nothing here reads settings or models until it is called.
+"""
+
+from django_durable.api import (
+    WorkflowHandle,
+    acancel_workflow,
+    aquery_workflow,
+    aretry_workflow,
+    arun_workflow,
+    asend_signal,
+    asignal_workflow,
+    astart_workflow,
+    await_workflow,
+    cancel_workflow,
+    query_workflow,
+    retry_workflow,
+    run_workflow,
+    send_signal,
+    signal_workflow,
+    start_workflow,
+    wait_workflow,
+)
+from django_durable.registration import register
+from durable_core.activity import activity_heartbeat, current_activity
+from durable_core.context import WorkflowContext
+from durable_core.errors import (
+    ActivityCanceled,
+    ActivityError,
+    ActivityTimeout,
+    ChildCanceled,
+    ConfigurationError,
+    DurableError,
+    LimitExceeded,
+    NondeterminismError,
+    PayloadError,
+    SideEffectError,
+    StoreUnavailable,
+    UnknownActivityError,
+    UnknownExecutionError,
+    UnknownQueryError,
+    UnknownWorkflowError,
+    WaitTimeout,
+    WorkflowAlreadyStarted,
+    WorkflowCanceled,
+    WorkflowClosed,
+    WorkflowError,
+    WorkflowFailed,
+    WorkflowTimeout,
+)
+from durable_core.retry import RetryPolicy
+
+__all__ = [
+    "ActivityCanceled",
+    "ActivityError",
+    "ActivityTimeout",
+    "ChildCanceled",
+    "ConfigurationError",
+    "DurableError",
+    "LimitExceeded",
+    "NondeterminismError",
+    "PayloadError",
+    "RetryPolicy",
+    "SideEffectError",
+    "StoreUnavailable",
+    "UnknownActivityError",
+    "UnknownExecutionError",
+    "UnknownQueryError",
+    "UnknownWorkflowError",
+    "WaitTimeout",
+    "WorkflowAlreadyStarted",
+    "WorkflowCanceled",
+    "WorkflowClosed",
+    "WorkflowContext",
+    "WorkflowError",
+    "WorkflowFailed",
+    "WorkflowHandle",
+    "WorkflowTimeout",
+    "acancel_workflow",
+    "activity_heartbeat",
+    "aquery_workflow",
+    "aretry_workflow",
+    "arun_workflow",
+    "asend_signal",
+    "asignal_workflow",
+    "astart_workflow",
+    "await_workflow",
+    "cancel_workflow",
+    "current_activity",
+    "query_workflow",
+    "register",
+    "retry_workflow",
+    "run_workflow",
+    "send_signal",
+    "signal_workflow",
+    "start_workflow",
+    "wait_workflow",
+]

@@ -12,4 +12,8 @@ class DurableConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Reads no settings and no database: `migrate` runs before there are tables."""
+        """Imports workflows and activities. Reads no settings and no database: `migrate` runs before there are tables."""
+        from django_durable import checks, registration
+
+        checks.connect()
+        registration.autodiscover()

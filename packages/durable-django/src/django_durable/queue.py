@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from django.db import DEFAULT_DB_ALIAS
 
 from django_durable.store.database import Database, hex_of, instant, uuid, uuid_or_none
+from django_durable.store.statements import WORKER
 from django_durable.wakeup import watch_postgres, watch_sqlite
-from durable_core.ports import LEASE, PREFERENCE, Claim, Entry, EntryKind, QueueStats
+from durable_core.ports import LEASE, PREFERENCE, PRIVATE, Claim, Entry, EntryKind, QueueStats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -50,18 +51,28 @@ class Statements:
                 "deliveries": "int",
             },
         )
-        # What a worker may have. Parameters: kind, now, a second ago, worker, queues or excluded queues, limit.
+        # What a worker may have of a kind. Parameters: kind, now, a second ago, worker, queues or excluded queues, limit.
         ready = (
             f"SELECT id FROM {ENTRY} WHERE kind = %s AND visible_at <= {d.instant} AND (preferred IS NULL "
             f"OR deliveries > 0 OR visible_at <= {d.instant} OR preferred = {d.uuid})"
         )
         order = f"ORDER BY priority DESC, id LIMIT %s {d.own_free}"
-        self.ready_in = f"{ready} AND queue {names} {order}"
-        self.ready_out = f"{ready} AND NOT queue {names} {order}"
-        self.claim = (
+        claim = (
             f"UPDATE {ENTRY} SET worker_id = {d.uuid}, visible_at = {d.instant}, deliveries = deliveries + 1 "
-            f"WHERE id {numbers} RETURNING id, kind, ref, queue, priority, preferred, deliveries"
+            "WHERE id IN (SELECT id FROM a UNION ALL SELECT id FROM b) "
+            "RETURNING id, kind, ref, queue, priority, preferred, deliveries"
         )
+        # By whether queues are named or excluded. Both kinds at once; parameters: twice those of *ready*, worker, until.
+        self.claim, self.peek = {}, {}
+        nobodys = (  # what stands in the private queue of a live worker is left to it
+            f"(substr(queue, 1, {len(PRIVATE)}) <> '{PRIVATE}' OR NOT EXISTS "
+            f"(SELECT 1 FROM {WORKER} w WHERE queue = '{PRIVATE}' || {d.hex('w.id')}))"
+        )
+        for named, of_queues in ((True, f"queue {names}"), (False, f"NOT queue {names} AND {nobodys}")):
+            one = f"{ready} AND {of_queues} {order}"
+            self.claim[named] = f"WITH a AS ({one}), b AS ({one}) {claim}"
+            # The same, only to look.
+            self.peek[named] = f"WITH a AS ({one}), b AS ({one}) SELECT id FROM a UNION ALL SELECT id FROM b LIMIT 1"
         self.delete = d.delete(ENTRY, {"id": "bigint", "deliveries": "int"})
         self.release = d.update(
             ENTRY,
@@ -94,9 +105,18 @@ class DatabaseTaskQueue:
 
     transactional = True
 
-    def __init__(self, alias: str = DEFAULT_DB_ALIAS, *, notify: bool = True) -> None:
+    def __init__(
+        self,
+        alias: str = DEFAULT_DB_ALIAS,
+        *,
+        notify: bool = True,
+        lease: timedelta = timedelta(seconds=LEASE),
+        preference: timedelta = timedelta(seconds=PREFERENCE),
+    ) -> None:
         self.db = Database(alias)
         self._notify = notify
+        self._lease = lease
+        self._preference = preference
 
     @cached_property
     def sql(self) -> Statements:
@@ -129,29 +149,19 @@ class DatabaseTaskQueue:
     def claim(
         self, worker_id: UUID, limits: Mapping[EntryKind, int], *, queues: Collection[str], exclude: Collection[str]
     ) -> list[Claim]:
-        wanted = {kind: limit for kind, limit in limits.items() if limit > 0}
-        # A read first: an idle worker must not take SQLite's write lock several times a second.
-        if not self._ready(worker_id, dict.fromkeys(wanted, 1), queues, exclude):
-            return []
-        with self.db.transaction():
-            ids = self._ready(worker_id, wanted, queues, exclude)
-            until = self.db.at(self.db.now() + timedelta(seconds=LEASE))
-            taken = self.db.rows(self.sql.claim, worker_id.hex, until, self.db.numbers(ids)) if ids else []
-        claims = {row[0]: _claim_of(row) for row in taken}
-        return [claims[number] for number in ids if number in claims]
-
-    def _ready(
-        self, worker_id: UUID, limits: Mapping[EntryKind, int], queues: Collection[str], exclude: Collection[str]
-    ) -> list[int]:
-        statement = self.sql.ready_in if queues else self.sql.ready_out
         now = self.db.now()
-        nobodys = self.db.at(now - timedelta(seconds=PREFERENCE))
-        names, text = self.db.texts(queues or exclude), self.db.at(now)
-        return [
-            row[0]
-            for kind, limit in limits.items()
-            for row in self.db.rows(statement, kind.value, text, nobodys, worker_id.hex, names, limit)
-        ]
+        nobodys = self.db.at(now - self._preference)
+        text, names, named = self.db.at(now), self.db.texts(queues or exclude), bool(queues)
+        wanted: list[Any] = []
+        for kind in EntryKind:
+            wanted += (kind.value, text, nobodys, worker_id.hex, names, max(limits.get(kind, 0), 0))
+        # A read first: an idle worker must not take SQLite's write lock several times a second.
+        if self.db.dialect.peeks and not self.db.rows(self.sql.peek[named], *wanted):
+            return []
+        until = self.db.at(now + self._lease)
+        taken = self.db.rows(self.sql.claim[named], *wanted, worker_id.hex, until)
+        # Highest priority first, then oldest; UPDATE answers in any order.
+        return [_claim_of(row) for row in sorted(taken, key=lambda row: (-row[4], row[0]))]
 
     def complete(self, claims: Collection[Claim]) -> None:
         if claims:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from durable_core.codec import encode
+from durable_core.crashpoints import crashpoint
 from durable_core.errors import did_you_mean
 from durable_core.worker import attempts
 from durable_core.worker.units import unit
@@ -66,7 +67,9 @@ class ActivityDesk:
             return None
         with unit(self._store, self._queue) as box:
             receipt = self._store.record_outcomes(self._reports)
+            crashpoint("outcome-inside")
             box.wake(wake._replace(worker_id=None) if self.leaving else wake for wake in receipt.wakes)
+        crashpoint("outcome-committed")
         for task_id in receipt.rejected:
             logger.info("an outcome of activity task %s came too late and was refused", task_id)
         retries = [outcome.retry_at for outcome in self._reports]
@@ -84,9 +87,11 @@ class ActivityDesk:
 
     def begin(self, claims: list[Claim]) -> None:
         """Start the activities of queue entries; the entries have done their work once that is committed."""
+        crashpoint("activity-dequeued")
         with unit(self._store, self._queue) as box:
             tasks = self._store.claim_tasks([claim.entry.ref for claim in claims], self._worker_id)
             box.completed += claims
+        crashpoint("activity-claimed")
         for task in tasks:
             if task.activity_name not in self._registry.activities:
                 self._complain(task)

@@ -51,7 +51,8 @@ def timed_out(task: TaskRecord, kind: str, now: datetime) -> TaskOutcome:
     limit = getattr(task, {"schedule_to_close": "expires_at", "heartbeat": "heartbeat_timeout"}.get(kind, kind))
     failure = invented("ActivityTimeout", f"{kind} limit ({limit}) reached", attempt=task.attempt)
     if task.failure is not None:
-        failure["cause"] = dict(task.failure)
+        # Without the causes of that one: a task that times out for years must not drag all of it along.
+        failure["cause"] = {**task.failure, "cause": None}
     if kind in ("start_to_close", "heartbeat"):
         policy = RetryPolicy.from_json(dict(task.retry_policy))
         delay = policy.delay_after(task.attempt, seed=str(task.id))

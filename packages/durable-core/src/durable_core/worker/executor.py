@@ -12,6 +12,7 @@ import logging
 import threading
 from collections import deque
 from contextlib import nullcontext
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import timedelta
 from queue import SimpleQueue
@@ -19,13 +20,14 @@ from typing import TYPE_CHECKING, Any
 
 from durable_core import activity as activity_context
 from durable_core.activity import CurrentActivity
+from durable_core.crashpoints import crashpoint
 from durable_core.codec import NULL, Payload, decode, encode
-from durable_core.errors import ActivityCanceled, ActivityInterrupted, ConfigurationError, PayloadError
 from durable_core.definitions import as_timedelta
+from durable_core.errors import ActivityCanceled, ActivityInterrupted, PayloadError
 from durable_core.failures import describe, invented, type_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Coroutine
     from contextlib import AbstractContextManager
 
     from durable_core.definitions import ActivityDefinition
@@ -48,6 +50,8 @@ class Attempt:
     begun: float | None = None  # monotonic seconds; None: waits for a thread
     done: bool = False
     interrupted: float | None = None  # monotonic seconds
+    loop: asyncio.AbstractEventLoop | None = None  # of an async activity, while it runs
+    lost: bool = False  # it did not stop: another thread has the place of its own
 
 
 @dataclass(slots=True)
@@ -75,11 +79,13 @@ class ActivityExecutor:
         wake: Callable[[], None],
         around: Callable[[], AbstractContextManager[Any]] = nullcontext,
         payload_limit: int,
+        release_thread: Callable[[], None] = lambda: None,
     ) -> None:
         self._clock = clock
         self._wake = wake
         self._around = around
         self._payload_limit = payload_limit
+        self._release_thread = release_thread
         self._inbox: SimpleQueue[Attempt | None] = SimpleQueue()
         self._endings: deque[Ending] = deque()
         self._held: dict[Attempt, None] = {}  # in the order they came; a dict, for its removal in constant time
@@ -121,8 +127,7 @@ class ActivityExecutor:
         self._held[attempt] = None
         if task.start_to_close is not None:
             self._timed[attempt] = None
-        if self._threads < self.slots and self._threads < len(self._held):
-            self._start_thread()
+        self._staff()
         self._inbox.put(attempt)
 
     def endings(self) -> list[Ending]:
@@ -146,6 +151,7 @@ class ActivityExecutor:
             attempt
             for attempt in self._timed
             if attempt.begun is not None
+            and not attempt.done  # it made it after all: its ending is on the way
             and attempt.task.start_to_close is not None
             and now - attempt.begun >= attempt.task.start_to_close.total_seconds()
         ]
@@ -175,6 +181,8 @@ class ActivityExecutor:
             attempt.interrupted = self._clock.monotonic()
             if attempt.thread_id:
                 _raise_in(attempt.thread_id)
+                if attempt.loop is not None:
+                    attempt.loop.call_soon_threadsafe(_wake_up)
         if attempt.thread_id:
             self._stopping.append(attempt)
 
@@ -182,10 +190,12 @@ class ActivityExecutor:
         """Give up threads that do not come back from an interruption, so that their slot is not lost."""
         now = self._clock.monotonic()
         for attempt in list(self._stopping):
-            if attempt.done:
+            with attempt.lock:
+                late = attempt.interrupted is not None and now - attempt.interrupted > STOP_GRACE
+                attempt.lost = late and not attempt.done
+            if attempt.done or attempt.lost:
                 self._stopping.remove(attempt)
-            elif attempt.interrupted is not None and now - attempt.interrupted > STOP_GRACE:
-                self._stopping.remove(attempt)
+            if attempt.lost:
                 self._threads -= 1
                 self.lost_threads += 1
                 logger.warning(
@@ -193,6 +203,7 @@ class ActivityExecutor:
                     attempt.task.activity_name,
                     extra={"execution_id": str(attempt.task.run_id), "activity": attempt.task.activity_name},
                 )
+        self._staff()
 
     def withdraw(self, *, begun: bool = False) -> list[Attempt]:
         """Take back attempts that have not begun (with *begun*: all), so that others can run them."""
@@ -213,20 +224,22 @@ class ActivityExecutor:
 
     # The threads' side
 
-    def _start_thread(self) -> None:
-        self._threads += 1
-        # Daemons: an activity that never returns must not keep a drained worker from exiting.
-        threading.Thread(target=self._work, name=f"durable-activity-{self._threads}", daemon=True).start()
+    def _staff(self) -> None:
+        """Start threads for what is held. One that is being interrupted may never come back, and does not count."""
+        while self._threads < self.slots and self._threads - len(self._stopping) < len(self._held):
+            # Daemons: an activity that never returns must not keep a drained worker from exiting.
+            threading.Thread(target=self._work, name=f"durable-activity-{self._threads + 1}", daemon=True).start()
+            self._threads += 1
 
     def _work(self) -> None:
-        while True:
+        while (attempt := self._inbox.get()) is not None:
             try:
-                attempt = self._inbox.get()
-                if attempt is None:
-                    return
                 self._perform(attempt)
             except ActivityInterrupted:
-                continue  # it was meant for the attempt that has just ended
+                logger.debug("activity %s was interrupted when it had just ended", attempt.task.activity_name)
+            if attempt.lost:
+                break
+        self._release_thread()
 
     def _perform(self, attempt: Attempt) -> None:
         with attempt.lock:
@@ -254,7 +267,8 @@ class ActivityExecutor:
                 arguments = decode(task.input)
                 value = definition.fn(*arguments["args"], **arguments["kwargs"])
                 if definition.is_async:
-                    value = asyncio.run(value)
+                    value = _run_async(attempt, value)
+            crashpoint("activity-returned")
             if value is None:
                 return Ending(attempt, NULL)
             what = f"the result of activity {definition.name!r}"
@@ -275,13 +289,47 @@ class ActivityExecutor:
             if retryable and retry_if is not None:
                 retryable = bool(retry_if(error))
             next_delay = as_timedelta(getattr(error, "next_retry_delay", None), what="next_retry_delay")
-        except (Exception, ConfigurationError) as broken:  # noqa: BLE001 - user code again
+        except BaseException as broken:  # noqa: BLE001 - user code again
             logger.warning("activity %s: %s", attempt.task.activity_name, broken)
         names = tuple(type_names(error))
         return Ending(attempt, None, failure, names, retryable, next_delay, canceled)
 
 
+class InlineExecutor(ActivityExecutor):
+    """Runs attempts in the loop's own thread, one after another, when the loop asks how they ended."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._backlog: deque[Attempt] = deque()
+
+    def submit(self, task: TaskRecord, definition: ActivityDefinition) -> None:
+        attempt = Attempt(task, definition, CurrentActivity(task))
+        self._held[attempt] = None
+        self._backlog.append(attempt)
+
+    def endings(self) -> list[Ending]:
+        while self._backlog:
+            # An activity may drive a run of its own: what is current here must be so again afterwards.
+            copy_context().run(self._perform, self._backlog.popleft())
+        return super().endings()
+
+
 _MISSING: Any = object()
+
+
+def _run_async(attempt: Attempt, coroutine: Coroutine[Any, Any, Any]) -> Any:
+    with asyncio.Runner() as runner:
+        with attempt.lock:
+            attempt.loop = runner.get_loop()
+        try:
+            return runner.run(coroutine)
+        finally:
+            with attempt.lock:
+                attempt.loop = None
+
+
+def _wake_up() -> None:
+    """Nothing but a reason for an event loop to leave its select(), so that an interruption reaches it."""
 
 
 def _raise_in(thread_id: int) -> None:

@@ -15,10 +15,11 @@ import threading
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
+from durable_core.crashpoints import crashpoint
 from durable_core.errors import StoreUnavailable
-from durable_core.ports import REDELIVERY, EntryKind, SystemClock, WorkerInfo, new_id
+from durable_core.ports import PRIVATE, REDELIVERY, EntryKind, SystemClock, WorkerInfo, new_id
 from durable_core.worker.activities import ActivityDesk
-from durable_core.worker.executor import ActivityExecutor
+from durable_core.worker.executor import ActivityExecutor, InlineExecutor
 from durable_core.worker.liveness import CodeWatch, Liveness
 from durable_core.worker.runs import RunDesk
 from durable_core.worker.scheduler import Scheduler
@@ -60,12 +61,14 @@ class Worker:
         self._queue = queue
         self._clock = clock or SystemClock()
         self._wake = threading.Event()
-        self._executor = ActivityExecutor(
+        executor = InlineExecutor if self.settings.inline else ActivityExecutor
+        self._executor: ActivityExecutor = executor(
             threads=self.settings.threads,
             clock=self._clock,
             wake=self._wake.set,
             around=self.settings.around_activity,
             payload_limit=self.settings.run.payload_limit,
+            release_thread=release_thread,
         )
         watch = CodeWatch(self._clock, self.settings.stuck_after)
         self._activities = ActivityDesk(store, queue, registry, self._executor, self.id)
@@ -118,8 +121,9 @@ class Worker:
         with ExitStack() as stack:
             self._register()
             stack.callback(self._leave)
-            stack.enter_context(self._liveness)
-            stack.enter_context(self._queue.watch(self._on_wake))
+            if not self.settings.inline:
+                stack.enter_context(self._liveness)
+                stack.enter_context(self._queue.watch(self._on_wake))
             rounds = 0
             while not self._is_done():
                 worked = self._round()
@@ -181,6 +185,7 @@ class Worker:
         for claim in claims:
             if claim.entry.kind is EntryKind.RUN:
                 self._runs.claimed(claim)
+                crashpoint("run-claimed")
         if activities:
             try:
                 self._activities.begin(activities)
@@ -211,7 +216,16 @@ class Worker:
             return False
         # The last answer of the queue may be a tick old.
         self._hungry = True
-        return not self._claim()
+        return not self._claim() and not self._is_something_left()
+
+    def _is_something_left(self) -> bool:
+        """Whether an entry is ready that may not be claimed yet, because it prefers another worker for a second."""
+        queues, exclude = self.settings.queues, self.settings.exclude
+        return any(
+            stats.ready
+            for stats in self._queue.stats()
+            if (stats.queue in queues if queues else stats.queue not in exclude and not stats.queue.startswith(PRIVATE))
+        )
 
     # Coming and going
 

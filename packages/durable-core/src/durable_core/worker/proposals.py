@@ -9,7 +9,7 @@ from durable_core import events as e
 from durable_core.codec import encode
 from durable_core.events import details_of
 from durable_core.execution import Status, TaskStatus
-from durable_core.ports import Commit, Letter, NewRun, NewTask, TaskRecord, new_id
+from durable_core.ports import Commit, Letter, NewRun, NewTask, TaskRecord, new_id, queue_for
 from durable_core.retry import DEFAULT_RETRY_POLICY
 from durable_core.worker.attempts import due_while_running, earliest
 from durable_core.worker.slots import Proposal
@@ -97,7 +97,7 @@ def _task(
     again_at: datetime | None,
 ) -> NewTask:
     options = command.options
-    queue = options.queue or record.queue
+    queue = queue_for(options.queue, record.queue)
     expires_at = None if options.timeout is None else now + options.timeout
     claimed = starts_here(command.activity_name, queue)
     if claimed:
@@ -164,7 +164,7 @@ def _child(
         id=command.child_id,
         workflow_name=command.workflow_name,
         input=command.input,
-        queue=options.queue or record.queue,
+        queue=queue_for(options.queue, record.queue),
         priority=record.priority if options.priority is None else options.priority,
         start_at=start_at,
         due_at=start_at or again_at,

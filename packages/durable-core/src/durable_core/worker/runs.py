@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from durable_core import events as e
 from durable_core.context import WorkflowInfo
+from durable_core.crashpoints import crashpoint
 from durable_core.errors import CodeStuck, NewerCodeNeeded, NondeterminismError, StoreUnavailable, did_you_mean
 from durable_core.execution import Status
 from durable_core.ports import REDELIVERY, Verdict
@@ -87,10 +88,11 @@ class RunDesk:
         """A run that is in memory here takes an outcome directly; any other one by mail."""
         letter = outcome.letter
         slot = self._slots.get(outcome.run_id)
+        if slot is not None:
+            slot.running_here = max(slot.running_here - 1, 0)
         if letter is None or slot is None or slot.run is None:
             self._activities.report(outcome)
             return
-        slot.running_here = max(slot.running_here - 1, 0)
         fact = e.event_of(e.EventRecord(0, letter.type, letter.call_id, letter.details, slot.run.time))
         slot.facts.append(LocalFact(fact, outcome))
         self._dirty[slot.run_id] = slot
@@ -221,6 +223,7 @@ class RunDesk:
         if slot.history is not None:
             run.replay(slot.history)
             slot.history = None
+            crashpoint("run-replayed")
         facts: list[e.HistoryEvent] = []
         if not run.history_length:
             facts.append(e.WorkflowStarted(workflow_name=record.workflow_name, input=record.input))
@@ -281,12 +284,14 @@ class RunDesk:
                         box.completed += proposal.claims
                         box.queue_tasks(task for task in commit.tasks if not task.claimed)
                         box.wake(run.wake() for run in commit.children if run.start_at is None)
+                crashpoint("decision-inside")
         except StoreUnavailable as error:
             for slot, proposal in proposals:
                 slot.take_back(proposal)
                 self._disown(slot)
             error.ambiguous = True  # tasks may be committed as claimed: see what the store says
             raise
+        crashpoint("decision-committed")
         for slot, proposal in proposals:
             self._settle(slot, proposal, committed.results[slot.run_id])
 

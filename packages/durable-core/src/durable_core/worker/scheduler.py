@@ -10,6 +10,7 @@ import random
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from durable_core.crashpoints import crashpoint
 from durable_core.execution import TaskStatus
 from durable_core.ports import EntryKind
 from durable_core.worker import attempts
@@ -58,7 +59,7 @@ class Scheduler:
         """Whether anything was due."""
         now = self._clock.monotonic()
         worked = False
-        if now >= self._next_roll_call:
+        if now >= self._next_roll_call and not self._settings.inline:  # no grave in a transaction that may roll back
             self._next_roll_call = now + self._settings.heartbeat_interval
             worked = self._bury_the_dead()
         if now < self._next_look:
@@ -92,6 +93,8 @@ class Scheduler:
                 box.queue_tasks(ready)
             if outcomes:
                 box.wake(self._store.record_outcomes(outcomes).wakes)
+            crashpoint("timer-inside")
+        crashpoint("timer-committed")
         return bool(due.wakes or ready or outcomes)
 
     # The dead

@@ -9,6 +9,7 @@ left alone (BUSY), so no worker waits for a user's long transaction.
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from django_durable.store.base import GRACE
@@ -20,7 +21,7 @@ from durable_core.execution import Status, TaskStatus
 from durable_core.ports import CommitResult, Committed, Mail, Verdict, Wake
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 LIVE_TASKS = frozenset(("QUEUED", "RUNNING"))
 CLOSED_RUNS = frozenset(status.value for status in Status if status.is_closed)
+Held = dict[Any, tuple[str, int]]  # by id: status, and what a writer must name (token or version)
+
 WHY_CLOSED = {Status.CANCELED: "workflow canceled", Status.TIMED_OUT: "workflow timed out"}
 
 
@@ -37,34 +40,49 @@ class Commits(Runs, Mailboxes):
         if not commits:
             return Committed({}, [])
         with self.db.transaction():
-            results = self._check(commits)
+            results, open_tasks = self._check(commits)
             accepted = [commit for commit in commits if results[commit.run_id].verdict is Verdict.COMMITTED]
-            return Committed(results, self._write(accepted) if accepted else [])
+            return Committed(results, self._write(accepted, open_tasks) if accepted else [])
 
     # Which decisions still stand
 
-    def _check(self, commits: Sequence[Commit]) -> dict[UUID, CommitResult]:
-        """Lock tasks and runs, read mail, and give each decision its verdict."""
+    def _check(self, commits: Sequence[Commit]) -> tuple[dict[UUID, CommitResult], list[tuple[Any, str]]]:
+        """Lock tasks and runs, read mail, and give each decision its verdict. Also the open tasks of runs that close:
+        pairs of a run's key and a task's id."""
         outcomes = [outcome for commit in commits for outcome in commit.outcomes]
-        ids = self.db.ids(commit.run_id for commit in commits)
-        queries = [(self.sql.own_free_runs, ids), (self.sql.mail, ids)]
-        if outcomes:
-            queries.insert(0, (self.sql.own_free_tasks, self.db.ids(outcome.task_id for outcome in outcomes)))
-        *tasks, runs, mail = self.db.rows_of_all(queries)
-        refused = self._check_attempts(outcomes, tasks[0]) if outcomes else {}
-        return self._check_runs(commits, refused, {row[0]: row for row in runs}, mail_of(mail))
+        db, sql = self.db, self.sql
+        going_on = [commit.run_id for commit in commits if not commit.status.is_closed]
+        closing = [commit.run_id for commit in commits if commit.status.is_closed]
+        tasks = db.ids(outcome.task_id for outcome in outcomes)
+        queries = [(sql.own_free, tasks, db.ids(going_on + closing), db.ids(going_on), db.ids(closing))]
+        if closing:  # a statement after the lock sees all that its last holder wrote, under READ COMMITTED too
+            queries.append((sql.mail, db.ids(closing)))
+        held: tuple[Held, Held] = ({}, {})
+        mail: list[Row] = []
+        open_tasks: list[tuple[Any, str]] = []
+        rows, *of_closing = db.rows_of_all(queries)
+        for kind, key, text, number, call_id, details in rows:
+            match kind:
+                case 2:
+                    mail.append((key, number, text, call_id, details))
+                case 3:
+                    open_tasks.append((key, text))
+                case _:
+                    held[kind][key] = (text, number)
+        mail.sort(key=itemgetter(1))
+        boxes = mail_of([*mail, *(row for more in of_closing for row in more)])
+        return self._check_runs(commits, self._check_attempts(outcomes, held[0]), held[1], boxes), open_tasks
 
-    def _check_attempts(self, outcomes: list[TaskOutcome], rows: list[Row]) -> dict[UUID, Verdict]:
+    def _check_attempts(self, outcomes: list[TaskOutcome], held: Held) -> dict[UUID, Verdict]:
         """The runs of outcomes that cannot be accepted, and why."""
         key = self.db.key
-        held = {row[0]: row for row in rows}
         refused: dict[UUID, Verdict] = {}
         missing: list[TaskOutcome] = []
         for outcome in outcomes:
             row = held.get(key(outcome.task_id))
             if row is None:
                 missing.append(outcome)
-            elif row[2] != outcome.token or row[1] not in LIVE_TASKS:
+            elif row[1] != outcome.token or row[0] not in LIVE_TASKS:
                 refused[outcome.run_id] = Verdict.CONFLICT
         if missing:
             there = self.db.rows(self.sql.tasks_there, self.db.ids(outcome.task_id for outcome in missing))
@@ -78,7 +96,7 @@ class Commits(Runs, Mailboxes):
         self,
         commits: Sequence[Commit],
         refused: dict[UUID, Verdict],
-        held: dict[Any, Row],
+        held: Held,
         boxes: dict[Any, list[Mail]],
     ) -> dict[UUID, CommitResult]:
         key = self.db.key
@@ -91,7 +109,7 @@ class Commits(Runs, Mailboxes):
             row = held.get(run)
             if row is None:
                 verdict = Verdict.BUSY if run in busy else Verdict.CONFLICT
-            elif row[2] != commit.version or row[1] in CLOSED_RUNS:
+            elif row[1] != commit.version or row[0] in CLOSED_RUNS:
                 verdict = Verdict.CONFLICT
             else:
                 verdict = refused.get(commit.run_id, Verdict.COMMITTED)
@@ -106,17 +124,17 @@ class Commits(Runs, Mailboxes):
 
     # What they decided
 
-    def _write(self, commits: list[Commit]) -> list[Wake]:
+    def _write(self, commits: list[Commit], open_tasks: list[tuple[Any, str]]) -> list[Wake]:
         db, sql, now = self.db, self.sql, self.db.stamp()
-        closing = [commit for commit in commits if commit.status.is_closed]
         db.run_all(
             (sql.insert_events, list(self._event_rows(commits))),
             (sql.decide_runs, [self._decision_row(commit, now) for commit in commits]),
             (sql.insert_tasks, [row_of_task(task, c.run_id, c.worker_id, now, db) for c in commits for task in c.tasks]),
             (sql.end_attempts, [self._outcome_row(outcome, None, now) for c in commits for outcome in c.outcomes]),
-            (sql.close_tasks, [_closing_row(commit, now) for commit in closing]),
             (sql.delete_read, [(number, c.run_id.hex) for c in commits for number in c.mail_read]),
         )
+        # By itself: it must see the tasks that the statements before it have made.
+        db.run_many(sql.close_tasks, list(self._closing_rows(commits, open_tasks, now)))
         if children := [child for commit in commits for child in commit.children]:
             self._insert_runs(children)
         return self._post([letter for commit in commits for letter in commit.letters], sql.open_runs)
@@ -167,13 +185,19 @@ class Commits(Runs, Mailboxes):
             1 if again else 0,
         )
 
-
-def _closing_row(commit: Commit, now: str) -> Row:
-    """For `close_tasks`."""
-    if commit.close_tasks_as is None:
-        return (commit.run_id.hex, None, None, None)
-    why = WHY_CLOSED.get(commit.status, "workflow closed")
-    return (commit.run_id.hex, commit.close_tasks_as.value, why, now)
+    def _closing_rows(self, commits: list[Commit], open_tasks: list[tuple[Any, str]], now: str) -> Iterator[Row]:
+        """For `close_tasks`: what is left open by runs that close, what they have just set in motion included."""
+        left: dict[Any, list[str]] = {}
+        for run, task_id in open_tasks:
+            left.setdefault(run, []).append(task_id)
+        for commit in commits:
+            if commit.status.is_closed:
+                ended = {str(self.db.key(outcome.task_id)) for outcome in commit.outcomes}
+                tasks = left.get(self.db.key(commit.run_id), []) + [task.id.hex for task in commit.tasks]
+                keep = commit.close_tasks_as is None
+                status = None if commit.close_tasks_as is None else commit.close_tasks_as.value
+                why = None if keep else WHY_CLOSED.get(commit.status, "workflow closed")
+                yield from ((task, status, why, None if keep else now) for task in tasks if task not in ended)
 
 
 def _without(mail: list[Mail] | None, read: Sequence[int]) -> list[Mail]:

@@ -86,7 +86,7 @@ class Database:
         return self._run_all(self.dialect.fetch_all, self.dialect.fetch, [(sql, params) for sql, *params in queries])
 
     def run_all(self, *changes: tuple[str, Sequence[Row]]) -> None:
-        """`run_many` for each of *changes*, in one round trip."""
+        """`run_many` for each of *changes*, in one statement where that can be; no two may touch the same row."""
         self._run_all(self.dialect.execute_all, self.dialect.execute_many, [c for c in changes if c[1]], many=True)
 
     def run(self, sql: str, *params: Any) -> None:
@@ -190,7 +190,7 @@ class Database:
         if not isinstance(exc, Error) or not self.dialect.is_outage(exc):
             return exc  # a bug of ours or a broken transaction of the caller's
         state = getattr(exc.__cause__, "sqlstate", None)
-        lost = self.dialect.is_lost(connection)
+        lost = self.dialect.is_lost(connection, exc)
         if lost and not connection.in_atomic_block:
             connection.close()
         return StoreUnavailable(

@@ -27,7 +27,11 @@ class Dialect(Protocol):
     instant: str  # a parameter that is an instant
     uuid: str  # a parameter that is an id
     notify: str  # statement that wakes who listens on a channel, once the transaction commits; "" where there is none
+    peeks: bool  # whether to look before a write that may find nothing to do
     clock: str  # statement that tells the time; "" where the host's is the one
+
+    def hex(self, column: str) -> str:
+        """An id as 32 digits of text."""
 
     def insert(self, table: str, columns: Mapping[str, str], *, conflict: str = "") -> str:
         """For `execute_many`: insert rows whose values stand in the order of *columns* (name: Postgres type)."""
@@ -63,7 +67,7 @@ class Dialect(Protocol):
     def execute_many(self, raw: Any, sql: str, rows: Sequence[tuple[Any, ...]]) -> int: ...
 
     def execute_all(self, raw: Any, changes: Sequence[Query]) -> None:
-        """Several of `execute_many`."""
+        """Several of `execute_many`, of which no two touch the same row."""
 
     def settle(self, raw: Any, *, worker: bool) -> None:
         """Before a unit of work. *worker*: this connection does nothing but the work of a worker."""
@@ -74,5 +78,5 @@ class Dialect(Protocol):
     def is_outage(self, error: Error) -> bool:
         """Whether to try again later; otherwise it is a mistake."""
 
-    def is_lost(self, connection: BaseDatabaseWrapper) -> bool:
+    def is_lost(self, connection: BaseDatabaseWrapper, error: Error) -> bool:
         """Whether the connection is dead."""

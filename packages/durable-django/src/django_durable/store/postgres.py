@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from django.db import DataError, Error, IntegrityError, NotSupportedError
@@ -28,7 +29,7 @@ USES_TO_PREPARE = 5  # units of work on a connection: a web request's are over b
 
 # Plans are kept, and were made when tables were small: a worker that began on an empty database would go on reading
 # whole tables until they are analyzed. All its statements are look-ups by index, so its connection may do nothing else.
-STEERING = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin")
+STEERING = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "enable_material")
 
 
 def require_psycopg3() -> None:
@@ -49,7 +50,11 @@ class Postgres:
     instant = "%s::timestamptz"
     uuid = "%s::uuid"
     notify = "SELECT pg_notify(%s, '')"
+    peeks = False
     clock = "SELECT clock_timestamp()"
+
+    def hex(self, column: str) -> str:
+        return f"replace({column}::text, '-', '')"
 
     def insert(self, table: str, columns: Mapping[str, str], *, conflict: str = "") -> str:
         # In the order given, so that ids follow the order of mail.
@@ -109,11 +114,8 @@ class Postgres:
         return count
 
     def execute_all(self, raw: Any, changes: Sequence[Query]) -> None:
-        """In one round trip; the first failure is raised at its end."""
-        ours = session(raw)
-        with raw.pipeline():
-            for n, (sql, rows) in enumerate(changes):
-                ours.execute(sql, (json.dumps(rows),), ours.cursor(n))
+        """One statement: a round trip and its system calls take longer than the work of a small commit."""
+        session(raw).execute(_one_of(tuple(sql for sql, _ in changes)), [json.dumps(rows) for _, rows in changes])
 
     @contextmanager
     def beginning(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
@@ -125,9 +127,10 @@ class Postgres:
     def is_outage(self, error: Error) -> bool:
         return not isinstance(error, IntegrityError | DataError | NotSupportedError)
 
-    def is_lost(self, connection: BaseDatabaseWrapper) -> bool:
+    def is_lost(self, connection: BaseDatabaseWrapper, error: Error) -> bool:
         raw = connection.connection
-        return raw is None or raw.closed
+        # A server that shuts down says so first, and psycopg sees the closed socket only at the next statement.
+        return raw is None or raw.closed or str(getattr(error.__cause__, "sqlstate", "")).startswith(("08", "57P"))
 
 
 def _values(columns: Mapping[str, str], *, named: bool = False) -> str:
@@ -135,6 +138,14 @@ def _values(columns: Mapping[str, str], *, named: bool = False) -> str:
         (f"(e->>{n})::{kind}" if kind != "text" else f"e->>{n}") + (f" AS {name}" if named else "")
         for n, (name, kind) in enumerate(columns.items())
     )
+
+
+@cache
+def _one_of(statements: tuple[str, ...]) -> str:
+    """Statements that write, as parts of the last of them."""
+    *parts, last = statements
+    parts = [f"w{n} AS ({sql})" for n, sql in enumerate(parts)]
+    return f"WITH {', '.join(parts)} {last}" if parts else last
 
 
 class Session:

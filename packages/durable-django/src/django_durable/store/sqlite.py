@@ -26,7 +26,11 @@ class Sqlite:
     own = own_free = hold = ""
     instant = uuid = "%s"
     notify = ""
+    peeks = True
     clock = ""
+
+    def hex(self, column: str) -> str:
+        return column
 
     def insert(self, table: str, columns: Mapping[str, str], *, conflict: str = "") -> str:
         return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))}) {conflict}"
@@ -90,7 +94,7 @@ class Sqlite:
     def is_outage(self, error: Error) -> bool:
         return not isinstance(error, IntegrityError | NotSupportedError)
 
-    def is_lost(self, connection: BaseDatabaseWrapper) -> bool:
+    def is_lost(self, connection: BaseDatabaseWrapper, error: Error) -> bool:
         return False
 
 

@@ -88,12 +88,18 @@ class Statements:
 
         # Runs: deciding
 
-        # The attempts whose outcomes are part of a commit; those that others hold are left out.
-        self.own_free_tasks = (
-            f"SELECT id, status, token FROM {TASK} WHERE id {d.among} ORDER BY id {d.own_free}"
+        # The attempts (0) and the runs (1) of a commit, tasks before runs; those that others hold are left out. And mail
+        # (2), as it was when the statement began: who writes some that is not seen here wakes the run. And the open tasks
+        # (3) of runs that close.
+        self.own_free = (
+            f"WITH t AS (SELECT id, status, token FROM {TASK} WHERE id {d.among} ORDER BY id {d.own_free}), "
+            f"r AS (SELECT id, status, version FROM {RUN} WHERE id {d.among} ORDER BY id {d.own_free}) "
+            "SELECT 0, id, status, token, NULL, NULL FROM t UNION ALL "
+            "SELECT 1, id, status, version, NULL, NULL FROM r UNION ALL "
+            f"SELECT 2, execution_id, type, id, call_id, details FROM {MAIL} WHERE execution_id {d.among} UNION ALL "
+            f"SELECT 3, execution_id, CAST(id AS text), 0, NULL, NULL FROM {TASK} "
+            f"WHERE execution_id {d.among} AND status IN {LIVE}"
         )
-        # The runs of a commit; those that others hold are left out.
-        self.own_free_runs = f"SELECT id, status, version FROM {RUN} WHERE id {d.among} ORDER BY id {d.own_free}"
         # Mailboxes, oldest letter first. After the lock, so that READ COMMITTED shows what its last holder wrote.
         self.mail = f"SELECT execution_id, id, type, call_id, details FROM {MAIL} WHERE execution_id {d.among} ORDER BY id"
         # New facts.
@@ -185,7 +191,7 @@ class Statements:
         # RUNNING ones are told to stop.
         self.close_tasks = d.update(
             TASK,
-            {"execution_id": "uuid", "status": "text", "error": "text", "finished_at": "timestamptz"},
+            {"id": "uuid", "status": "text", "error": "text", "finished_at": "timestamptz"},
             f"status = CASE WHEN {TASK}.status = 'QUEUED' THEN COALESCE(v.status, 'QUEUED') ELSE {TASK}.status END, "
             f"error = CASE WHEN {TASK}.status = 'QUEUED' THEN COALESCE(v.error, {TASK}.error) ELSE {TASK}.error END, "
             f"finished_at = CASE WHEN {TASK}.status = 'QUEUED' THEN v.finished_at END, "

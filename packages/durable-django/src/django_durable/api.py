@@ -1,0 +1,344 @@
+"""What projects call: start, wait, signal, query, cancel.
+
+Everything that writes here joins the caller's transaction on the durable database. An *execution* may be given as a
+handle, a UUID, its text, or a `WorkflowExecution`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from asgiref.sync import sync_to_async
+from django.db import connections, transaction
+
+from django_durable.engine import engine
+from durable_core.client import FIRST_POLL, LONGEST_POLL
+from durable_core.definitions import WorkflowDefinition, as_timedelta, register
+from durable_core.errors import DurableError, UnknownExecutionError, UnknownQueryError, WaitTimeout, WorkflowClosed
+from durable_core.execution import Status, TaskStatus
+from durable_core.ports import Entry, EntryKind
+
+if TYPE_CHECKING:
+    from django_durable.models import WorkflowExecution
+    from durable_core.definitions import Duration
+
+    Execution = WorkflowHandle | UUID | str | WorkflowExecution
+
+Workflow = str | Callable[..., Any] | WorkflowDefinition
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowHandle:
+    """A run, by its id. ``str(handle)`` is the UUID's text."""
+
+    id: UUID
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+    @property
+    def execution(self) -> WorkflowExecution:
+        """The row, as it is now."""
+        return _row_of(self.id)
+
+    @property
+    def status(self) -> Status:
+        """As it is now."""
+        return engine().client.find(self.id).status
+
+    def result(self, timeout: Duration | None = None) -> Any:
+        return wait_workflow(self, timeout)
+
+    def signal(self, name: str, payload: Any = None) -> None:
+        send_signal(self, name, payload)
+
+    def query(self, name: str, /, **payload: Any) -> Any:
+        return query_workflow(self, name, **payload)
+
+    def cancel(self, *, reason: str = "", keep_queued: bool = False, graceful: bool = False) -> bool:
+        return cancel_workflow(self, reason=reason, keep_queued=keep_queued, graceful=graceful)
+
+    async def aresult(self, timeout: Duration | None = None) -> Any:
+        return await await_workflow(self, timeout)
+
+    async def asignal(self, name: str, payload: Any = None) -> None:
+        await asend_signal(self, name, payload)
+
+    async def aquery(self, name: str, /, **payload: Any) -> Any:
+        return await aquery_workflow(self, name, **payload)
+
+    async def acancel(self, *, reason: str = "", keep_queued: bool = False, graceful: bool = False) -> bool:
+        return await acancel_workflow(self, reason=reason, keep_queued=keep_queued, graceful=graceful)
+
+
+def id_of(execution: Execution) -> UUID:
+    """The run's id. Raises `UnknownExecutionError` for what cannot be one."""
+    match execution:
+        case UUID():
+            return execution
+        case WorkflowHandle():
+            return execution.id
+        case str():
+            try:
+                return UUID(execution)
+            except ValueError:
+                raise UnknownExecutionError(
+                    f"{execution!r} is not the id of a workflow execution: expected a UUID, such as "
+                    "str(start_workflow(...)) gives."
+                ) from None
+    from django_durable.models import WorkflowExecution
+
+    if isinstance(execution, WorkflowExecution):
+        return execution.id
+    raise UnknownExecutionError(
+        f"{execution!r} is not a workflow execution: expected a handle, a UUID, its text, or a WorkflowExecution."
+    )
+
+
+# Start and wait
+
+
+def start_workflow(workflow: Workflow, /, *, timeout: Duration | None = None, **input: Any) -> WorkflowHandle:
+    """Start a run and return at once; a worker drives it once the caller's transaction has committed.
+
+    *timeout*: seconds or timedelta from start to close. All other keywords are the workflow's input; options such as
+    ``workflow_id`` go into ``workflow.using(...)``. Raises `UnknownWorkflowError`, `TypeError` (input that the function
+    does not take), `PayloadError` or `WorkflowAlreadyStarted`; then nothing was written.
+    """
+    return start(workflow, input, timeout=timeout)
+
+
+def start(workflow: Workflow, input: dict[str, Any], *, timeout: Duration | None = None) -> WorkflowHandle:
+    """`start_workflow` for input that comes as a dict."""
+    started = engine().client.start(workflow, input, timeout=timeout)
+    connection = connections[engine().conf.database]
+    if started.created and connection.in_atomic_block:
+        transaction.on_commit(_Uncommitted(started.run_id), using=connection.alias)
+    return WorkflowHandle(started.run_id)
+
+
+def wait_workflow(execution: Execution, timeout: Duration | None = None) -> Any:
+    """What the run returned, once a worker has brought it to its end.
+
+    *timeout*: seconds or timedelta; 0 looks once, None waits without end. Raises as the run ended (`WorkflowFailed`,
+    `WorkflowCanceled`, `WorkflowTimeout`), `WaitTimeout` when time runs out, and `DurableError` at once inside a
+    transaction that keeps workers from seeing the run.
+    """
+    run_id = id_of(execution)
+    _check_wait_can_end(run_id, timeout)
+    return engine().client.result(run_id, timeout=timeout)
+
+
+def run_workflow(workflow: Workflow, /, **input: Any) -> Any:
+    """Start a run, drive it to its end in this process, and return its result. For scripts, shells and tests.
+
+    Needs no worker; its activities and children run here too, whatever their queues. Inside `transaction.atomic()`, as
+    in a `TestCase`, all of it happens in this thread and this transaction. Raises as the run ended, and `DurableError`
+    for a run that cannot go on here.
+    """
+    from django_durable.local import drive
+
+    return drive(workflow, input)
+
+
+# Messages
+
+
+def send_signal(execution: Execution, name: str, payload: Any = None) -> None:
+    """Send a signal; it is kept until the workflow waits for it. *payload* is anything that JSON can hold.
+
+    Raises `UnknownExecutionError`, `WorkflowClosed` or `PayloadError`; then nothing was sent.
+    """
+    engine().client.signal(id_of(execution), name, payload)
+
+
+signal_workflow = send_signal
+
+
+def query_workflow(execution: Execution, name: str = "status", /, **payload: Any) -> Any:
+    """Ask a run something, without disturbing it; *payload* goes to the function that answers.
+
+    Every run answers "status": a dict of id, workflow_name, status, result, error, waiting_for, pending_activities.
+    Raises `UnknownExecutionError`, and `UnknownQueryError` with the names there are.
+    """
+    row = _row_of(id_of(execution))
+    try:
+        answer = register.find_query(row.workflow_name, name)
+    except UnknownQueryError:
+        if name != "status":
+            raise
+        return status_of(row)
+    return answer(row, **payload)
+
+
+def status_of(row: WorkflowExecution) -> dict[str, Any]:
+    """What the query "status" answers."""
+    pending = row.activities.filter(status__in=_OPEN_TASKS).order_by("scheduled_at", "id")
+    return {
+        "id": str(row.id),
+        "workflow_name": row.workflow_name,
+        "status": row.status,
+        "result": row.result,
+        "error": row.error,
+        "waiting_for": row.waiting_for,
+        "pending_activities": list(pending.values_list("activity_name", flat=True)),
+    }
+
+
+_OPEN_TASKS = [status.value for status in TaskStatus if not status.is_closed]
+
+
+def cancel_workflow(
+    execution: Execution,
+    *,
+    reason: str = "",
+    keep_queued: bool = False,
+    graceful: bool = False,
+) -> bool:
+    """Cancel a run; False if it was closed already.
+
+    The run is CANCELED when this returns; its queued activities fail (not with *keep_queued*), its running ones are
+    told, its children are canceled. *graceful* instead raises `WorkflowCanceled` in its code, once. Raises
+    `UnknownExecutionError`.
+    """
+    return engine().client.cancel(id_of(execution), reason=reason, keep_queued=keep_queued, graceful=graceful)
+
+
+def retry_workflow(execution: Execution) -> None:
+    """Have a BLOCKED run tried again at once, and forget what was counted against it.
+
+    Raises `UnknownExecutionError`, `WorkflowClosed`, and `DurableError` for a run that is not BLOCKED.
+    """
+    from django_durable.models import WorkflowExecution
+
+    run_id = id_of(execution)
+    made = engine()
+    with made.store.transaction():
+        found = made.store.lock(run_id)
+        if found is None:
+            made.client.find(run_id)  # says so
+            return
+        record = found.record
+        label = f"workflow {record.workflow_name!r} ({run_id})"
+        if record.status.is_closed:
+            raise WorkflowClosed(
+                f"{label} is {record.status}; only BLOCKED runs can be retried. Start a new run with the same input.",
+                execution_id=run_id,
+            )
+        if record.status is not Status.BLOCKED:
+            raise DurableError(f"{label} is {record.status}, not BLOCKED: it goes on by itself.")
+        rows = WorkflowExecution.objects.using(made.conf.database).filter(pk=run_id, status=Status.BLOCKED.value)
+        rows.update(due_at=made.store.now(), crashes=0, failures=0)
+        if made.queue.transactional:  # another queue hears of it from the scheduler
+            made.queue.enqueue([Entry(EntryKind.RUN, run_id, record.queue, record.priority)])
+
+
+# For async code
+
+
+async def astart_workflow(workflow: Workflow, /, *, timeout: Duration | None = None, **input: Any) -> WorkflowHandle:
+    """`start_workflow` for async code."""
+    return await sync_to_async(start)(workflow, input, timeout=timeout)
+
+
+async def await_workflow(execution: Execution, timeout: Duration | None = None) -> Any:
+    """`wait_workflow` for async code; the thread of sync code is free between two looks."""
+    span = as_timedelta(timeout, what="await_workflow(timeout=)")
+    deadline = None if span is None else time.monotonic() + span.total_seconds()
+    pause = FIRST_POLL
+    while True:
+        try:
+            return await sync_to_async(wait_workflow)(execution, 0)
+        except WaitTimeout:
+            left = LONGEST_POLL if deadline is None else deadline - time.monotonic()
+            if left <= 0:
+                raise
+        await asyncio.sleep(min(pause, left))
+        pause = min(pause * 1.5, LONGEST_POLL)
+
+
+async def arun_workflow(workflow: Workflow, /, **input: Any) -> Any:
+    """`run_workflow` for async code."""
+    return await sync_to_async(run_workflow)(workflow, **input)
+
+
+async def asend_signal(
+    execution: Execution, name: str, payload: Any = None
+) -> None:
+    """`send_signal` for async code."""
+    await sync_to_async(send_signal)(execution, name, payload)
+
+
+asignal_workflow = asend_signal
+
+
+async def aquery_workflow(execution: Execution, name: str = "status", /, **payload: Any) -> Any:
+    """`query_workflow` for async code."""
+    return await sync_to_async(query_workflow)(execution, name, **payload)
+
+
+async def acancel_workflow(
+    execution: Execution,
+    *,
+    reason: str = "",
+    keep_queued: bool = False,
+    graceful: bool = False,
+) -> bool:
+    """`cancel_workflow` for async code."""
+    return await sync_to_async(cancel_workflow)(
+        execution, reason=reason, keep_queued=keep_queued, graceful=graceful
+    )
+
+
+async def aretry_workflow(execution: Execution) -> None:
+    """`retry_workflow` for async code."""
+    await sync_to_async(retry_workflow)(execution)
+
+
+# Inside
+
+
+def _row_of(run_id: UUID) -> WorkflowExecution:
+    from django_durable.models import WorkflowExecution
+
+    made = engine()
+    row = WorkflowExecution.objects.using(made.conf.database).filter(pk=run_id).first()
+    if row is None:
+        made.client.find(run_id)  # says so, unless the run has just appeared
+        return WorkflowExecution.objects.using(made.conf.database).get(pk=run_id)
+    return row
+
+
+@dataclass(frozen=True, slots=True)
+class _Uncommitted:
+    """Stands among a transaction's callbacks for as long as a run that it started is nobody else's to see.
+
+    Django drops it when the transaction, or the savepoint, is rolled back.
+    """
+
+    run_id: UUID
+
+    def __call__(self) -> None:
+        """Committed: nothing is to be done."""
+
+
+def _check_wait_can_end(run_id: UUID, timeout: Duration | None) -> None:
+    made = engine()
+    connection = connections[made.conf.database]
+    if not connection.in_atomic_block:
+        return
+    if any(callback[1] == _Uncommitted(run_id) for callback in connection.run_on_commit):
+        raise DurableError(
+            f"The transaction that started run {run_id} is still open, so no worker can see the run, and waiting for it "
+            "would never end. Wait after the atomic block (ATOMIC_REQUESTS makes each view one), or use run_workflow()."
+        )
+    if connection.vendor == "sqlite" and timeout != 0 and not made.client.find(run_id).status.is_closed:
+        raise DurableError(
+            f"A transaction is open, and on SQLite it neither sees what workers write nor lets them write: waiting for "
+            f"run {run_id} would never end. Wait after the atomic block, or look once with timeout=0."
+        )

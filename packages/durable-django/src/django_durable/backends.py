@@ -1,0 +1,86 @@
+"""Which queues and stores there are: the built-in ones, those of plugins, and dotted paths."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+from durable_core import hooks
+from durable_core.errors import ConfigurationError, did_you_mean
+from durable_core.ports import HistoryStore, TaskQueue
+
+EXTRAS = {"postgres": "durable-django[postgres]", "redis": "durable-django[redis]"}  # queue: what to install for it
+
+
+class UnknownBackend(ConfigurationError):
+    """No queue of this name, or nothing under this path."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(f"{message} {hint}")
+        self.message = message
+        self.hint = hint
+
+
+class PackageMissing(UnknownBackend):
+    """The queue is known, and its package is not installed."""
+
+
+@cache
+def plugins() -> hooks.Plugins:
+    """Loaded once per process. Ours is handed in, so that it is there also where the package's metadata is not."""
+    from django_durable import plugin
+
+    return hooks.load(plugin)
+
+
+def find_queue(name: str) -> Callable[..., TaskQueue]:
+    """What makes the queue *name*, a short name or a dotted path. Raises `UnknownBackend`."""
+    queues = plugins().queues
+    if name in queues.factories:
+        return queues.factories[name]
+    if "." in name:
+        return _imported(name)
+    what = f"Unknown queue backend {name!r}."
+    installed = f"Installed: {', '.join(sorted(queues.factories))}."
+    if name in EXTRAS:
+        raise PackageMissing(f"{what} {installed}", f"Install it with: pip install '{EXTRAS[name]}'")
+    raise UnknownBackend(f"{what} {installed}", did_you_mean(name, [*queues.factories, *EXTRAS]))
+
+
+def find_store(name: str) -> Callable[..., HistoryStore]:
+    return plugins().stores.find(name)
+
+
+def check_options(factory: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    """Raises `TypeError` for keywords that the factory does not take."""
+    try:
+        signature = inspect.signature(factory)
+    except ValueError:
+        return  # a class of C code may have none
+    signature.bind(**options)
+
+
+def options_of(factory: Callable[..., Any]) -> str:
+    """A hint with the keywords that the factory takes."""
+    names = list(inspect.signature(factory).parameters)
+    return f"It takes: {', '.join(names)}." if names else "It takes no options."
+
+
+def _imported(path: str) -> Callable[..., TaskQueue]:
+    module_name, _, attribute = path.rpartition(".")
+    what = f"Queue backend {path!r} cannot be imported"
+    try:
+        found: Callable[..., TaskQueue] = getattr(import_module(module_name), attribute)
+    except ModuleNotFoundError as error:
+        if error.name and not f"{module_name}.".startswith(f"{error.name}."):
+            # The module is there, and imports something that is not.
+            raise PackageMissing(f"{what}: it needs {error.name}.", f"Install the package of {error.name}.") from error
+        raise UnknownBackend(f"{what}: {error}.", "Is the path right, and its package installed?") from error
+    except AttributeError as error:
+        raise UnknownBackend(f"{what}: {error}.", "The path must end with a class or a function.") from error
+    except Exception as error:
+        raise UnknownBackend(f"{what}: {type(error).__name__}: {error}.", "Mend the module.") from error
+    return found

@@ -1,0 +1,142 @@
+"""System checks: mistakes in settings and registrations, before they hurt.
+
+    E001  unknown queue backend                  W002  SQLite without what makes it fit for several processes
+    E002  its package is missing                 W005  starts are not atomic with the rows of the default database
+    E003  the alias is not in DATABASES          W006  a query of a workflow that is not registered
+    E004  two callables with one name
+    E005  a setting is wrong or unknown
+    E006  a plugin that could not be loaded (a warning: the others work)
+    E007  a database there is no SQL for
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DEFAULT_DB_ALIAS, connections
+
+from django_durable import backends, conf
+from durable_core.definitions import register
+from durable_core.errors import ConfigurationError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from django.core.checks import CheckMessage
+
+TAG = "durable"
+BUSY_TIMEOUT = 5  # seconds; Python's default for SQLite
+ADVICE = (
+    'DATABASES[{alias!r}]["OPTIONS"] = {{"transaction_mode": "IMMEDIATE", "timeout": 20, '
+    '"init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL"}}'
+)
+
+
+def connect() -> None:
+    for check in (check_settings, check_registrations, check_plugins, check_database):
+        checks.register(check, TAG)
+
+
+def check_settings(**kwargs: Any) -> list[CheckMessage]:
+    _, problems = conf.inspect()
+    return [checks.Error(p.message, hint=p.hint, id=p.id) for p in problems]
+
+
+def check_registrations(**kwargs: Any) -> list[CheckMessage]:
+    found: list[CheckMessage] = [
+        checks.Error(
+            f"Two callables are registered as {twin.kind} {twin.name!r}: {twin.first} and {twin.second}.",
+            hint=f'Only the first is used. Give one of them another name: @register.{twin.kind}(name="...").',
+            id="durable.E004",
+        )
+        for twin in register.duplicates
+    ]
+    found += [
+        checks.Warning(
+            f"Query {query!r} is registered for workflow {workflow!r}, which is not registered.",
+            hint=did_you_mean(workflow, register.workflows),
+            id="durable.W006",
+        )
+        for workflow, query in register.orphan_queries
+    ]
+    return found
+
+
+def check_plugins(**kwargs: Any) -> list[CheckMessage]:
+    return [
+        checks.Warning(
+            f"Plugin {plugin.name!r} of {plugin.distribution} could not be loaded: {plugin.error}",
+            hint=f"Upgrade or uninstall {plugin.distribution}. The other plugins work.",
+            id="durable.E006",
+        )
+        for plugin in backends.plugins().broken
+    ]
+
+
+def check_database(**kwargs: Any) -> list[CheckMessage]:
+    """Looks at settings only, connects to nothing."""
+    found, problems = conf.inspect()
+    if any(problem.id == "durable.E003" for problem in problems):
+        return []
+    return [*_vendor_problems(found.database), *_alias_problems(found.database)]
+
+
+def _vendor_problems(alias: str) -> Iterator[CheckMessage]:
+    try:
+        connection: Any = connections[alias]
+    except ImproperlyConfigured as error:
+        yield checks.Error(
+            f"Database {alias!r} cannot be used: {error}",
+            hint="For Postgres: pip install 'durable-django[postgres]'",
+            id="durable.E007",
+        )
+        return
+    match connection.vendor:
+        case "postgresql":
+            from django_durable.store.postgres import require_psycopg3
+
+            try:
+                require_psycopg3()
+            except ConfigurationError as error:
+                yield checks.Error(
+                    str(error), hint="pip install 'durable-django[postgres]'", obj=alias, id="durable.E007"
+                )
+        case "sqlite":
+            lacks = list(_lacks_of_sqlite(connection.settings_dict))
+            if lacks:
+                yield checks.Warning(
+                    f"SQLite database {alias!r} lacks {', '.join(lacks)}. Without, workers and web processes meet "
+                    "'database is locked' when they write at the same time.",
+                    hint=ADVICE.format(alias=alias),
+                    id="durable.W002",
+                )
+        case vendor:
+            yield checks.Error(
+                f"DURABLE['DATABASE'] is {alias!r}, a {vendor} database; Django Durable runs on PostgreSQL and SQLite.",
+                hint="Name an alias of DATABASES that is one of these, and route the app django_durable there.",
+                id="durable.E007",
+            )
+
+
+def _lacks_of_sqlite(entry: dict[str, Any]) -> Iterator[str]:
+    options = entry.get("OPTIONS") or {}
+    if str(options.get("transaction_mode") or "").upper() not in ("IMMEDIATE", "EXCLUSIVE"):
+        yield "transaction_mode IMMEDIATE"
+    if not re.search(r"journal_mode\s*=\s*wal", str(options.get("init_command") or ""), re.IGNORECASE):
+        yield "journal_mode WAL"
+    if options.get("timeout", BUSY_TIMEOUT) < BUSY_TIMEOUT:
+        yield f"a busy timeout of {BUSY_TIMEOUT} s or more"
+
+
+def _alias_problems(alias: str) -> Iterator[CheckMessage]:
+    if alias != DEFAULT_DB_ALIAS:
+        yield checks.Warning(
+            f"DURABLE['DATABASE'] is {alias!r} and not {DEFAULT_DB_ALIAS!r}: start_workflow() inside "
+            "transaction.atomic() does not commit and roll back together with the rows of your models.",
+            hint=f"Start runs inside transaction.atomic(using={alias!r}), or after your transaction. If that is what "
+            'you want: SILENCED_SYSTEM_CHECKS = ["durable.W005"].',
+            id="durable.W005",
+        )

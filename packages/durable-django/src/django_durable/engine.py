@@ -1,0 +1,107 @@
+"""Store, queue and client as the settings choose them; one of each per process."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
+
+from django.core.signals import setting_changed
+from django.db import close_old_connections, connections, reset_queries, transaction
+
+from django_durable import backends
+from django_durable.conf import Conf, conf
+from durable_core.client import Client
+from durable_core.definitions import register
+from durable_core.replay import RunSettings
+from durable_core.worker import Worker, WorkerSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from uuid import UUID
+
+    from durable_core.ports import HistoryStore, TaskQueue
+
+STORE = "django"
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What everything in this process works through. Holds no connection: threads may share it."""
+
+    conf: Conf
+    store: HistoryStore
+    queue: TaskQueue
+    client: Client
+
+
+@cache
+def engine() -> Engine:
+    """Raises `ImproperlyConfigured` when the settings make no sense. ``engine.cache_clear()``: the next is a new one."""
+    chosen = conf()
+    store = backends.find_store(STORE)()
+    queue = backends.find_queue(chosen.queue_backend)(**chosen.queue_options)
+    client = Client(
+        store,
+        queue,
+        register,
+        after_commit=partial(transaction.on_commit, using=chosen.database, robust=True),
+        payload_limit=chosen.max_payload,
+    )
+    return Engine(chosen, store, queue, client)
+
+
+# Workers
+
+
+def worker_settings(**choices: Any) -> WorkerSettings:
+    """Settings of a worker in this project; *choices* are fields of `WorkerSettings` that somebody chose for it."""
+    chosen = conf()
+    fields: dict[str, Any] = {
+        "cache_size": chosen.workflow_cache_size,
+        "heartbeat_interval": chosen.heartbeat_interval,
+        "worker_timeout": timedelta(seconds=chosen.worker_timeout),
+        "max_crashes": chosen.max_crashes,
+        "run": RunSettings(
+            strict_inputs=chosen.strict_inputs,
+            block_on_error=chosen.on_workflow_error == "block",
+            payload_limit=chosen.max_payload,
+        ),
+        "around_activity": around_activity,
+    }
+    return WorkerSettings(**(fields | choices))
+
+
+def make_worker(settings: WorkerSettings, *, worker_id: UUID | None = None) -> Worker:
+    made = engine()
+    return Worker(
+        made.store, made.queue, register, settings=settings, worker_id=worker_id, release_thread=release_thread
+    )
+
+
+@contextmanager
+def around_activity() -> Iterator[None]:
+    """What Django does around a request: no connection that is too old or broken, no endless query log."""
+    reset_queries()
+    close_old_connections()
+    try:
+        yield
+    finally:
+        close_old_connections()
+
+
+def release_thread() -> None:
+    """Close the connections of a thread that ends."""
+    connections.close_all()
+
+
+def _on_setting_changed(*, setting: str, **kwargs: Any) -> None:
+    if setting in ("DURABLE", "DATABASES"):
+        engine.cache_clear()
+
+
+setting_changed.connect(_on_setting_changed, dispatch_uid="django_durable.engine")
+os.register_at_fork(after_in_child=engine.cache_clear)  # a queue may hold a socket

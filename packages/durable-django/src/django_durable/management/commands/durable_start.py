@@ -1,0 +1,69 @@
+"""durable_start NAME: start a run."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from django.core.management.base import CommandError
+
+from django_durable import api
+from django_durable.management.shared import DurableCommand, add_input, read_object
+from django_durable.wording import json_in_words
+from durable_core.definitions import register
+from durable_core.errors import WaitTimeout, WorkflowCanceled, WorkflowError, WorkflowFailed, WorkflowTimeout
+
+FAILED, CANCELED, TIMED_OUT, WAIT_RAN_OUT = 3, 4, 5, 124  # exit codes with --wait
+
+
+class Command(DurableCommand):
+    help = (
+        "Start a workflow, and print the id of its execution. With --wait the exit code tells how it ended: "
+        "0 completed, 3 failed, 4 canceled, 5 timed out, 124 the wait ran out."
+    )
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("name", metavar="NAME", help="name of a registered workflow")
+        add_input(parser, "the workflow's keywords, an object")
+        parser.add_argument("--timeout", type=float, metavar="SECONDS", help="from start to close")
+        parser.add_argument("--workflow-id", metavar="ID", help="an id of your own: one open run has it")
+        parser.add_argument(
+            "--wait",
+            nargs="?",
+            type=float,
+            const=-1.0,
+            metavar="SECONDS",
+            help="wait until it has ended, at most so long; its result goes to stderr",
+        )
+
+    def run(self, **options: Any) -> None:
+        workflow = register.find_workflow(options["name"])
+        if options["workflow_id"] is not None:
+            workflow = workflow.using(workflow_id=options["workflow_id"])
+        kwargs = read_object(options["input"], "the input of a workflow")
+        handle = api.start(workflow, kwargs, timeout=options["timeout"])
+        self.stdout.write(str(handle))
+        self.stdout.flush()
+        if (wait := options["wait"]) is not None:
+            self.wait(handle, None if wait < 0 else wait)
+
+    def wait(self, handle: api.WorkflowHandle, timeout: float | None) -> None:
+        try:
+            result = handle.result(timeout)
+        except WaitTimeout as error:
+            raise CommandError(str(error), returncode=WAIT_RAN_OUT) from error
+        except WorkflowError as error:
+            raise CommandError(str(error), returncode=_code_of(error)) from error
+        self.say(f"completed: {json_in_words(result)}")
+
+
+def _code_of(error: WorkflowError) -> int:
+    match error:
+        case WorkflowFailed():
+            return FAILED
+        case WorkflowCanceled():
+            return CANCELED
+        case WorkflowTimeout():
+            return TIMED_OUT
+        case _:
+            return 1

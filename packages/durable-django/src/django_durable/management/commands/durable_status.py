@@ -1,0 +1,124 @@
+"""durable_status ID: what a run does, and what it has done."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from django_durable import api
+from django_durable.management.shared import DurableCommand, add_execution, add_input, read_object, table
+from django_durable.wording import instant_in_words, json_in_words, span_in_words, waiting_in_words
+
+if TYPE_CHECKING:
+    from django_durable.models import WorkflowExecution
+
+DETAILS = 70  # characters of an event's details in the table
+
+
+class Command(DurableCommand):
+    help = "Show a workflow execution: its status, what it waits for, its activities and its history."
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        add_execution(parser)
+        parser.add_argument("--query", metavar="NAME", help="print the answer of a query, as JSON, instead")
+        add_input(parser, "keywords of the query, an object")
+        parser.add_argument("--history", type=int, default=20, metavar="N", help="newest events to show (0: all)")
+        parser.add_argument("--format", choices=["text", "json"], default="text")
+
+    def run(self, **options: Any) -> None:
+        handle = api.WorkflowHandle(api.id_of(options["execution"]))
+        if options["query"] is not None:
+            payload = read_object(options["input"], "the input of a query")
+            answer = api.query_workflow(handle, options["query"], **payload)
+            self.stdout.write(json.dumps(answer, default=str))
+            return
+        row = handle.execution
+        if options["format"] == "json":
+            self.stdout.write(json.dumps(as_json(row, options["history"]), default=str))
+        else:
+            self.stdout.write("\n".join(as_text(row, options["history"])))
+
+
+def as_json(row: WorkflowExecution, limit: int) -> dict[str, Any]:
+    """For scripts: times in ISO format, the newest *limit* events, oldest first."""
+    answer = api.status_of(row)
+    for name in ("input", "workflow_id", "queue", "history_length"):
+        answer[name] = getattr(row, name)
+    for name in ("created_at", "started_at", "finished_at", "deadline"):
+        at = getattr(row, name)
+        answer[name] = None if at is None else at.isoformat()
+    answer["parent"] = None if row.parent_id is None else str(row.parent_id)
+    activities = row.activities.order_by("scheduled_at", "id").values("id", "activity_name", "status", "attempt", "error")
+    answer["activities"] = list(activities)
+    answer["history"] = [
+        {
+            "seq": event.seq,
+            "type": event.type,
+            "call_id": event.call_id,
+            "details": event.details,
+            "created_at": event.created_at.isoformat(),
+        }
+        for event in newest_events(row, limit)
+    ]
+    return answer
+
+
+def as_text(row: WorkflowExecution, limit: int) -> Iterator[str]:
+    now = datetime.now(UTC)
+    yield f"{row.workflow_name}  {row.id}"
+    yield from _facts(row, now)
+    activities = list(row.activities.order_by("scheduled_at", "id"))
+    if activities:
+        yield "\nactivities"
+        header = ("name", "status", "attempt", "scheduled", "queue", "error")
+        yield table(
+            header,
+            [
+                (a.activity_name, a.status, a.attempt, instant_in_words(a.scheduled_at), a.queue, a.error)
+                for a in activities[-50:]
+            ],
+        )
+    events = newest_events(row, limit)
+    if events:
+        older = row.history_length - len(events)
+        yield f"\nhistory{f', after {older} older events' if older > 0 else ''}"
+        rows = [
+            (e.seq, f"{e.created_at:%H:%M:%S.%f}"[:-3], e.type, e.call_id, json_in_words(e.details, limit=DETAILS))
+            for e in events
+        ]
+        yield table(("seq", "time", "type", "call", "details"), rows, width=lambda place: DETAILS if place == 4 else 40)
+
+
+def _facts(row: WorkflowExecution, now: datetime) -> Iterator[str]:
+    status = row.status
+    ended = row.finished_at is not None
+    facts: list[tuple[str, object]] = [("status", status)]
+    if not ended and row.waiting_for:
+        waiting = row.waiting_for
+        facts.append(("waits for", waiting_in_words(waiting, now)))
+        facts.append(("at", waiting.get("at")))
+    facts += [
+        ("workflow id", row.workflow_id),
+        ("parent", row.parent_id),
+        ("queue", row.queue),
+        ("created", f"{instant_in_words(row.created_at)} ({span_in_words(now - row.created_at)} ago)"),
+        ("begins", instant_in_words(row.start_at) if row.start_at and not row.started_at else None),
+        ("deadline", instant_in_words(row.deadline)),
+    ]
+    if ended:
+        facts.append(("took", span_in_words(row.finished_at - row.created_at)))
+    facts.append(("input", json_in_words(row.input, limit=1000)))
+    if status == "COMPLETED":
+        facts.append(("result", json_in_words(row.result, limit=1000)))
+    facts.append(("error", row.error))
+    for name, value in facts:
+        if value is not None and value != "":
+            yield f"  {name:<12}{value}"
+
+
+def newest_events(row: WorkflowExecution, limit: int) -> list[Any]:
+    events = row.history.order_by("-seq")
+    return list(reversed(events[:limit] if limit > 0 else events))

@@ -1,0 +1,70 @@
+"""Signals that ask a process to stop, heard in a thread of their own.
+
+Not in a handler: that runs in the main thread between any two of its instructions, where a lock it needs may be held
+by the very code it interrupts. The interpreter writes the number of a signal to a pipe; a thread reads it there.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+@contextmanager
+def listening(stop: Callable[[signal.Signals], None]) -> Iterator[None]:
+    """Call *stop* for each SIGTERM and SIGINT. Only in the main thread; what was there before comes back afterwards."""
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    before_fd = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+    before = {number: signal.signal(number, _heard) for number in SIGNALS}
+    thread = threading.Thread(target=_listen, args=(ours, stop), name="durable-signals", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(before_fd)
+        theirs.close()  # the thread reads the end
+        thread.join()
+
+
+def _listen(ours: socket.socket, stop: Callable[[signal.Signals], None]) -> None:
+    with ours:
+        while received := ours.recv(16):
+            for number in received:
+                if number in SIGNALS:
+                    stop(signal.Signals(number))
+
+
+def _heard(number: int, frame: Any) -> None:
+    """The thread has it."""
+
+
+@contextmanager
+def watching_parent(pid: int, stop: Callable[[], None], *, interval: float = 1.0) -> Iterator[None]:
+    """Call *stop* once, when the process *pid* is our parent no more."""
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(interval):
+            if os.getppid() != pid:
+                stop()
+                return
+
+    thread = threading.Thread(target=watch, name="durable-parent", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

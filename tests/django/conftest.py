@@ -1,0 +1,34 @@
+"""The Django face is tested in this process, on its own SQLite file, and in subprocesses on the same file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.core.management import call_command
+from django.db import connections
+
+from tests.harness import Project
+from tests.project.app.models import Order
+from tests.store.databases import empty
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _migrated() -> Iterator[None]:
+    call_command("migrate", verbosity=0)
+    yield
+    connections.close_all()
+
+
+@pytest.fixture(autouse=True)
+def _emptied(_migrated: None) -> None:
+    empty("default")
+    Order.objects.all().delete()
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """Commands and workers of real processes, on this process's database."""
+    quick = {"HEARTBEAT_INTERVAL": 0.3, "WORKER_TIMEOUT": 1.5}
+    return Project(f"sqlite:{connections['default'].settings_dict['NAME']}", tmp_path, quick)

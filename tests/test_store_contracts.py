@@ -67,7 +67,7 @@ class TestStoreOnPostgres(StoreOnDjango, ConcurrentStoreContract):
     vendor = "postgres"
 
 
-class QueueOnDjango(StoreOnDjango):
+class QueueOnDjango(StoreOnDjango, TransactionalQueueContract):
     lease = 1.0
     preference = 0.5
 
@@ -77,9 +77,9 @@ class QueueOnDjango(StoreOnDjango):
         )
 
 
-class TestQueueOnSqlite(QueueOnDjango, TransactionalQueueContract):
+class TestQueueOnSqlite(QueueOnDjango):
     vendor = "sqlite"
 
 
-class TestQueueOnPostgres(QueueOnDjango, TransactionalQueueContract):
+class TestQueueOnPostgres(QueueOnDjango):
     vendor = "postgres"

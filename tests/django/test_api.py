@@ -3,10 +3,12 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from contextlib import contextmanager, suppress
 from uuid import UUID, uuid4
 
 import pytest
 from django.db import connection, transaction
+from django.test import override_settings
 
 import django_durable as durable
 from django_durable import (
@@ -31,7 +33,7 @@ from django_durable import (
     wait_workflow,
 )
 from django_durable.engine import make_worker, worker_settings
-from django_durable.models import HistoryEvent, QueueEntry, Worker, WorkflowExecution
+from django_durable.models import ActivityTask, HistoryEvent, QueueEntry, Worker, WorkflowExecution
 from tests.project.app.durable_workflows import approval, order
 from tests.project.app.models import Order
 
@@ -40,15 +42,22 @@ class Undo(Exception):
     """Rolls a transaction back."""
 
 
+@contextmanager
+def undone():
+    """A transaction that is rolled back."""
+    with suppress(Undo), transaction.atomic():
+        yield
+        raise Undo
+
+
 @pytest.fixture(params=["autocommit", "atomic"])
 def mode(request):
     """Both ways in which `run_workflow` works."""
     if request.param == "autocommit":
         yield request.param
         return
-    with pytest.raises(Undo), transaction.atomic():
+    with undone():
         yield request.param
-        raise Undo
 
 
 def work_until_idle():
@@ -83,9 +92,8 @@ def test_mistakes_surface_at_the_call_and_write_nothing():
 
 
 def test_start_joins_the_callers_transaction():
-    with pytest.raises(Undo), transaction.atomic():
+    with undone():
         handle = start_workflow(order, number="1")
-        raise Undo
     assert not WorkflowExecution.objects.exists()
     assert not QueueEntry.objects.exists()
     with pytest.raises(UnknownExecutionError, match="rolled back"):
@@ -146,9 +154,8 @@ def test_wait_raises_inside_any_transaction_on_sqlite():
 
 def test_a_start_in_a_savepoint_that_was_rolled_back_is_forgotten():
     with transaction.atomic():
-        with pytest.raises(Undo), transaction.atomic():
+        with undone():
             handle = start_workflow(approval)
-            raise Undo
         with pytest.raises(UnknownExecutionError):
             handle.result(timeout=0)
 
@@ -255,9 +262,8 @@ def test_activities_run_in_the_callers_thread_inside_a_transaction(mode):
 
 
 def test_what_run_workflow_wrote_is_rolled_back_with_its_transaction():
-    with pytest.raises(Undo), transaction.atomic():
+    with undone():
         run_workflow(order, number="7")
-        raise Undo
     assert not Order.objects.exists()
     assert not WorkflowExecution.objects.exists()
     assert not HistoryEvent.objects.exists()
@@ -268,12 +274,10 @@ def test_run_workflow_says_when_nothing_can_bring_what_a_run_waits_for():
         run_workflow(approval)
 
 
-def test_run_workflow_says_when_a_run_is_blocked(mode, monkeypatch):
-    from django.test import override_settings
-
-    with override_settings(DURABLE={"ON_WORKFLOW_ERROR": "block"}):
-        with pytest.raises(DurableError, match="BLOCKED"):
-            run_workflow("declined")
+def test_run_workflow_says_when_a_run_is_blocked(mode):
+    blocking = override_settings(DURABLE={"ON_WORKFLOW_ERROR": "block"})
+    with blocking, pytest.raises(DurableError, match="BLOCKED"):
+        run_workflow("declined")
 
 
 def test_other_workers_leave_its_run_alone():
@@ -297,13 +301,7 @@ def test_other_workers_leave_its_run_alone():
         stop.set()
         names[0].stop()
         thread.join()
-    assert not [task for task in durable_tasks() if task.worker_id == names[0].id]
-
-
-def durable_tasks():
-    from django_durable.models import ActivityTask
-
-    return list(ActivityTask.objects.all())
+    assert not ActivityTask.objects.filter(worker_id=names[0].id).exists()
 
 
 # Async

@@ -1,8 +1,8 @@
 """Settings of the project that tests and their worker processes share.
 
-    DURABLE_TEST_DB        sqlite:/path, or postgresql://user:password@host:port/name?host=/socket
-    DURABLE_TEST_SETTINGS  JSON of DURABLE
-    DURABLE_TEST_USE_TZ    0 turns it off
+DURABLE_TEST_DB        sqlite:/path, or postgresql://user:password@host:port/name?host=/socket
+DURABLE_TEST_SETTINGS  JSON of DURABLE
+DURABLE_TEST_USE_TZ    0 turns it off
 """
 
 from __future__ import annotations

@@ -6,11 +6,16 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from typing import Any
 
+from django.db import connection
+
 from django_durable import RetryPolicy, activity_heartbeat, current_activity, register
+from django_durable.models import ActivityTask
 
 from . import ledger
+from .release import CODE
 
 QUICK_RETRY = RetryPolicy(initial_interval=0.01, maximum_interval=0.05)
 ONCE = RetryPolicy(maximum_attempts=1)
@@ -35,9 +40,106 @@ def gated(key: str, value: Any = None) -> Any:
     return value
 
 
+class Unspeakable(Exception):
+    """Its text cannot be had."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+class TryLater(Exception):
+    """A service that says when to come back."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.next_retry_delay = 500
+
+
+ERRORS = {
+    error.__name__: error
+    for error in (ValueError, KeyError, SystemExit, KeyboardInterrupt, GeneratorExit, Unspeakable, TryLater)
+}
+
+
 @register.activity(retry_policy=ONCE)
 def fails(message: str = "boom", kind: str = "ValueError") -> None:
-    raise {"ValueError": ValueError, "KeyError": KeyError, "SystemExit": SystemExit}[kind](message)
+    try:
+        raise ConnectionError("the first cause")
+    except ConnectionError as cause:
+        raise ERRORS[kind](message) from cause
+
+
+@register.activity(retry_policy=ONCE)
+def fails_at_length(length: int) -> None:
+    raise ValueError("x" * length)
+
+
+@register.activity(retry_policy=RetryPolicy(maximum_attempts=0, retry_if=lambda error: "again" in str(error)))
+def fails_if_asked(key: str, message: str) -> None:
+    ledger.note(key)
+    raise ValueError(message)
+
+
+@register.activity(retry_policy=ONCE)
+def plain_types() -> object:
+    return (1, {2: "x", None: ()})
+
+
+@register.activity(retry_policy=QUICK_RETRY)
+def own_row() -> list[object]:
+    """What the database says about this very attempt, while it runs."""
+    me = current_activity()
+    row = ActivityTask.objects.get(pk=me.id)
+    return [row.status, row.attempt, me.attempt, str(me.execution_id) == str(row.execution_id)]
+
+
+@register.activity(retry_policy=QUICK_RETRY)
+def looks_around() -> dict[str, bool]:
+    """What it finds of the thread's connection, before it uses it."""
+    found = {"connected": connection.connection is not None, "in_atomic_block": connection.in_atomic_block}
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    return found
+
+
+@register.activity(retry_policy=ONCE)
+def breaks_its_connection() -> str:
+    """Leaves the thread with a connection that is dead."""
+    connection.ensure_connection()
+    connection.connection.close()  # behind Django's back
+    return "broken"
+
+
+@register.activity(retry_policy=ONCE)
+def will_not_stop(key: str) -> None:
+    """Ignores every interruption, until the test opens its gate."""
+    ledger.note(key, "begun")
+    while not ledger.is_open(key):
+        with suppress(BaseException):
+            time.sleep(0.01)
+    ledger.note(key, "ended")
+
+
+@register.activity(retry_policy=QUICK_RETRY)
+def outlives_its_limit(key: str) -> str:
+    """The first attempt comes back with a result long after another was begun."""
+    attempt = current_activity().attempt
+    if attempt == 1:
+        ledger.note(key, "1 begun")
+        ledger.pass_gate(f"{key}-1")
+        ledger.note(key, "1 ended")
+        return "stale"
+    ledger.note(key, f"{attempt} begun")
+    ledger.pass_gate(f"{key}-2")
+    return "current"
+
+
+if CODE >= 2:
+
+    @register.activity(retry_policy=ONCE)
+    def new_activity() -> str:
+        """What workers of the release before do not have."""
+        return "new"
 
 
 @register.activity(retry_policy=QUICK_RETRY)

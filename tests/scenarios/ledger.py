@@ -34,10 +34,14 @@ def open_gate(key: str) -> None:
     (folder() / f"{key}.gate").touch()
 
 
+def is_open(key: str) -> bool:
+    return (folder() / f"{key}.gate").exists()
+
+
 def pass_gate(key: str, patience: float = 60.0) -> None:
     """Wait until a test opens the gate."""
     deadline = time.monotonic() + patience
-    while not (folder() / f"{key}.gate").exists():
+    while not is_open(key):
         if time.monotonic() > deadline:
             raise TimeoutError(f"nobody opened the gate {key!r}")
         time.sleep(0.005)

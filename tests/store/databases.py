@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import django
-from django.apps import apps
 from django.conf import settings
 from django.core.management import call_command
 from django.db import connections
@@ -88,5 +87,3 @@ def column(alias: str, table: str, name: str, row: Any) -> Any:
         key = row.hex if connections[alias].vendor == "sqlite" else row
         cursor.execute(f"SELECT {name} FROM django_durable_{table} WHERE id = %s", [key])
         return cursor.fetchone()[0]
-
-

@@ -191,7 +191,7 @@ def test_heart_beats_while_somebody_holds_the_task(store: DjangoHistoryStore, ot
 
 
 def test_no_signal_is_lost_between_senders_and_a_closing_run(store: DjangoHistoryStore, postgres: str) -> None:
-    """Forty runs, each closed by a worker as soon as it lets it, while eight senders send: what was accepted was read."""
+    """Forty runs, each closed as soon as it can be, while eight senders send: what was accepted was read."""
     runs = [started(store) for _ in range(40)]
     accepted: list[UUID] = []
     read: list[int] = []
@@ -230,7 +230,7 @@ def test_one_of_many_commits_on_a_version_wins(store: DjangoHistoryStore, postgr
 
     def decide() -> list[Verdict]:
         with session(postgres):
-            verdicts = []
+            verdicts: list[Verdict] = []
             for run_id in runs:
                 while (found := verdict(store, decision(run_id, events=[task], history_length=1))) is Verdict.BUSY:
                     pass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 from django.db import connections
@@ -50,7 +51,7 @@ def test_instant_is_the_same_for_store_and_orm(alias: str, store: DjangoHistoryS
 @pytest.mark.parametrize(
     "value", [None, 7, "Ünï\u2028 \U0001f600 \x00 \ud800", {"b": [1, 2.5, {"a": None}], "a": 2**70}, [], -0.0]
 )
-def test_payload_is_a_value_for_python_and_ascii_for_the_database(alias: str, value: object) -> None:
+def test_payload_is_a_value_for_python_and_ascii_for_the_database(alias: str, value: Any) -> None:
     row = WorkflowExecution.objects.using(alias).create(workflow_name="w", input=value)
     assert column(alias, "workflowexecution", "input", row.id) == encode(value)
     row.refresh_from_db(using=alias)

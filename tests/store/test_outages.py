@@ -41,10 +41,15 @@ def test_lost_connection_is_opened_again(postgres: str) -> None:
 def test_connection_lost_before_the_commit_wrote_nothing(postgres: str) -> None:
     store, run = DjangoHistoryStore(postgres), a_run()
     store.create([a_run()])
-    with pytest.raises(StoreUnavailable) as caught, store.transaction():
-        store.create([run])
-        kill(postgres)
-        store.create([a_run()])
+
+    def work() -> None:
+        with store.transaction():
+            store.create([run])
+            kill(postgres)
+            store.create([a_run()])
+
+    with pytest.raises(StoreUnavailable) as caught:
+        work()
     assert not caught.value.ambiguous
     assert store.get(run.id) is None
 
@@ -52,9 +57,14 @@ def test_connection_lost_before_the_commit_wrote_nothing(postgres: str) -> None:
 def test_connection_lost_at_the_commit_is_ambiguous(postgres: str) -> None:
     store, run = DjangoHistoryStore(postgres), a_run()
     store.create([a_run()])
-    with pytest.raises(StoreUnavailable) as caught, store.transaction():
-        store.create([run])
-        kill(postgres)
+
+    def work() -> None:
+        with store.transaction():
+            store.create([run])
+            kill(postgres)
+
+    with pytest.raises(StoreUnavailable) as caught:
+        work()
     assert caught.value.ambiguous
     assert store.get(run.id) is None
 
@@ -83,11 +93,16 @@ def test_error_of_the_caller_passes_through(store: DjangoHistoryStore) -> None:
 
 def test_error_in_the_callers_transaction_leaves_it_usable(alias: str, store: DjangoHistoryStore) -> None:
     before, inside, after = a_run(), a_run(), a_run()
-    with transaction.atomic(alias):
-        store.create([before])
-        with pytest.raises(LookupError), store.transaction():
+
+    def fail() -> None:
+        with store.transaction():
             store.create([inside])
             raise LookupError
+
+    with transaction.atomic(alias):
+        store.create([before])
+        with pytest.raises(LookupError):
+            fail()
         store.create([after])
     assert store.load([before.id, inside.id, after.id]).keys() == {before.id, after.id}
 

@@ -24,11 +24,11 @@ WORKER = new_id()
 
 @contextmanager
 def counted(alias: str) -> Iterator[list[str]]:
-    """The statements that the block runs, without BEGIN and COMMIT."""
+    """The statements that the block runs, without those that frame transactions and the look at the clock."""
     seen: list[str] = []
 
     def note(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
-        if not sql.startswith("BEGIN"):
+        if not sql.startswith(("BEGIN", "SELECT clock_timestamp()")):  # the clock is read once a second at most
             seen.append(sql)
         return execute(sql, params, many, context)
 
@@ -101,7 +101,6 @@ def test_load_takes_three_statements(alias: str, store: DjangoHistoryStore, numb
 
 
 def test_idle_worker_takes_a_handful_of_reads(alias: str, store: DjangoHistoryStore, queue: DatabaseTaskQueue) -> None:
-    store.now()
     limits = {EntryKind.RUN: 20, EntryKind.ACTIVITY: 10}
     with counted(alias) as seen:
         queue.claim(WORKER, limits, queues=(), exclude=())

@@ -1,7 +1,6 @@
 """What happens to somebody who signs up, from the first e-mail to the first invoice."""
 
 from django_durable import WaitTimeout, register
-
 from onboarding.durable_activities import charge, create_account, import_contacts, send_email, set_state
 
 DAY = 24 * 3600  # seconds

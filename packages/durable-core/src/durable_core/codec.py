@@ -8,10 +8,14 @@ on the first run, so a first run sees what a replay sees.
 from __future__ import annotations
 
 import json
+import json.encoder
 import math
-from typing import Any, NewType
+from typing import TYPE_CHECKING, Any, NewType
 
 from durable_core.errors import PayloadError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Payload = NewType("Payload", str)  # ASCII JSON text
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
@@ -22,7 +26,25 @@ MAX_NESTING = 100
 NULL = Payload("null")
 EMPTY_OBJECT = Payload("{}")
 
-_encoder = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"), check_circular=True)
+
+
+def _make_encoder() -> Callable[[object], str]:
+    """`json.JSONEncoder.encode` without what it sets up anew for each value, which is most of its time.
+
+    Without its check for cycles too: they end in a `RecursionError`, which is explained just as well.
+    """
+    if json.encoder.c_make_encoder is None:
+        return json.JSONEncoder(allow_nan=False, separators=(",", ":"), check_circular=False).encode
+    quote = json.encoder.encode_basestring_ascii
+    chunks = json.encoder.c_make_encoder(None, _refuse_object, quote, None, ":", ",", False, False, False)
+    return lambda value: "".join(chunks(value, 0))
+
+
+def _refuse_object(value: object) -> None:
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+
+
+_encode = _make_encoder()
 
 
 def _refuse_constant(name: str) -> None:
@@ -39,7 +61,7 @@ def encode(value: object, *, what: str = "value", limit: int = MAX_PAYLOAD_BYTES
     for nesting over 100 levels and for text over *limit*.
     """
     try:
-        text = _encoder.encode(value)
+        text = _encode(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise _explain(value, what, error) from None
     if len(text) > limit:
@@ -48,7 +70,7 @@ def encode(value: object, *, what: str = "value", limit: int = MAX_PAYLOAD_BYTES
             "Store the data elsewhere and pass a reference, or raise DURABLE['MAX_PAYLOAD']."
         )
     # Cheap bound first: without that many brackets it cannot nest too deep.
-    if text.count("[") + text.count("{") > MAX_NESTING and _depth(value) > MAX_NESTING:
+    if len(text) > 2 * MAX_NESTING and text.count("[") + text.count("{") > MAX_NESTING and _depth(value) > MAX_NESTING:
         raise PayloadError(f"{what} is nested over {MAX_NESTING} levels deep; flatten it.")
     return Payload(text)
 

@@ -126,13 +126,20 @@ class WorkflowContext:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._random = Random(engine.info.execution_id.int)  # must be repeatable, never a secret
-        self.logger = ReplaySafeLogger(engine)
+        self._random: Random | None = None
+        self._logger: ReplaySafeLogger | None = None
 
     @property
     def info(self) -> WorkflowInfo:
         """Ids, queue and deadline of this run."""
         return self._engine.info
+
+    @property
+    def logger(self) -> ReplaySafeLogger:
+        """Logs to ``durable.workflow.<name>``; silent while the code is replayed."""
+        if self._logger is None:
+            self._logger = ReplaySafeLogger(self._engine)
+        return self._logger
 
     @property
     def is_replaying(self) -> bool:
@@ -148,6 +155,8 @@ class WorkflowContext:
     def random(self) -> Random:
         """The run's own generator, seeded by its id. Not for secrets."""
         self._engine.check_caller()
+        if self._random is None:  # it takes longer to seed than most steps take
+            self._random = Random(self._engine.info.execution_id.int)  # must be repeatable, never a secret
         return self._random
 
     def uuid4(self) -> uuid.UUID:

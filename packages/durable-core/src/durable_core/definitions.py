@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
@@ -136,6 +137,7 @@ class ActivityDefinition:
     options: ActivityOptions
     signature: inspect.Signature
     is_async: bool
+    arity: tuple[int, float]  # how many positional arguments alone satisfy the signature
 
     @property
     def retry_policy(self) -> RetryPolicy:
@@ -152,6 +154,9 @@ class ActivityDefinition:
 
     def check_input(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Raises `TypeError` for arguments that the function does not take."""
+        least, most = self.arity
+        if not kwargs and least <= len(args) <= most:
+            return
         try:
             self.signature.bind(*args, **kwargs)
         except TypeError as error:
@@ -272,6 +277,7 @@ class Registry:
             changed(ActivityOptions(), clean, what=label),
             inspect.signature(fn),
             inspect.iscoroutinefunction(fn),
+            _arity(inspect.signature(fn)),
         )
         self._add(self.activities, "activity", definition, fn)
         return fn
@@ -328,6 +334,17 @@ class Registry:
         # The function stays the plain callable it was: tests and other code call it directly.
         fn.using = definition.using  # type: ignore[attr-defined]
         setattr(fn, f"durable_{kind}", definition.name)
+
+
+def _arity(signature: inspect.Signature) -> tuple[int, float]:
+    """The least and the most positional arguments that do without keywords. Much quicker to compare than to bind."""
+    parameters = signature.parameters.values()
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    least = sum(p.default is p.empty for p in positional)
+    most = math.inf if any(p.kind is p.VAR_POSITIONAL for p in parameters) else len(positional)
+    if any(p.kind is p.KEYWORD_ONLY and p.default is p.empty for p in parameters):
+        return 1, 0  # never without keywords
+    return least, most
 
 
 def _where(fn: Callable[..., Any]) -> str:

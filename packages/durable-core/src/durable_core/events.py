@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple
 from uuid import UUID
 
@@ -275,8 +276,20 @@ def details_of(event: HistoryEvent) -> str:
     plain, payload = _SHAPES[type(event)]
     if not plain:
         return "{}" if payload is None else f'{{"{payload}":{getattr(event, payload)}}}'
-    text = encode({name: _plain(getattr(event, name)) for name in plain}, limit=_NO_LIMIT)
+    if type(event) in _REPEATED:
+        text = _header(plain, tuple([getattr(event, name) for name in plain]))
+    else:
+        text = encode({name: _plain(getattr(event, name)) for name in plain}, limit=_NO_LIMIT)
     return text if payload is None else f'{text[:-1]},"{payload}":{getattr(event, payload)}}}'
+
+
+# Few different ones exist, and they are written for every step: a name, an attempt.
+_REPEATED = frozenset({WorkflowStarted, ActivityScheduled, ActivityCompleted})
+
+
+@lru_cache(maxsize=1024)
+def _header(names: tuple[str, ...], values: tuple[str | int, ...]) -> str:
+    return encode(dict(zip(names, values, strict=True)), limit=_NO_LIMIT)
 
 
 _NO_LIMIT = 2**62  # payloads were measured one by one; the rest is ours

@@ -14,9 +14,11 @@ import time
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
+from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 from uuid import UUID
 
+from durable_core.events import details_of
 from durable_core.execution import Status, TaskStatus
 
 if TYPE_CHECKING:
@@ -26,13 +28,13 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from durable_core.codec import Payload
-    from durable_core.events import EventRecord
+    from durable_core.events import EventRecord, HistoryEvent
 
 
 def new_id() -> UUID:
     """A UUID of version 7 (RFC 9562): sorted by its time of birth, so that indexes grow at one end."""
     millis = time.time_ns() // 1_000_000
-    random = int.from_bytes(os.urandom(10), "big")
+    random = _entropy.getrandbits(80)
     return UUID(
         int=(millis & (1 << 48) - 1) << 80
         | 0x7 << 76
@@ -40,6 +42,11 @@ def new_id() -> UUID:
         | 0b10 << 62
         | (random & (1 << 62) - 1)
     )
+
+
+# A generator of our own: a project may seed the global one. A child process must not go on with its parent's.
+_entropy = Random(os.urandom(32))
+os.register_at_fork(after_in_child=lambda: _entropy.seed(os.urandom(32)))
 
 
 # Runs
@@ -181,7 +188,7 @@ class TaskOutcome:
     """How an attempt ended. Accepted only while the task is open and *token* is its own.
 
     A status of QUEUED is a retry: *retry_at* says when, and the run hears nothing. Any other status is final, and
-    *letter* is the fact for the run.
+    *fact* is what the run hears.
     """
 
     task_id: UUID
@@ -192,7 +199,14 @@ class TaskOutcome:
     failure: Mapping[str, Any] | None = None
     retry_at: datetime | None = None
     crashes: int = 0  # what the column is set to
-    letter: Letter | None = None
+    fact: HistoryEvent | None = None  # for the run
+
+    @property
+    def letter(self) -> Letter | None:
+        """The fact, as mail."""
+        if self.fact is None:
+            return None
+        return Letter(self.run_id, self.fact.type, self.fact.call_id, details_of(self.fact))
 
 
 class Beat(NamedTuple):

@@ -86,6 +86,8 @@ class RetryPolicy:
 
     def to_json(self) -> dict[str, Any]:
         """What is stored with a task: only what differs from the defaults. `retry_if` stays in the code."""
+        if self is DEFAULT_RETRY_POLICY:
+            return {}
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name in _STORED

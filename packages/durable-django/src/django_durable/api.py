@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from django_durable.models import WorkflowExecution
     from durable_core.definitions import Duration
 
-    Execution = WorkflowHandle | UUID | str | WorkflowExecution
+    Execution: TypeAlias = "WorkflowHandle | UUID | str | WorkflowExecution"
 
 Workflow = str | Callable[..., Any] | WorkflowDefinition
 
@@ -63,7 +63,7 @@ class WorkflowHandle:
     def cancel(self, *, reason: str = "", keep_queued: bool = False, graceful: bool = False) -> bool:
         return cancel_workflow(self, reason=reason, keep_queued=keep_queued, graceful=graceful)
 
-    async def aresult(self, timeout: Duration | None = None) -> Any:
+    async def aresult(self, timeout: Duration | None = None) -> Any:  # noqa: ASYNC109 - as `result` has it
         return await await_workflow(self, timeout)
 
     async def asignal(self, name: str, payload: Any = None) -> None:
@@ -103,19 +103,19 @@ def id_of(execution: Execution) -> UUID:
 # Start and wait
 
 
-def start_workflow(workflow: Workflow, /, *, timeout: Duration | None = None, **input: Any) -> WorkflowHandle:
+def start_workflow(workflow: Workflow, /, *, timeout: Duration | None = None, **kwargs: Any) -> WorkflowHandle:
     """Start a run and return at once; a worker drives it once the caller's transaction has committed.
 
     *timeout*: seconds or timedelta from start to close. All other keywords are the workflow's input; options such as
     ``workflow_id`` go into ``workflow.using(...)``. Raises `UnknownWorkflowError`, `TypeError` (input that the function
     does not take), `PayloadError` or `WorkflowAlreadyStarted`; then nothing was written.
     """
-    return start(workflow, input, timeout=timeout)
+    return start(workflow, kwargs, timeout=timeout)
 
 
-def start(workflow: Workflow, input: dict[str, Any], *, timeout: Duration | None = None) -> WorkflowHandle:
+def start(workflow: Workflow, kwargs: dict[str, Any], *, timeout: Duration | None = None) -> WorkflowHandle:
     """`start_workflow` for input that comes as a dict."""
-    started = engine().client.start(workflow, input, timeout=timeout)
+    started = engine().client.start(workflow, kwargs, timeout=timeout)
     connection = connections[engine().conf.database]
     if started.created and connection.in_atomic_block:
         transaction.on_commit(_Uncommitted(started.run_id), using=connection.alias)
@@ -134,7 +134,7 @@ def wait_workflow(execution: Execution, timeout: Duration | None = None) -> Any:
     return engine().client.result(run_id, timeout=timeout)
 
 
-def run_workflow(workflow: Workflow, /, **input: Any) -> Any:
+def run_workflow(workflow: Workflow, /, **kwargs: Any) -> Any:
     """Start a run, drive it to its end in this process, and return its result. For scripts, shells and tests.
 
     Needs no worker; its activities and children run here too, whatever their queues. Inside `transaction.atomic()`, as
@@ -143,7 +143,7 @@ def run_workflow(workflow: Workflow, /, **input: Any) -> Any:
     """
     from django_durable.local import drive
 
-    return drive(workflow, input)
+    return drive(workflow, kwargs)
 
 
 # Messages
@@ -241,12 +241,21 @@ def retry_workflow(execution: Execution) -> None:
 # For async code
 
 
-async def astart_workflow(workflow: Workflow, /, *, timeout: Duration | None = None, **input: Any) -> WorkflowHandle:
+async def astart_workflow(
+    workflow: Workflow,
+    /,
+    *,
+    timeout: Duration | None = None,  # noqa: ASYNC109 - the run's own
+    **kwargs: Any,
+) -> WorkflowHandle:
     """`start_workflow` for async code."""
-    return await sync_to_async(start)(workflow, input, timeout=timeout)
+    return await sync_to_async(start)(workflow, kwargs, timeout=timeout)
 
 
-async def await_workflow(execution: Execution, timeout: Duration | None = None) -> Any:
+async def await_workflow(
+    execution: Execution,
+    timeout: Duration | None = None,  # noqa: ASYNC109 - as `wait_workflow` has it
+) -> Any:
     """`wait_workflow` for async code; the thread of sync code is free between two looks."""
     span = as_timedelta(timeout, what="await_workflow(timeout=)")
     deadline = None if span is None else time.monotonic() + span.total_seconds()
@@ -262,14 +271,12 @@ async def await_workflow(execution: Execution, timeout: Duration | None = None) 
         pause = min(pause * 1.5, LONGEST_POLL)
 
 
-async def arun_workflow(workflow: Workflow, /, **input: Any) -> Any:
+async def arun_workflow(workflow: Workflow, /, **kwargs: Any) -> Any:
     """`run_workflow` for async code."""
-    return await sync_to_async(run_workflow)(workflow, **input)
+    return await sync_to_async(run_workflow)(workflow, **kwargs)
 
 
-async def asend_signal(
-    execution: Execution, name: str, payload: Any = None
-) -> None:
+async def asend_signal(execution: Execution, name: str, payload: Any = None) -> None:
     """`send_signal` for async code."""
     await sync_to_async(send_signal)(execution, name, payload)
 
@@ -290,9 +297,7 @@ async def acancel_workflow(
     graceful: bool = False,
 ) -> bool:
     """`cancel_workflow` for async code."""
-    return await sync_to_async(cancel_workflow)(
-        execution, reason=reason, keep_queued=keep_queued, graceful=graceful
-    )
+    return await sync_to_async(cancel_workflow)(execution, reason=reason, keep_queued=keep_queued, graceful=graceful)
 
 
 async def aretry_workflow(execution: Execution) -> None:
@@ -339,6 +344,6 @@ def _check_wait_can_end(run_id: UUID, timeout: Duration | None) -> None:
         )
     if connection.vendor == "sqlite" and timeout != 0 and not made.client.find(run_id).status.is_closed:
         raise DurableError(
-            f"A transaction is open, and on SQLite it neither sees what workers write nor lets them write: waiting for "
-            f"run {run_id} would never end. Wait after the atomic block, or look once with timeout=0."
+            f"A transaction is open, and on SQLite it neither sees what workers write nor lets them write: waiting "
+            f"for run {run_id} would never end. Wait after the atomic block, or look once with timeout=0."
         )

@@ -12,7 +12,7 @@ class DurableConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Imports workflows and activities. Reads no settings and no database: `migrate` runs before there are tables."""
+        """Import workflows and activities. Reads no setting of ours and no database: `migrate` comes through here too."""
         from django_durable import checks, registration
 
         checks.connect()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from typing import Any
 
 from durable_core import hooks
-from durable_core.errors import ConfigurationError, did_you_mean
+from durable_core.errors import ConfigurationError
 from durable_core.ports import HistoryStore, TaskQueue
 
 EXTRAS = {"postgres": "durable-django[postgres]", "redis": "durable-django[redis]"}  # queue: what to install for it
@@ -47,7 +48,9 @@ def find_queue(name: str) -> Callable[..., TaskQueue]:
     installed = f"Installed: {', '.join(sorted(queues.factories))}."
     if name in EXTRAS:
         raise PackageMissing(f"{what} {installed}", f"Install it with: pip install '{EXTRAS[name]}'")
-    raise UnknownBackend(f"{what} {installed}", did_you_mean(name, [*queues.factories, *EXTRAS]))
+    near = get_close_matches(name, [*queues.factories, *EXTRAS], n=1)
+    hint = f"Did you mean {near[0]!r}?" if near else "Name one of these, or a class by its dotted path."
+    raise UnknownBackend(f"{what} {installed}", hint)
 
 
 def find_store(name: str) -> Callable[..., HistoryStore]:

@@ -1,12 +1,12 @@
 """System checks: mistakes in settings and registrations, before they hurt.
 
-    E001  unknown queue backend                  W002  SQLite without what makes it fit for several processes
-    E002  its package is missing                 W005  starts are not atomic with the rows of the default database
-    E003  the alias is not in DATABASES          W006  a query of a workflow that is not registered
-    E004  two callables with one name
-    E005  a setting is wrong or unknown
-    E006  a plugin that could not be loaded (a warning: the others work)
-    E007  a database there is no SQL for
+E001  unknown queue backend                  W002  SQLite without what makes it fit for several processes
+E002  its package is missing                 W005  starts are not atomic with the rows of the default database
+E003  the alias is not in DATABASES          W006  a query of a workflow that is not registered
+E004  two callables with one name
+E005  a setting is wrong or unknown
+E006  a plugin that could not be loaded (a warning: the others work)
+E007  a database there is no SQL for
 """
 
 from __future__ import annotations

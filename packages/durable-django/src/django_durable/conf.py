@@ -161,14 +161,16 @@ def _queue(value: Any, problems: list[Problem]) -> dict[str, Any]:
         return {}
     try:
         factory = backends.find_queue(backend)
-        backends.check_options(factory, options)
     except backends.PackageMissing as error:
         problems.append(Problem("durable.E002", error.message, error.hint))
     except backends.UnknownBackend as error:
         problems.append(Problem("durable.E001", error.message, error.hint))
-    except TypeError as error:
-        wrong = f"DURABLE['QUEUE']['OPTIONS'] do not fit queue backend {backend!r}: {error}."
-        problems.append(Problem("durable.E005", wrong, backends.options_of(factory)))
+    else:
+        try:
+            backends.check_options(factory, options)
+        except TypeError as error:
+            wrong = f"DURABLE['QUEUE']['OPTIONS'] do not fit queue backend {backend!r}: {error}."
+            problems.append(Problem("durable.E005", wrong, backends.options_of(factory)))
     return {"queue_backend": backend, "queue_options": dict(options)}
 
 

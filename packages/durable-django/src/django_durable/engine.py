@@ -40,7 +40,7 @@ class Engine:
 
 @cache
 def engine() -> Engine:
-    """Raises `ImproperlyConfigured` when the settings make no sense. ``engine.cache_clear()``: the next is a new one."""
+    """The one of this process, until `engine.cache_clear()`. Raises `ImproperlyConfigured` for wrong settings."""
     chosen = conf()
     store = backends.find_store(STORE)()
     queue = backends.find_queue(chosen.queue_backend)(**chosen.queue_options)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 TICK = 0.05  # seconds; a script waits for it
 
 
-def drive(workflow: Workflow, input: dict[str, Any]) -> Any:
+def drive(workflow: Workflow, kwargs: dict[str, Any]) -> Any:
     """Start a run, bring it to its end here, and return its result; raises as it ended."""
     made = engine()
     worker_id = new_id()
@@ -46,7 +46,7 @@ def drive(workflow: Workflow, input: dict[str, Any]) -> Any:
     # Before the run is: others leave a private queue alone for as long as its worker is known.
     made.store.add_worker(WorkerInfo(id=worker_id, host=socket.gethostname(), pid=os.getpid(), queues=(queue,)))
     try:
-        handle = start(options, input)
+        handle = start(options, kwargs)
         if inline:
             _drive_inline(handle, worker_id, queue)
         elif handle.execution.queue == queue:
@@ -80,8 +80,8 @@ def _is_over(run_id: UUID) -> bool:
         return False  # the worker says so, and goes on when the database is back
     if record.status is Status.BLOCKED:
         raise DurableError(
-            f"run {run_id} of workflow {record.workflow_name!r} is BLOCKED: {record.error} Once that is mended a worker "
-            "goes on with it."
+            f"run {run_id} of workflow {record.workflow_name!r} is BLOCKED: {record.error} Once that is mended, a "
+            "worker goes on with it."
         )
     return record.status.is_closed
 
@@ -101,10 +101,10 @@ def _next_due(queue: str) -> datetime | None:
 def _savepoints() -> Iterator[None]:
     """An activity that breaks the caller's transaction breaks no more than itself.
 
-    Only then: otherwise what it wrote before it failed stays, as it does in a worker, where each statement is committed.
+    Only then: otherwise what it wrote before it failed stays, as in a worker, where each statement is committed.
     """
     inside = [connection for connection in connections.all(initialized_only=True) if connection.in_atomic_block]
-    savepoints = [(connection, connection.savepoint()) for connection in inside]
+    savepoints = [(connection, connection.savepoint() or "") for connection in inside]
     try:
         yield
     finally:

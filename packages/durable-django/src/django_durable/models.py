@@ -26,13 +26,13 @@ class WorkflowExecution(models.Model):
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)  # version 7: sorted by age
     workflow_name = models.CharField(max_length=NAME_LENGTH)
-    workflow_id = models.CharField(max_length=NAME_LENGTH, null=True, blank=True)  # noqa: DJ001 - NULL: none; "" is one
+    workflow_id = models.CharField(max_length=NAME_LENGTH, null=True, blank=True)
     input = PayloadField(default=dict)
     status = models.CharField(max_length=24, choices=_choices(Status), default=Status.PENDING.value)
     result = PayloadField(null=True)  # NULL: none (yet); 'null': the workflow returned None
     error = models.TextField(blank=True, default="")  # "TypeName: message"
     parent = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="children", db_index=False)
-    parent_call_id = models.CharField(max_length=NAME_LENGTH, null=True, blank=True)  # noqa: DJ001 - as parent
+    parent_call_id = models.CharField(max_length=NAME_LENGTH, null=True, blank=True)
     cancel_with_parent = models.BooleanField(default=True)
     queue = models.CharField(max_length=NAME_LENGTH, default="default")
     priority = models.SmallIntegerField(default=0)  # higher first
@@ -80,7 +80,7 @@ class HistoryEvent(models.Model):
     )
     seq = models.IntegerField()  # from 1, no gaps
     type = models.CharField(max_length=64)
-    call_id = models.CharField(max_length=NAME_LENGTH, null=True, blank=True)  # noqa: DJ001 - NULL: came from outside
+    call_id = models.CharField(max_length=NAME_LENGTH, null=True, blank=True)
     details = PayloadField(default=dict)
     created_at = InstantField(default=utc_now)
 
@@ -144,7 +144,7 @@ class Mail(models.Model):
 
     execution = models.ForeignKey(WorkflowExecution, models.CASCADE, related_name="mailbox")
     type = models.CharField(max_length=64)
-    call_id = models.CharField(max_length=NAME_LENGTH, null=True, blank=True)  # noqa: DJ001 - NULL: none
+    call_id = models.CharField(max_length=NAME_LENGTH, null=True, blank=True)
     details = PayloadField(default=dict)
     created_at = InstantField(default=utc_now)
     due_at = InstantField(null=True, blank=True)  # when the run is woken again if nobody has read it

@@ -37,7 +37,6 @@ class Handle(NamedTuple):
 
 class Statements:
     def __init__(self, d: Dialect) -> None:
-        numbers = d.among.replace("uuid", "bigint")
         names = d.among.replace("uuid", "text")
         self.insert = d.insert(
             ENTRY,
@@ -51,7 +50,8 @@ class Statements:
                 "deliveries": "int",
             },
         )
-        # What a worker may have of a kind. Parameters: kind, now, a second ago, worker, queues or excluded queues, limit.
+        # What a worker may have of a kind.
+        # Parameters: kind, now, a second ago, worker, queues or excluded queues, limit.
         ready = (
             f"SELECT id FROM {ENTRY} WHERE kind = %s AND visible_at <= {d.instant} AND (preferred IS NULL "
             f"OR deliveries > 0 OR visible_at <= {d.instant} OR preferred = {d.uuid})"
@@ -62,7 +62,8 @@ class Statements:
             "WHERE id IN (SELECT id FROM a UNION ALL SELECT id FROM b) "
             "RETURNING id, kind, ref, queue, priority, preferred, deliveries"
         )
-        # By whether queues are named or excluded. Both kinds at once; parameters: twice those of *ready*, worker, until.
+        # Both kinds at once, by whether queues are named or excluded.
+        # Parameters: twice those of *ready*, then worker and end of the lease.
         self.claim, self.peek = {}, {}
         nobodys = (  # what stands in the private queue of a live worker is left to it
             f"(substr(queue, 1, {len(PRIVATE)}) <> '{PRIVATE}' OR NOT EXISTS "
@@ -103,8 +104,6 @@ class DatabaseTaskQueue:
     *notify* False leaves out LISTEN and NOTIFY on Postgres: workers then find new entries by polling alone.
     """
 
-    transactional = True
-
     def __init__(
         self,
         alias: str = DEFAULT_DB_ALIAS,
@@ -115,6 +114,8 @@ class DatabaseTaskQueue:
     ) -> None:
         self.db = Database(alias)
         self._notify = notify
+        self.transactional = True
+        self.wakeup = self._hears_of_others()
         self._lease = lease
         self._preference = preference
 
@@ -122,14 +123,9 @@ class DatabaseTaskQueue:
     def sql(self) -> Statements:
         return Statements(self.db.dialect)
 
-    @cached_property
-    def wakeup(self) -> bool:
+    def _hears_of_others(self) -> bool:
         connection: Any = self.db.connection
-        match connection.vendor:
-            case "sqlite":
-                return not connection.is_in_memory_db()
-            case _:
-                return self._notify
+        return not connection.is_in_memory_db() if connection.vendor == "sqlite" else self._notify
 
     def enqueue(self, entries: Iterable[Entry], *, delay: timedelta | None = None) -> None:
         visible_at = self.db.at(self.db.now() + (delay or timedelta()))

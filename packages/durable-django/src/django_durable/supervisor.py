@@ -101,9 +101,7 @@ class Supervisor:
     def _start(self, place: _Place) -> None:
         place.worker_id = new_id()
         place.started = time.monotonic()
-        place.process = subprocess.Popen(  # noqa: S603 - our own command line
-            list(self._command(place.worker_id)), process_group=0
-        )
+        place.process = subprocess.Popen(list(self._command(place.worker_id)), process_group=0)
         logger.info("worker %d is process %d", place.number, place.process.pid, extra=_ids(place))
 
     def _on_exit(self, place: _Place, code: int) -> None:
@@ -114,6 +112,9 @@ class Supervisor:
             return
         if code == REPLACE_ME:
             logger.info("worker %d (process %d) is replaced", place.number, pid, extra=_ids(place))
+            return
+        if self._told and code == -signal.SIGTERM:
+            place.is_done = True  # ours, and it was not up yet or gone already: it held nothing
             return
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
         logger.error("worker %d (process %d) %s", place.number, pid, how, extra=_ids(place))

@@ -110,7 +110,7 @@ def _listen(parameters: dict[str, Any], stopped: socket.socket, wake: Callable[[
         raw.execute(f"LISTEN {CHANNEL}")
         wake()  # what came while nobody listened
         while True:
-            if stopped in select.select([raw.fileno(), stopped], [], [])[0]:
+            if stopped.fileno() in select.select([raw.fileno(), stopped.fileno()], [], [])[0]:
                 return True
             if any(True for _ in raw.notifies(timeout=0)):
                 wake()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from durable_core.codec import encode
 from durable_core.crashpoints import crashpoint
-from durable_core.errors import did_you_mean
+from durable_core.errors import StoreUnavailable, did_you_mean
 from durable_core.worker import attempts
 from durable_core.worker.units import unit
 
@@ -92,15 +92,23 @@ class ActivityDesk:
             tasks = self._store.claim_tasks([claim.entry.ref for claim in claims], self._worker_id)
             box.completed += claims
         crashpoint("activity-claimed")
+        unknown: list[TaskRecord] = []
+        suspects: list[TaskRecord] = []
         for task in tasks:
             if task.activity_name not in self._registry.activities:
-                self._complain(task)
-                self.give_back([task], delay=UNKNOWN_NAME_DELAY)
+                unknown.append(task)
             elif task.crashes and self._executor.holds_suspect:
                 # One suspect at a time: when it kills this process, nobody else is blamed for it.
-                self.give_back([task], delay=SUSPECT_DELAY)
+                suspects.append(task)
             else:
                 self.submit(task)
+        try:
+            self.give_back(suspects, delay=SUSPECT_DELAY)
+            self.give_back(unknown, delay=UNKNOWN_NAME_DELAY)
+            self._complain(unknown)
+        except StoreUnavailable as error:
+            error.ambiguous = True  # they are claimed, and not here: see what the store says
+            raise
 
     def give_back(self, tasks: Collection[TaskRecord], *, delay: timedelta | None = None) -> None:
         """Let somebody else run claimed attempts; they are not charged."""
@@ -119,25 +127,28 @@ class ActivityDesk:
         if forgotten:
             self._give_back(forgotten)
 
-    def abandon_all(self) -> None:
-        """The worker was declared dead: what runs here is somebody else's by now."""
+    def abandon_all(self, now: datetime) -> None:
+        """The worker was declared dead: most of what runs here is somebody else's by now. The store knows what is not;
+        there, what has begun fails, as if the worker had died, and `reconcile` finds the rest."""
         for attempt in self._executor.attempts():
             self._executor.abandon(attempt)
-        self._reports = []
+            if attempt.begun is not None:
+                died = attempts.worker_died(attempt.task, now, charged=False, max_crashes=attempt.task.crashes + 1)
+                self.report(died)
 
     def _give_back(self, attempts_by_task: dict[UUID, int], *, delay: timedelta | None = None) -> None:
         with unit(self._store, self._queue) as box:
             box.queue_tasks(self._store.give_back(attempts_by_task), delay=delay)
 
-    def _complain(self, task: TaskRecord) -> None:
-        hint = did_you_mean(task.activity_name, self._registry.activities)
-        logger.warning(
-            "no activity %r here (%s); left for another worker",
-            task.activity_name,
-            hint,
-            extra={"execution_id": str(task.run_id), "activity": task.activity_name},
-        )
-        self._store.annotate({task.run_id: unknown_name("activity", task.activity_name)})
+    def _complain(self, tasks: Collection[TaskRecord]) -> None:
+        for task in tasks:
+            logger.warning(
+                "no activity %r here (%s); left for another worker",
+                task.activity_name,
+                did_you_mean(task.activity_name, self._registry.activities),
+                extra={"execution_id": str(task.run_id), "activity": task.activity_name},
+            )
+        self._store.annotate({task.run_id: unknown_name("activity", task.activity_name) for task in tasks})
 
 
 def unknown_name(kind: str, name: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from durable_core import events as e
 from durable_core.execution import TaskStatus
 from durable_core.failures import invented
-from durable_core.ports import Letter, TaskOutcome
+from durable_core.ports import TaskOutcome
 from durable_core.retry import RetryPolicy
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def _final(
         result=result,
         failure=failure,
         crashes=crashes,
-        letter=Letter(task.run_id, fact.type, fact.call_id, e.details_of(fact)),
+        fact=fact,
     )
 
 

@@ -278,10 +278,11 @@ class Worker:
     def _start_over(self) -> None:
         """Others took this worker for dead and have its work: drop all of it, and begin as a new one."""
         logger.warning("declared dead by other workers (paused, or cut off from the database?); starting over")
-        self._activities.abandon_all()
+        self._activities.abandon_all(self._store.now())
         self._runs.forget_all()
         self._register()
         self._declared_dead = False
+        self._must_reconcile = True  # what it has claimed since then would be nobody's
 
     # The store
 

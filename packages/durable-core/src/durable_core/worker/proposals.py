@@ -64,11 +64,11 @@ def propose(
         worker_id=worker_id,
         mail_read=[mail.id for mail in slot.mail],
         tasks=tasks,
-        outcomes=[local.outcome for local in slot.facts],
+        outcomes=slot.outcomes,
         children=[_child(command, record, now, again_at) for command in decision.children],
         letters=_letters(decision, record),
     )
-    return Proposal(commit, slot.facts, slot.claims, eager)
+    return Proposal(commit, slot.outcomes, slot.claims, eager)
 
 
 def propose_block(record: RunRecord, version: int, error: str, now: datetime) -> Commit:

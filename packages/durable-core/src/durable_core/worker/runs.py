@@ -21,7 +21,7 @@ from durable_core.ports import REDELIVERY, Verdict
 from durable_core.replay import WARN_HISTORY, CodeFailed, WorkflowRun
 from durable_core.worker.activities import UNKNOWN_NAME_DELAY, unknown_name
 from durable_core.worker.proposals import propose, propose_block
-from durable_core.worker.slots import LocalFact, Proposal, Slot, SlotTable
+from durable_core.worker.slots import Proposal, Slot, SlotTable
 from durable_core.worker.units import unit
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ class RunDesk:
         self._dirty: dict[UUID, Slot] = {}  # to be worked on in this round
         self._spent: list[Claim] = []  # claims that lead to nothing more
         self._released: list[tuple[timedelta | None, list[Claim]]] = []
+        self._notes: dict[UUID, str] = {}  # what runs wait for that this worker cannot go on with
         self.draining = False
         self.wake_at: datetime | None = None  # the earliest timer among this round's commits
 
@@ -86,15 +87,13 @@ class RunDesk:
 
     def accept(self, outcome: TaskOutcome) -> None:
         """A run that is in memory here takes an outcome directly; any other one by mail."""
-        letter = outcome.letter
         slot = self._slots.get(outcome.run_id)
         if slot is not None:
             slot.running_here = max(slot.running_here - 1, 0)
-        if letter is None or slot is None or slot.run is None:
+        if outcome.fact is None or slot is None or slot.run is None:
             self._activities.report(outcome)
             return
-        fact = e.event_of(e.EventRecord(0, letter.type, letter.call_id, letter.details, slot.run.time))
-        slot.facts.append(LocalFact(fact, outcome))
+        slot.outcomes.append(outcome)
         self._dirty[slot.run_id] = slot
 
     def decide(self) -> bool:
@@ -102,15 +101,17 @@ class RunDesk:
         slots, self._dirty = list(self._dirty.values()), {}
         try:
             self._load(slots)
+            # Suspects go last and alone: one that kills this process must not have others' claims beside its own.
+            suspects = [slot for slot in slots if slot.record is not None and slot.record.crashes]
+            for surplus in suspects[1:]:
+                self._disown(surplus, delay=SUSPECT_DELAY)
+            self._work_on([slot for slot in slots if slot not in suspects])
+            self._work_on(suspects[:1])
         except StoreUnavailable:
-            self._dirty = {slot.run_id: slot for slot in slots} | self._dirty
+            # What a slot holds, such as the outcome of an activity that ran here, is known to nobody else.
+            left = {slot.run_id: slot for slot in slots if self._slots.get(slot.run_id) is slot}
+            self._dirty = left | self._dirty
             raise
-        # Suspects go last and alone: one that kills this process must not have others' claims beside its own.
-        suspects = [slot for slot in slots if slot.record is not None and slot.record.crashes]
-        for surplus in suspects[1:]:
-            self._disown(surplus, delay=SUSPECT_DELAY)
-        self._work_on(slot for slot in slots if slot not in suspects)
-        self._work_on(suspects[:1])
         self._flush_claims()
         self._slots.shrink()
         return bool(slots)
@@ -169,6 +170,8 @@ class RunDesk:
     # Advancing
 
     def _work_on(self, slots: Iterable[Slot]) -> None:
+        """Advance all, then commit all. Nothing in between asks the store: an outage there would lose decisions that
+        the code has gone past already."""
         now = self._store.now()
         proposals: list[tuple[Slot, Proposal]] = []
         reserved = 0
@@ -213,7 +216,7 @@ class RunDesk:
             logger.warning("%s", warning, extra=_ids(slot))
         if self._is_void(decision, record.status, record.crashes):
             self._spent += slot.claims
-            slot.claims, slot.mail, slot.facts = [], [], []
+            slot.claims, slot.mail, slot.outcomes = [], [], []
             return None
         return self._propose(slot, decision, now, reserved)
 
@@ -228,7 +231,7 @@ class RunDesk:
         if not run.history_length:
             facts.append(e.WorkflowStarted(workflow_name=record.workflow_name, input=record.input))
         facts += [e.event_of(e.EventRecord(0, mail.type, mail.call_id, mail.details, now)) for mail in slot.mail]
-        facts += [local.fact for local in slot.facts]
+        facts += [outcome.fact for outcome in slot.outcomes if outcome.fact is not None]
         return run.advance(facts, now)
 
     def _is_void(self, decision: Decision, status: Status, crashes: int) -> bool:
@@ -260,7 +263,7 @@ class RunDesk:
         proposal = propose(
             slot, decision, now, worker_id=worker_id, starts_here=starts_here, again_at=self.again_at(now)
         )
-        slot.mail, slot.facts, slot.claims = [], [], []
+        slot.mail, slot.outcomes, slot.claims = [], [], []
         return proposal
 
     def again_at(self, now: datetime) -> datetime | None:
@@ -319,8 +322,8 @@ class RunDesk:
             self._activities.submit(task)
         slot.running_here += len(proposal.eager)
         if commit.status.is_closed or commit.status is Status.BLOCKED:
-            for local in slot.facts:
-                self._activities.report(local.outcome)
+            for outcome in slot.outcomes:
+                self._activities.report(outcome)
             self._spent += slot.claims
             self._slots.drop(slot)
             return
@@ -340,10 +343,10 @@ class RunDesk:
         record = slot.record
         assert record is not None
         logger.error("a run is blocked: %s", error, extra=_ids(slot))
-        for local in slot.facts:
-            self._activities.report(local.outcome)
+        for outcome in slot.outcomes:
+            self._activities.report(outcome)
         proposal = Proposal(propose_block(record, slot.version, error, now), [], slot.claims)
-        slot.facts, slot.claims = [], []
+        slot.outcomes, slot.claims = [], []
         slot.evict()
         slot.record = record
         return proposal
@@ -365,29 +368,32 @@ class RunDesk:
 
     def _leave(self, slot: Slot, waiting_for: str) -> None:
         """This worker cannot go on with a run; another may."""
-        self._store.annotate({slot.run_id: waiting_for})
+        self._notes[slot.run_id] = waiting_for
         self._disown(slot, delay=UNKNOWN_NAME_DELAY)
 
     def _retire(self, slot: Slot) -> None:
         """Nothing is to be done for a run; its claims have done their work."""
-        for local in slot.facts:
-            self._activities.report(local.outcome)
+        for outcome in slot.outcomes:
+            self._activities.report(outcome)
         self._spent += slot.claims
-        slot.facts, slot.claims = [], []
+        slot.outcomes, slot.claims = [], []
         self._slots.drop(slot)
 
     def _disown(self, slot: Slot, *, delay: timedelta | None = None) -> None:
         if slot.proposal is not None:
             slot.take_back(slot.proposal)
-        for local in slot.facts:
-            self._activities.report(local.outcome)
+        for outcome in slot.outcomes:
+            self._activities.report(outcome)
         if slot.claims:
             self._released.append((delay, slot.claims))
-        slot.facts, slot.claims = [], []
+        slot.outcomes, slot.claims = [], []
         self._dirty.pop(slot.run_id, None)
         self._slots.drop(slot)
 
     def _flush_claims(self) -> None:
+        if self._notes:
+            self._store.annotate(self._notes)
+            self._notes = {}
         if self._spent:
             self._queue.complete(self._spent)
             self._spent = []

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from uuid import UUID
 
-    from durable_core.events import EventRecord, HistoryEvent
+    from durable_core.events import EventRecord
     from durable_core.ports import Claim, Commit, Mail, RunRecord, TaskOutcome, TaskRecord
     from durable_core.replay import WorkflowRun
-
-
-class LocalFact(NamedTuple):
-    """The outcome of an activity that ran here, and its fact, which are to be committed together."""
-
-    fact: HistoryEvent
-    outcome: TaskOutcome
 
 
 @dataclass(slots=True)
@@ -27,7 +20,7 @@ class Proposal:
     """A decision on its way to the store, and what it was made of."""
 
     commit: Commit
-    facts: list[LocalFact]
+    outcomes: list[TaskOutcome]  # of activities that ran here; their facts are among the commit's events
     claims: list[Claim]  # done once it is committed
     eager: list[TaskRecord] = field(default_factory=list)  # tasks to be begun here once it is committed
 
@@ -42,7 +35,7 @@ class Slot:
     history: list[EventRecord] | None = None  # loaded, to be replayed first
     version: int = 0
     mail: list[Mail] = field(default_factory=list)  # to be applied at the next step
-    facts: list[LocalFact] = field(default_factory=list)
+    outcomes: list[TaskOutcome] = field(default_factory=list)  # of activities that ran here
     claims: list[Claim] = field(default_factory=list)
     proposal: Proposal | None = None  # decided, but somebody held the row
     running_here: int = 0  # activities of it that run here: it will go on soon
@@ -50,7 +43,7 @@ class Slot:
 
     @property
     def is_idle(self) -> bool:
-        return not (self.mail or self.facts or self.claims or self.proposal)
+        return not (self.mail or self.outcomes or self.claims or self.proposal)
 
     @property
     def may_leave(self) -> bool:
@@ -65,7 +58,7 @@ class Slot:
 
     def take_back(self, proposal: Proposal) -> None:
         """What a proposal was made of is to be decided on again."""
-        self.facts = proposal.facts + self.facts
+        self.outcomes = proposal.outcomes + self.outcomes
         self.claims = proposal.claims + self.claims
         self.proposal = None
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
-from django.db import Error, OperationalError, connections
+from django.db import Error, connections
 from django.db.migrations.executor import MigrationExecutor
 
 from django_durable.conf import conf
@@ -143,19 +143,13 @@ def require_migrated() -> None:
         raise CommandError(hint)
 
 
-def reachable() -> bool:
-    try:
-        connections[conf().database].ensure_connection()
-    except OperationalError:
-        return False
-    return True
-
-
 # Tables
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, width: Callable[[int], int] = lambda _: 60) -> str:
-    """Columns of text; cells are cut to what *width* allows their column, and lines end with their text."""
+def table(
+    header: Sequence[str], rows: Iterable[Sequence[object]], *, width: Callable[[int], int] = lambda _: 60
+) -> str:
+    """Columns of text. *width* says how much of a cell its column shows; lines end with their text."""
     cells = [list(header), *([_cell(value, width(place)) for place, value in enumerate(row)] for row in rows)]
     widths = [max(len(row[place]) for row in cells) for place in range(len(header))]
     lines = ("  ".join(text.ljust(size) for text, size in zip(row, widths, strict=True)).rstrip() for row in cells)

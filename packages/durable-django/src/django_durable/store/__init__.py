@@ -1,9 +1,9 @@
 """The history store on Django's databases: `DjangoHistoryStore`.
 
-    runs      create, read            commits   decisions         workers   heartbeats
-    mail      letters to runs         tasks     attempts          schedule  what is due
+runs      create, read            commits   decisions         workers   heartbeats
+mail      letters to runs         tasks     attempts          schedule  what is due
 
-    statements, in terms of a dialect (sqlite, postgres), run by `database` on the thread's own connection
+statements, in terms of a dialect (sqlite, postgres), run by `database` on the thread's own connection
 """
 
 from __future__ import annotations

@@ -54,7 +54,9 @@ class Commits(Runs, Mailboxes):
         going_on = [commit.run_id for commit in commits if not commit.status.is_closed]
         closing = [commit.run_id for commit in commits if commit.status.is_closed]
         tasks = db.ids(outcome.task_id for outcome in outcomes)
-        queries = [(sql.own_free, tasks, db.ids(going_on + closing), db.ids(going_on), db.ids(closing))]
+        queries: list[tuple[str, *tuple[Any, ...]]] = [
+            (sql.own_free, tasks, db.ids(going_on + closing), db.ids(going_on), db.ids(closing))
+        ]
         if closing:  # a statement after the lock sees all that its last holder wrote, under READ COMMITTED too
             queries.append((sql.mail, db.ids(closing)))
         held: tuple[Held, Held] = ({}, {})
@@ -129,7 +131,10 @@ class Commits(Runs, Mailboxes):
         db.run_all(
             (sql.insert_events, list(self._event_rows(commits))),
             (sql.decide_runs, [self._decision_row(commit, now) for commit in commits]),
-            (sql.insert_tasks, [row_of_task(task, c.run_id, c.worker_id, now, db) for c in commits for task in c.tasks]),
+            (
+                sql.insert_tasks,
+                [row_of_task(task, c.run_id, c.worker_id, now, db) for c in commits for task in c.tasks],
+            ),
             (sql.end_attempts, [self._outcome_row(outcome, None, now) for c in commits for outcome in c.outcomes]),
             (sql.delete_read, [(number, c.run_id.hex) for c in commits for number in c.mail_read]),
         )

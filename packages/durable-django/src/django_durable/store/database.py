@@ -42,7 +42,6 @@ class Database:
 
     def __init__(self, alias: str) -> None:
         self.alias = alias
-        self._clock = _Clock(self)
 
     @property
     def connection(self) -> BaseDatabaseWrapper:
@@ -83,7 +82,9 @@ class Database:
 
     def rows_of_all(self, queries: Sequence[tuple[str, *tuple[Any, ...]]]) -> list[list[Row]]:
         """The rows of each query (a statement and its parameters), in one round trip where there are trips."""
-        return self._run_all(self.dialect.fetch_all, self.dialect.fetch, [(sql, params) for sql, *params in queries])
+        pairs: list[Query] = [(sql, params) for sql, *params in queries]
+        found: list[list[Row]] = self._run_all(self.dialect.fetch_all, self.dialect.fetch, pairs)
+        return found
 
     def run_all(self, *changes: tuple[str, Sequence[Row]]) -> None:
         """`run_many` for each of *changes*, in one statement where that can be; no two may touch the same row."""
@@ -117,7 +118,7 @@ class Database:
             if connection.connection is None:
                 connection.ensure_connection()
             if not connection.in_atomic_block:
-                self.dialect.settle(connection.connection, worker=self.is_worker)
+                self.dialect.settle(connection, worker=self.is_worker)
             if connection.execute_wrappers or connection.queries_logged:
                 return self._run_watched(connection, executor, sql, params, many)
             return executor(connection.connection, sql, params)
@@ -158,7 +159,7 @@ class Database:
         try:
             connection.ensure_connection()
             if outermost:
-                self.dialect.settle(connection.connection, worker=self.is_worker)
+                self.dialect.settle(connection, worker=self.is_worker)
             with self.dialect.beginning(connection):
                 block.__enter__()
         except Error as exc:
@@ -200,7 +201,7 @@ class Database:
     # Values
 
     def now(self) -> datetime:
-        return self._clock.now()
+        return _clocks.setdefault(self.alias, _Clock()).now(self)
 
     def stamp(self) -> str:
         return self.dialect.text_of(self.now())
@@ -217,9 +218,9 @@ class Database:
         """The same for texts of any kind."""
         return self.dialect.texts(list(texts))
 
-    def key(self, id: UUID) -> Any:
+    def key(self, of: UUID) -> Any:
         """An id as rows have it."""
-        return self.dialect.key(id)
+        return self.dialect.key(of)
 
     def numbers(self, numbers: Iterable[int]) -> str:
         return self.dialect.ids([str(n) for n in numbers])
@@ -261,21 +262,17 @@ def json_of(value: Any) -> str | None:
 class _Clock:
     """A lower bound of the database's clock: its time when it answered, plus what has passed since the answer came."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._lock = threading.Lock()
-        self._read: tuple[datetime, float] | None = None
+    def __init__(self) -> None:
+        self._read: tuple[datetime, float] | None = None  # replaced as a whole, so threads need no lock
 
-    def now(self) -> datetime:
-        if not self._database.dialect.clock:
+    def now(self, database: Database) -> datetime:
+        if not database.dialect.clock:
             return datetime.now(UTC)
-        with self._lock:
-            read = self._read
+        read = self._read
         if read is None or time.monotonic() - read[1] > RESYNC:
-            [(at,)] = self._database.rows(self._database.dialect.clock)
-            read = (at.astimezone(UTC), time.monotonic())
-            with self._lock:
-                self._read = read
+            [(at,)] = database.rows(database.dialect.clock)
+            read = self._read = (at.astimezone(UTC), time.monotonic())
         return read[0] + timedelta(seconds=time.monotonic() - read[1])
 
 
+_clocks: dict[str, _Clock] = {}  # by alias: the store's and the queue's are one

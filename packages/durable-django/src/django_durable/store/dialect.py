@@ -36,9 +36,7 @@ class Dialect(Protocol):
     def insert(self, table: str, columns: Mapping[str, str], *, conflict: str = "") -> str:
         """For `execute_many`: insert rows whose values stand in the order of *columns* (name: Postgres type)."""
 
-    def update(
-        self, table: str, columns: Mapping[str, str], change: str, where: str = "", *, lock: str = ""
-    ) -> str:
+    def update(self, table: str, columns: Mapping[str, str], change: str, where: str = "", *, lock: str = "") -> str:
         """For `execute_many`: change the rows whose key is the first of *columns*; the others are ``v.name``.
 
         *lock* (own or own_free): lock them first, in the order of their ids.
@@ -49,7 +47,7 @@ class Dialect(Protocol):
 
     def text_of(self, instant: datetime) -> str: ...
 
-    def key(self, id: UUID) -> Any:
+    def key(self, of: UUID) -> Any:
         """An id as rows have it."""
 
     def ids(self, ids: list[str]) -> str:
@@ -69,7 +67,7 @@ class Dialect(Protocol):
     def execute_all(self, raw: Any, changes: Sequence[Query]) -> None:
         """Several of `execute_many`, of which no two touch the same row."""
 
-    def settle(self, raw: Any, *, worker: bool) -> None:
+    def settle(self, connection: BaseDatabaseWrapper, *, worker: bool) -> None:
         """Before a unit of work. *worker*: this connection does nothing but the work of a worker."""
 
     def beginning(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[None]:

@@ -63,9 +63,7 @@ class Postgres:
             f"FROM jsonb_array_elements(%s::jsonb) WITH ORDINALITY e(e, n) ORDER BY n {conflict}"
         )
 
-    def update(
-        self, table: str, columns: Mapping[str, str], change: str, where: str = "", *, lock: str = ""
-    ) -> str:
+    def update(self, table: str, columns: Mapping[str, str], change: str, where: str = "", *, lock: str = "") -> str:
         key, on = next(iter(columns)), next(iter(columns))
         values = f"SELECT {_values(columns, named=True)} FROM jsonb_array_elements(%s::jsonb) e"
         if lock:
@@ -86,8 +84,8 @@ class Postgres:
     def text_of(self, instant: datetime) -> str:
         return instant.isoformat()
 
-    def key(self, id: UUID) -> UUID:
-        return id
+    def key(self, of: UUID) -> UUID:
+        return of
 
     def ids(self, ids: list[str]) -> str:
         return f"{{{','.join(ids)}}}"
@@ -121,8 +119,9 @@ class Postgres:
     def beginning(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
         yield
 
-    def settle(self, raw: Any, *, worker: bool) -> None:
-        session(raw).settle(worker)
+    def settle(self, connection: BaseDatabaseWrapper, *, worker: bool) -> None:
+        pooled = connection.settings_dict["OPTIONS"].get("pool")  # goes to other threads with what is set on it
+        session(connection.connection).settle(worker and not pooled)
 
     def is_outage(self, error: Error) -> bool:
         return not isinstance(error, IntegrityError | DataError | NotSupportedError)

@@ -176,5 +176,3 @@ def storable(text: str) -> str:
 
 def earliest(*instants: datetime | None) -> datetime | None:
     return min((at for at in instants if at is not None), default=None)
-
-

@@ -31,7 +31,8 @@ class Runs(Part):
 
     def _insert_runs(self, runs: Sequence[NewRun]) -> dict[UUID, Created]:
         """Insert what can be; for each of the others, the run that is there instead."""
-        refused, older = list(runs), {}
+        refused = list(runs)
+        older: dict[UUID, Created] = {}
         for _ in range(ATTEMPTS):
             now = self.db.now()
             text = self.db.dialect.text_of(now)
@@ -41,7 +42,11 @@ class Runs(Part):
             there = self.db.rows(self.sql.runs_there, self.db.ids(run.id for run in refused))
             mine = {uuid(row[0]): instant(row[1]) == now for row in there}
             # There but not mine: the same call again, because its reply was lost.
-            older |= {run.id: Created(run.id, False, run.workflow_name, run.input) for run in refused if not mine.get(run.id, True)}
+            older |= {
+                run.id: Created(run.id, False, run.workflow_name, run.input)
+                for run in refused
+                if not mine.get(run.id, True)
+            }
             refused = [run for run in refused if run.id not in mine]
             older |= self._holders(refused)
             refused = [run for run in refused if run.id not in older]  # whose holder has closed meanwhile

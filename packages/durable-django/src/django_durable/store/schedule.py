@@ -26,7 +26,9 @@ class Schedule(Tasks):
             tasks = [task_of(row) for row in self.db.rows(self.sql.due_tasks, text, limit)]
             runs = self.db.rows(self.sql.due_runs, text, limit)
             if runs:
-                self.db.run(self.sql.postpone_runs, self.db.at(again_at), self.db.dialect.ids([str(r[0]) for r in runs]))
+                self.db.run(
+                    self.sql.postpone_runs, self.db.at(again_at), self.db.dialect.ids([str(r[0]) for r in runs])
+                )
             mail = self.db.rows(self.sql.due_mail, text, limit)
             wakes = [wake_of(row) for row in runs] + (self._due_mail(mail, now, again_at) if mail else [])
             return Due(list({wake.run_id: wake for wake in wakes}.values()), tasks)
@@ -52,4 +54,3 @@ class Schedule(Tasks):
             self.db.run(self.sql.postpone_mail, self.db.at(again_at), self.db.numbers(waiting))
         ready = {run_id for number, run_id in mail if number in frozenset(waiting)}
         return [wake_of((run[0], *run[2:])) for run_id, run in runs.items() if run_id in ready]
-

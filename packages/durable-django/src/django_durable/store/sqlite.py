@@ -13,7 +13,6 @@ from django.db import Error, IntegrityError, NotSupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-
     from uuid import UUID
 
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -35,9 +34,7 @@ class Sqlite:
     def insert(self, table: str, columns: Mapping[str, str], *, conflict: str = "") -> str:
         return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))}) {conflict}"
 
-    def update(
-        self, table: str, columns: Mapping[str, str], change: str, where: str = "", *, lock: str = ""
-    ) -> str:
+    def update(self, table: str, columns: Mapping[str, str], change: str, where: str = "", *, lock: str = "") -> str:
         number = {name: f"?{n}" for n, name in enumerate(columns, 1)}
         key = next(iter(columns))
         statement = f"UPDATE {table} SET {change} WHERE {table}.{key} = v.{key} {where}"
@@ -52,8 +49,8 @@ class Sqlite:
             instant = instant.astimezone(UTC)
         return instant.replace(tzinfo=None).isoformat(" ")
 
-    def key(self, id: UUID) -> str:
-        return id.hex
+    def key(self, of: UUID) -> str:
+        return of.hex
 
     def ids(self, ids: list[str]) -> str:
         return json.dumps(ids)
@@ -78,7 +75,7 @@ class Sqlite:
         for sql, rows in changes:
             raw.executemany(sql, rows)
 
-    def settle(self, raw: Any, *, worker: bool) -> None:
+    def settle(self, connection: BaseDatabaseWrapper, *, worker: bool) -> None:
         pass
 
     @contextmanager

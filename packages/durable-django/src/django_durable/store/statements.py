@@ -32,7 +32,7 @@ TASK_COLUMNS = (
 
 class Statements:
     def __init__(self, d: Dialect) -> None:
-        # Runs: reading
+        # --- runs: reading ---
 
         # A run as it stands.
         self.runs = f"SELECT {RUN_COLUMNS} FROM {RUN} WHERE id {d.among}"
@@ -51,7 +51,7 @@ class Statements:
             f"SELECT id FROM {RUN} WHERE parent_id {d.among} AND cancel_with_parent AND status IN {OPEN} ORDER BY id"
         )
 
-        # Runs: creating
+        # --- runs: creating ---
 
         # A new run, unless an open one has its workflow_id.
         self.insert_runs = d.insert(
@@ -86,11 +86,11 @@ class Statements:
             f"WHERE workflow_id {d.among.replace('uuid', 'text')} AND status IN {OPEN}"
         )
 
-        # Runs: deciding
+        # --- runs: deciding ---
 
-        # The attempts (0) and the runs (1) of a commit, tasks before runs; those that others hold are left out. And mail
-        # (2), as it was when the statement began: who writes some that is not seen here wakes the run. And the open tasks
-        # (3) of runs that close.
+        # The attempts (0) and the runs (1) of a commit, tasks before runs; those that others hold are left out.
+        # And mail (2), as it was when the statement began: who writes some that is not seen here wakes the run.
+        # And the open tasks (3) of runs that close.
         self.own_free = (
             f"WITH t AS (SELECT id, status, token FROM {TASK} WHERE id {d.among} ORDER BY id {d.own_free}), "
             f"r AS (SELECT id, status, version FROM {RUN} WHERE id {d.among} ORDER BY id {d.own_free}) "
@@ -101,7 +101,9 @@ class Statements:
             f"WHERE execution_id {d.among} AND status IN {LIVE}"
         )
         # Mailboxes, oldest letter first. After the lock, so that READ COMMITTED shows what its last holder wrote.
-        self.mail = f"SELECT execution_id, id, type, call_id, details FROM {MAIL} WHERE execution_id {d.among} ORDER BY id"
+        self.mail = (
+            f"SELECT execution_id, id, type, call_id, details FROM {MAIL} WHERE execution_id {d.among} ORDER BY id"
+        )
         # New facts.
         self.insert_events = d.insert(
             EVENT,
@@ -204,7 +206,7 @@ class Statements:
         # Mail that is in the history now.
         self.delete_read = d.delete(MAIL, {"id": "bigint", "execution_id": "uuid"})
 
-        # Runs: beside decisions
+        # --- runs: beside decisions ---
 
         # What open runs wait for.
         self.annotate = d.update(
@@ -220,7 +222,7 @@ class Statements:
             f"WHERE id {d.among} AND status IN {OPEN} ORDER BY id {d.own})"
         )
 
-        # Mail
+        # --- mail ---
 
         # Where letters can be put without stopping the addressee from being decided on meanwhile.
         self.open_runs = f"SELECT id, queue, priority, worker_id FROM {RUN} WHERE id {d.among} AND status IN {OPEN}"
@@ -238,7 +240,7 @@ class Statements:
             },
         )
 
-        # Tasks
+        # --- tasks ---
 
         # Tasks that may begin an attempt; one that somebody else is about to begin is left out.
         self.own_free_ready = (
@@ -282,13 +284,17 @@ class Statements:
         # What a worker runs, as the store sees it.
         self.running = f"SELECT id, token FROM {TASK} WHERE worker_id {d.among} AND status = 'RUNNING'"
 
-        # Time
+        # --- time ---
 
         # The first moment at which anything is due.
-        self.next_due = "SELECT MIN(due_at) FROM (" + " UNION ALL ".join(
-            f"SELECT * FROM (SELECT due_at FROM {table} WHERE due_at IS NOT NULL ORDER BY due_at LIMIT 1) t{n}"
-            for n, table in enumerate((RUN, TASK, MAIL))
-        ) + ") first"
+        self.next_due = (
+            "SELECT MIN(due_at) FROM ("
+            + " UNION ALL ".join(
+                f"SELECT * FROM (SELECT due_at FROM {table} WHERE due_at IS NOT NULL ORDER BY due_at LIMIT 1) t{n}"
+                for n, table in enumerate((RUN, TASK, MAIL))
+            )
+            + ") first"
+        )
         self.due_runs = (
             f"SELECT id, queue, priority, worker_id FROM {RUN} WHERE due_at <= {d.instant} "
             f"ORDER BY due_at LIMIT %s {d.own_free}"
@@ -305,7 +311,7 @@ class Statements:
         self.postpone_runs = f"UPDATE {RUN} SET due_at = {d.instant} WHERE id {d.among}"
         self.postpone_mail = f"UPDATE {MAIL} SET due_at = {d.instant} WHERE id {d.among.replace('uuid', 'bigint')}"
 
-        # Workers
+        # --- workers ---
 
         self.insert_worker = d.insert(
             WORKER,

@@ -24,9 +24,7 @@ class Workers(Schedule):
         now = self.db.stamp()
         queues = json.dumps(list(worker.queues))
         with self.db.transaction():
-            self.db.run_many(
-                self.sql.insert_worker, [(worker.id.hex, worker.host[:255], worker.pid, queues, now, now)]
-            )
+            self.db.run_many(self.sql.insert_worker, [(worker.id.hex, worker.host[:255], worker.pid, queues, now, now)])
 
     def remove_worker(self, worker_id: UUID) -> None:
         self.db.is_worker = False

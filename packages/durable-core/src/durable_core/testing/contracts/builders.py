@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from durable_core.codec import EMPTY_OBJECT, Payload
-from durable_core.events import EventRecord
+from durable_core.codec import EMPTY_OBJECT, NULL, Payload
+from durable_core.events import ActivityCompleted, EventRecord
 from durable_core.execution import Status, TaskStatus
 from durable_core.ports import (
     Commit,
@@ -69,14 +69,14 @@ def a_worker(**changes: Any) -> WorkerInfo:
 
 
 def outcome_of(task: TaskRecord, status: TaskStatus = TaskStatus.COMPLETED, **changes: Any) -> TaskOutcome:
-    """How an attempt ended; unless it is to be retried, with a letter to its run."""
-    letter = Letter(task.run_id, "activity_completed", task.call_id, '{"attempt":1,"result":null}')
+    """How an attempt ended; unless it is to be retried, with a fact for its run."""
+    fact = ActivityCompleted(call_id=task.call_id, attempt=1, result=NULL)
     outcome = TaskOutcome(
         task_id=task.id,
         run_id=task.run_id,
         token=task.token,
         status=status,
-        letter=letter if status.is_closed else None,
+        fact=fact if status.is_closed else None,
     )
     return replace(outcome, **changes)
 

@@ -51,8 +51,8 @@ def as_json(row: WorkflowExecution, limit: int) -> dict[str, Any]:
         at = getattr(row, name)
         answer[name] = None if at is None else at.isoformat()
     answer["parent"] = None if row.parent_id is None else str(row.parent_id)
-    activities = row.activities.order_by("scheduled_at", "id").values("id", "activity_name", "status", "attempt", "error")
-    answer["activities"] = list(activities)
+    activities = row.activities.order_by("scheduled_at", "id")
+    answer["activities"] = list(activities.values("id", "activity_name", "status", "attempt", "error"))
     answer["history"] = [
         {
             "seq": event.seq,

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from django_durable import cancel_workflow, start_workflow
+from django_durable.engine import make_worker, worker_settings
+from django_durable.models import ActivityTask, HistoryEvent, WorkflowExecution
+
+MODELS = (WorkflowExecution, HistoryEvent, ActivityTask)
+
+
+@pytest.fixture
+def admin() -> Iterator[Client]:
+    yield from client_of(User.objects.create_superuser("root"))
+
+
+def client_of(user):
+    client = Client()
+    client.force_login(user)
+    yield client
+    User.objects.all().delete()
+
+
+@pytest.fixture
+def viewer() -> Iterator[Client]:
+    user = User.objects.create_user("viewer", is_staff=True)
+    user.user_permissions.add(*Permission.objects.filter(codename__startswith="view_"))
+    yield from client_of(user)
+
+
+@pytest.fixture
+def staff() -> Iterator[Client]:
+    yield from client_of(User.objects.create_user("staff", is_staff=True))
+
+
+@pytest.fixture
+def run() -> WorkflowExecution:
+    """A failed run: it has history, an activity with an error, and text that is no HTML."""
+    handle = start_workflow("declined", reason="<script>alert('x')</script>")
+    make_worker(worker_settings()).run(until_idle=True)
+    return handle.execution
+
+
+def url(model, action, *args):
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{action}", args=args)
+
+
+def row_of(model, run):
+    return run if model is WorkflowExecution else model.objects.filter(execution=run).first()
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("who", ["admin", "viewer"])
+def test_pages_show_and_nothing_can_be_changed(request, who, model, run):
+    client = request.getfixturevalue(who)
+    row = row_of(model, run)
+    assert client.get(url(model, "changelist")).status_code == 200
+    assert client.get(url(model, "change", row.pk)).status_code == 200
+    before = list(model.objects.order_by("pk").values())
+    assert client.get(url(model, "add")).status_code == 403
+    assert client.post(url(model, "add"), {}).status_code == 403
+    assert client.post(url(model, "change", row.pk), {"status": "COMPLETED"}).status_code == 403
+    assert client.get(url(model, "delete", row.pk)).status_code == 403
+    assert client.post(url(model, "delete", row.pk), {"post": "yes"}).status_code == 403
+    client.post(url(model, "changelist"), {"action": "delete_selected", "_selected_action": [row.pk], "post": "yes"})
+    assert list(model.objects.order_by("pk").values()) == before
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_staff_without_the_permission_sees_nothing(staff, model, run):
+    assert staff.get(url(model, "changelist")).status_code == 403
+    assert staff.get(url(model, "change", row_of(model, run).pk)).status_code == 403
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_text_of_users_is_escaped(admin, model, run):
+    pages = [url(model, "changelist"), *(url(model, "change", row.pk) for row in rows_of(model, run))]
+    texts = [admin.get(page).content.decode() for page in pages]
+    assert not any("<script>alert" in text for text in texts)
+    assert any("&lt;script&gt;alert" in text for text in texts[1:])
+
+
+def rows_of(model, run):
+    return [run] if model is WorkflowExecution else list(model.objects.filter(execution=run))
+
+
+def test_the_page_of_a_run_has_its_history_and_activities(admin, run):
+    text = admin.get(url(WorkflowExecution, "change", run.pk)).content.decode()
+    for word in ("workflow_started", "activity_scheduled", "activity_failed", "workflow_failed", "decline", "FAILED"):
+        assert word in text
+
+
+def test_the_page_of_a_long_run_shows_the_newest_events(admin):
+    run = WorkflowExecution.objects.create(workflow_name="order", history_length=250)
+    HistoryEvent.objects.bulk_create(
+        HistoryEvent(execution=run, seq=seq, type=f"event_{seq}_") for seq in range(1, 251)
+    )
+    text = admin.get(url(WorkflowExecution, "change", run.pk)).content.decode()
+    assert "event_250_" in text
+    assert "event_151_" in text
+    assert "event_150_" not in text
+    assert f"{url(HistoryEvent, 'changelist')}?q={run.pk}" in text
+
+
+def test_the_list_says_what_a_run_waits_for(admin):
+    start_workflow("approval")
+    make_worker(worker_settings()).run(until_idle=True)
+    text = admin.get(url(WorkflowExecution, "changelist")).content.decode()
+    assert "signal &#x27;approved&#x27;, for " in text
+
+
+def test_search_finds_ids(admin):
+    from tests.project.app.durable_workflows import approval
+
+    wanted = start_workflow(approval.using(workflow_id="user-7"))
+    other = start_workflow(approval.using(workflow_id="other"))
+    for term in (str(wanted), wanted.id.hex, "user-7", "user-"):
+        text = admin.get(url(WorkflowExecution, "changelist"), {"q": term}).content.decode()
+        assert str(wanted) in text
+        assert str(other) not in text
+    cancel_workflow(wanted)
+    text = admin.get(url(HistoryEvent, "changelist"), {"q": str(wanted)}).content.decode()
+    assert "workflow_canceled" in text
+    assert "0 history events" in admin.get(url(HistoryEvent, "changelist"), {"q": "x"}).content.decode()
+
+
+def test_filters(admin, run):
+    page = url(WorkflowExecution, "changelist")
+    assert str(run.pk) in admin.get(page, {"status__exact": "FAILED", "workflow_name": "declined"}).content.decode()
+    assert str(run.pk) not in admin.get(page, {"workflow_name": "order"}).content.decode()
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_lists_cost_as_many_queries_whatever_their_length(admin, model, run):
+    def queries():
+        with CaptureQueriesContext(connection) as captured:
+            assert admin.get(url(model, "changelist")).status_code == 200
+        return len(captured)
+
+    few = queries()
+    for _ in range(5):
+        start_workflow("declined")
+    make_worker(worker_settings()).run(until_idle=True)
+    assert queries() == few
+
+
+def test_pages_have_no_inline_styles_or_scripts_of_ours(admin, run):
+    text = admin.get(url(WorkflowExecution, "change", run.pk)).content.decode()
+    body = text[text.index('id="content"') :]
+    assert not re.search(r"<(table|td|tr|pre|code)[^>]*style=", body)

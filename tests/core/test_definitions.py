@@ -150,8 +150,8 @@ def test_the_parameter_timeout_is_reserved(registry):
         registry.workflow(lambda ctx, timeout: None)
 
 
-@pytest.mark.parametrize("fn", [functools.partial(print), 5, "print"])
-def test_what_has_no_name_of_its_own_is_refused(registry, fn):
+@pytest.mark.parametrize("fn", [functools.partial(print), 5, "print", print, Registry().find_query])
+def test_what_is_no_function_is_refused(registry, fn):
     for register in (registry.workflow_from, registry.activity_from):
         with pytest.raises(ConfigurationError, match="cannot be registered"):
             register(fn, name="named")

@@ -79,7 +79,7 @@ def test_fields_that_other_releases_added_or_left_out_do_no_harm():
 
 def test_broken_details_are_an_error_of_their_own():
     with pytest.raises(PayloadError):
-        e.event_of(e.EventRecord(1, "timer_fired", "0", "{", TIME))
+        e.event_of(e.EventRecord(1, "timer_started", "0", "{", TIME))
 
 
 def test_each_event_is_commanded_terminal_or_from_outside():

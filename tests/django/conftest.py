@@ -1,7 +1,8 @@
-"""The Django face is tested in this process, on its own SQLite file, and in subprocesses on the same file."""
+"""The Django face is tested in this process, on its own database, and in subprocesses on the same one."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,4 +32,5 @@ def _emptied(_migrated: None) -> None:
 def project(tmp_path: Path) -> Project:
     """Commands and workers of real processes, on this process's database."""
     quick = {"HEARTBEAT_INTERVAL": 0.3, "WORKER_TIMEOUT": 1.5}
-    return Project(f"sqlite:{connections['default'].settings_dict['NAME']}", tmp_path, quick)
+    url = os.environ.get("DURABLE_TEST_DB") or f"sqlite:{connections['default'].settings_dict['NAME']}"
+    return Project(url, tmp_path, quick)

@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.test import override_settings
 
 from django_durable import start_workflow
@@ -207,7 +208,10 @@ def test_retry_refuses_what_is_not_blocked():
 
 def test_worker_says_what_it_is():
     out, _ = command("durable_worker", "--iterations", "1", "--queue-name", "a,b", "--queue-name", "c", verbosity=2)
-    assert "database 'default' (sqlite), queue 'database', queues a, b, c, 1 process(es) of 10 threads" in out
+    assert (
+        f"database 'default' ({connection.vendor}), queue 'database', queues a, b, c, 1 process(es) of 10 threads"
+        in out
+    )
     assert "workflows: approval," in out
     assert "activities: approve," in out
     assert command("durable_worker", "--iterations", "1", verbosity=0) == ("", "")

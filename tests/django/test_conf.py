@@ -28,6 +28,7 @@ def test_all_keys_are_read():
         "WORKFLOW_CACHE_SIZE": 0,
         "HEARTBEAT_INTERVAL": 1,
         "WORKER_TIMEOUT": 3,
+        "WORKFLOW_CODE_TIMEOUT": 0.5,
         "MAX_CRASHES": 5,
         "MAX_PAYLOAD": 10,
         "STRICT_INPUTS": True,
@@ -41,6 +42,7 @@ def test_all_keys_are_read():
             workflow_cache_size=0,
             heartbeat_interval=1,
             worker_timeout=3,
+            workflow_code_timeout=0.5,
             max_crashes=5,
             max_payload=10,
             strict_inputs=True,
@@ -56,6 +58,7 @@ def test_all_keys_are_read():
         ({"MAX_CRASHES": 0}, "durable.E005", "1 or more"),
         ({"MAX_CRASHES": True}, "durable.E005", "1 or more"),
         ({"HEARTBEAT_INTERVAL": "5"}, "durable.E005", "seconds"),
+        ({"WORKFLOW_CODE_TIMEOUT": 0}, "durable.E005", "more than 0"),
         ({"STRICT_INPUTS": 1}, "durable.E005", "True or False"),
         ({"ON_WORKFLOW_ERROR": "ignore"}, "durable.E005", "'fail' or 'block'"),
         ({"WORKER_TIMEOUT": 10}, "durable.E005", "15.0 s or more"),
@@ -78,6 +81,10 @@ def test_every_mistake_has_an_id_and_a_hint(durable, problem_id, says):
     assert problem.hint
     with override_settings(DURABLE=durable), pytest.raises(ImproperlyConfigured, match=problem_id):
         engine()
+
+
+def test_three_times_a_tenth_is_three_tenths():
+    assert not problems_of({"HEARTBEAT_INTERVAL": 0.1, "WORKER_TIMEOUT": 0.3})
 
 
 def test_all_mistakes_are_found_at_once():

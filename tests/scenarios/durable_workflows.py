@@ -18,7 +18,7 @@ from django_durable import (
     register,
 )
 
-from . import deployed_workflows, ledger  # noqa: F401 - registers more
+from . import crash_workflows, deployed_workflows, ledger  # noqa: F401 - registers more
 from .durable_activities import (
     ERRORS,
     echo,
@@ -147,6 +147,14 @@ def failing_side_effect(ctx):
         ctx.side_effect(lambda: 1 // 0)
     except SideEffectError as error:
         return [error.type_name, error.message]
+
+
+@register.workflow
+def logs(ctx, key):
+    ctx.logger.warning("one line")
+    ctx.run_activity(effect, key)
+    ctx.wait_signal("go")
+    ctx.logger.warning("the last line")
 
 
 # Errors

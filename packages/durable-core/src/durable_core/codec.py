@@ -84,8 +84,6 @@ def decode(payload: str) -> Any:
 
 
 def _explain(value: object, what: str, error: Exception) -> PayloadError:
-    if isinstance(error, RecursionError):
-        return PayloadError(f"{what} is nested over {MAX_NESTING} levels deep, or refers to itself; flatten it.")
     found = _culprit(value, "$", set(), 0)
     if found is None:
         return PayloadError(f"{what} cannot be stored as JSON: {error}")

@@ -352,7 +352,7 @@ def _where(fn: Callable[..., Any]) -> str:
 
 
 def _name_of(fn: Callable[..., Any], name: str | None) -> str:
-    if not hasattr(fn, "__qualname__"):
+    if not hasattr(fn, "__qualname__") or not hasattr(fn, "__dict__") or inspect.ismethod(fn):
         raise ConfigurationError(f"{fn!r} cannot be registered; expected a function (def), or what wraps one.")
     label = fn.__name__ if name is None else name
     _check_name(label, "name")

@@ -6,13 +6,14 @@ the class below. A field of type `Payload` holds text that is JSON already, and 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple
 from uuid import UUID
 
-from durable_core.codec import Payload, decode, encode
+from durable_core.codec import NULL, Payload, decode, encode
 from durable_core.errors import NewerCodeNeeded
 
 
@@ -259,21 +260,30 @@ TERMINAL_TYPES = frozenset(cls.type for cls in TERMINAL)
 class _Shape(NamedTuple):
     plain: tuple[str, ...]  # fields of details that are values
     payload: str | None  # the field of details that is JSON text already
+    readers: tuple[tuple[str, Callable[[str], object]], ...]  # of those values that JSON has no form for
 
 
 def _shape_of(cls: type[Any]) -> _Shape:
     inside = [f for f in fields(cls) if f.name != "call_id"]
     payloads = [f.name for f in inside if f.type == "Payload"]
     assert len(payloads) <= 1, cls
-    return _Shape(tuple(f.name for f in inside if f.name not in payloads), payloads[0] if payloads else None)
+    plain = tuple(f.name for f in inside if f.name not in payloads)
+    readers = tuple((name, _READERS[name]) for name in plain if name in _READERS)
+    return _Shape(plain, payloads[0] if payloads else None, readers)
 
+
+_READERS: dict[str, Callable[[str], object]] = {
+    "fire_at": datetime.fromisoformat,
+    "deadline": datetime.fromisoformat,
+    "child_id": UUID,
+}
 
 _SHAPES = {cls: _shape_of(cls) for cls in _BY_TYPE.values()}
 
 
 def details_of(event: HistoryEvent) -> str:
-    """The JSON object that an event's own fields are stored as."""
-    plain, payload = _SHAPES[type(event)]
+    """The JSON object that an event's own fields are stored as. The payload stands last: see `_cut`."""
+    plain, payload, _ = _SHAPES[type(event)]
     if not plain:
         return "{}" if payload is None else f'{{"{payload}":{getattr(event, payload)}}}'
     if type(event) in _REPEATED:
@@ -314,16 +324,27 @@ def event_of(record: EventRecord) -> HistoryEvent:
             f"History holds an event of type {record.type!r} at seq {record.seq}, which this release does not know. "
             "It was written by a newer release: let a worker of that release go on with the run."
         )
-    stored = decode(record.details)
-    plain, payload = _SHAPES[cls]
-    values: dict[str, Any] = {name: stored.get(name) for name in plain}
+    plain, payload, readers = _SHAPES[cls]
+    own, values = record.details, {}
     if payload is not None:
-        values[payload] = encode(stored.get(payload), limit=_NO_LIMIT)
-    for name, read in _READERS.items():
-        if values.get(name) is not None:
-            values[name] = read(values[name])
+        own, values[payload] = _cut(own, payload)
+    if plain:
+        stored = decode(own)
+        for name in plain:
+            values[name] = stored.get(name)
+        for name, read in readers:
+            if values[name] is not None:
+                values[name] = read(values[name])
     event: HistoryEvent = cls(call_id=record.call_id, **values)
     return event
 
 
-_READERS: dict[str, Any] = {"fire_at": datetime.fromisoformat, "deadline": datetime.fromisoformat, "child_id": UUID}
+def _cut(details: str, payload: str) -> tuple[str, Payload]:
+    """The object of an event's own fields, and its payload as it stands there.
+
+    A payload may be large, and whoever needs its value decodes it: here it is only passed on. Quotes inside of JSON
+    texts are escaped, so that the name in quotes cannot stand in one.
+    """
+    name = f'"{payload}":'
+    before, found, after = details.partition(name)
+    return (f"{before.rstrip(',')}}}", Payload(after[:-1])) if found else (details, NULL)

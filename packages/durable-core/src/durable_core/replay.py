@@ -97,7 +97,6 @@ class _Wait:
     waiting: Waiting
     since: datetime
     timer: tuple[str, datetime] | None
-    place: _Place
 
 
 class WorkflowRun:
@@ -466,7 +465,7 @@ class WorkflowRun:
         self.check_caller()
         if future.fact is not None:
             return True
-        self._wait = _Wait(future, waiting, self.time, timer, _caller())
+        self._wait = _Wait(future, waiting, self.time, timer)
         try:
             self._timer_fired = False
             self._suspend()
@@ -617,8 +616,13 @@ class WorkflowRun:
 
     def _whereabouts(self) -> str:
         if self._wait is not None:
-            return f"waits at {self._wait.place}"
+            return f"waits at {self._place()}"
         return "waits for nothing" if self._closing is None else f"has ended ({_describe(record(self._closing))})"
+
+    def _place(self) -> _Place:
+        """Where the suspended code is. Asked for when somebody wants to know: a replay passes many places."""
+        assert self._code is not None
+        return _caller(self._code.gr_frame)
 
     def _fail_ended(self) -> None:
         self._complain_of_newer_code()
@@ -687,7 +691,7 @@ class WorkflowRun:
         if wait is None:
             return None
         until = "null" if wait.timer is None else f'"{wait.timer[1].isoformat()}"'
-        return f'{_wait_of(*wait.waiting, *wait.place)},"since":"{wait.since.isoformat()}","until":{until}}}'
+        return f'{_wait_of(*wait.waiting, *self._place())},"since":"{wait.since.isoformat()}","until":{until}}}'
 
 
 _UNSTOPPABLE: list[greenlet] = []
@@ -779,9 +783,9 @@ def _last_line(error: BaseException) -> str:
     return "".join(f"It was at {frame.filename}:{frame.lineno}." for frame in last)
 
 
-def _caller() -> _Place:
-    """Where user code is: the first frame outside this package."""
-    frame: FrameType | None = sys._getframe(1)  # the only cheap way to ask
+def _caller(innermost: FrameType | None = None) -> _Place:
+    """Where user code is: the first frame outside this package; of the running code, or from *innermost* outwards."""
+    frame = innermost or sys._getframe(1)  # the only cheap way to ask
     while frame is not None and frame.f_globals.get("__name__", "").startswith(("durable_core.", "contextlib")):
         frame = frame.f_back
     if frame is None:

@@ -344,6 +344,6 @@ def _check_wait_can_end(run_id: UUID, timeout: Duration | None) -> None:
         )
     if connection.vendor == "sqlite" and timeout != 0 and not made.client.find(run_id).status.is_closed:
         raise DurableError(
-            f"A transaction is open, and on SQLite it neither sees what workers write nor lets them write: waiting "
+            "A transaction is open, and on SQLite it neither sees what workers write nor lets them write: waiting "
             f"for run {run_id} would never end. Wait after the atomic block, or look once with timeout=0."
         )

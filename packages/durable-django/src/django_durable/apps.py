@@ -12,7 +12,7 @@ class DurableConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Import workflows and activities. Reads no setting of ours and no database: `migrate` comes through here too."""
+        """Import workflows and activities. No setting of ours and no database is read: `migrate` comes here too."""
         from django_durable import checks, registration
 
         checks.connect()

@@ -47,6 +47,7 @@ class Conf:
     workflow_cache_size: int = 1_000  # runs a worker keeps in memory; 0: replay at every step
     heartbeat_interval: float = 5.0  # seconds
     worker_timeout: float = 15.0  # seconds without a heartbeat after which a worker is dead
+    workflow_code_timeout: float = 10.0  # seconds without a ctx call after which workflow code is stopped
     max_crashes: int = 3
     max_payload: int = MAX_PAYLOAD_BYTES  # encoded bytes
     strict_inputs: bool = False
@@ -75,6 +76,9 @@ KEYS = {
     "WORKFLOW_CACHE_SIZE": _Key("workflow_cache_size", _whole(0), "a whole number, 0 or more"),
     "HEARTBEAT_INTERVAL": _Key("heartbeat_interval", lambda v: _is_number(v) and v > 0, "seconds, more than 0"),
     "WORKER_TIMEOUT": _Key("worker_timeout", lambda v: _is_number(v) and v > 0, "seconds, more than 0"),
+    "WORKFLOW_CODE_TIMEOUT": _Key(
+        "workflow_code_timeout", lambda v: _is_number(v) and v > 0, "seconds, more than 0"
+    ),
     "MAX_CRASHES": _Key("max_crashes", _whole(1), "a whole number, 1 or more"),
     "MAX_PAYLOAD": _Key("max_payload", _whole(1), "a whole number of bytes, 1 or more"),
     "STRICT_INPUTS": _Key("strict_inputs", lambda v: isinstance(v, bool), "True or False"),
@@ -120,14 +124,14 @@ def inspect() -> tuple[Conf, tuple[Problem, ...]]:
 
 def _contradictions(found: Conf) -> list[Problem]:
     problems = []
-    if found.worker_timeout < BEATS * found.heartbeat_interval:
+    least = round(BEATS * found.heartbeat_interval, 6)  # 3 * 0.1 is a little more than 0.3
+    if found.worker_timeout < least:
         problems.append(
             Problem(
                 "durable.E005",
                 f"DURABLE['WORKER_TIMEOUT'] is {found.worker_timeout} s, less than {BEATS} times HEARTBEAT_INTERVAL "
                 f"({found.heartbeat_interval} s).",
-                f"A worker that is only slow would be taken for dead: make it {BEATS * found.heartbeat_interval} s "
-                "or more.",
+                f"A worker that is only slow would be taken for dead: make it {least} s or more.",
             )
         )
     if found.database not in connections.databases:

@@ -65,6 +65,7 @@ def worker_settings(**choices: Any) -> WorkerSettings:
         "heartbeat_interval": chosen.heartbeat_interval,
         "worker_timeout": timedelta(seconds=chosen.worker_timeout),
         "max_crashes": chosen.max_crashes,
+        "stuck_after": chosen.workflow_code_timeout,
         "run": RunSettings(
             strict_inputs=chosen.strict_inputs,
             block_on_error=chosen.on_workflow_error == "block",

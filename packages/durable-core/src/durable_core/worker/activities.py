@@ -55,6 +55,8 @@ class ActivityDesk:
         for attempt in self._executor.overdue():
             outcomes.append(attempts.timed_out(attempt.task, "start_to_close", now))
         self._executor.replace_stuck_threads()
+        if self._executor.has_stalled:
+            self.withdraw()
         return outcomes
 
     def report(self, outcome: TaskOutcome) -> None:

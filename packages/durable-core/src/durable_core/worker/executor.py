@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("durable.worker")
 
+LONGEST_WAIT = 1.0  # seconds that an attempt may wait for a thread here before others get it
 STOP_GRACE = 5.0  # seconds an interrupted thread gets to come back before it is given up
 
 
@@ -45,6 +46,7 @@ class Attempt:
     task: TaskRecord
     definition: ActivityDefinition
     current: CurrentActivity
+    held_since: float = 0.0  # monotonic seconds
     lock: threading.Lock = field(default_factory=threading.Lock)
     thread_id: int = 0
     begun: float | None = None  # monotonic seconds; None: waits for a thread
@@ -94,7 +96,7 @@ class ActivityExecutor:
         self._threads = 0
         self.slots = threads
         self.lost_threads = 0
-        self._average: dict[str, float] = {}  # seconds per attempt, by activity
+        self._usual: dict[str, float] = {}  # seconds per attempt, by activity; see _learn
 
     # The loop's side
 
@@ -119,11 +121,17 @@ class ActivityExecutor:
         held = len(self._held) + reserved
         if held < self.slots:
             return True
-        average = self._average.get(activity_name)
-        return average is not None and (held - self.slots + 1) * average < backlog_seconds * self.slots
+        usual = self._usual.get(activity_name)
+        return usual is not None and (held - self.slots + 1) * usual < backlog_seconds * self.slots
+
+    @property
+    def has_stalled(self) -> bool:
+        """Whether an attempt has waited here for long: what used to be quick is not, and others may be free."""
+        waiting = next((attempt for attempt in self._held if attempt.begun is None), None)
+        return waiting is not None and self._clock.monotonic() - waiting.held_since > LONGEST_WAIT
 
     def submit(self, task: TaskRecord, definition: ActivityDefinition) -> None:
-        attempt = Attempt(task, definition, CurrentActivity(task))
+        attempt = Attempt(task, definition, CurrentActivity(task), held_since=self._clock.monotonic())
         self._held[attempt] = None
         if task.start_to_close is not None:
             self._timed[attempt] = None
@@ -138,11 +146,15 @@ class ActivityExecutor:
             if self._held.pop(ending.attempt, _MISSING) is _MISSING:
                 continue
             self._timed.pop(ending.attempt, None)
-            name = ending.attempt.task.activity_name
-            known = self._average.get(name, ending.seconds)
-            self._average[name] = known + 0.2 * (ending.seconds - known)
+            self._learn(ending.attempt.task.activity_name, ending.seconds)
             ended.append(ending)
         return ended
+
+    def _learn(self, activity_name: str, seconds: float) -> None:
+        """Follow the quicker ones: what makes an attempt of a quick activity slow is mostly the wait for its turn to
+        run Python code, and that is no reason to have it done elsewhere."""
+        known = self._usual.get(activity_name, seconds)
+        self._usual[activity_name] = known + (0.2 if seconds < known else 0.01) * (seconds - known)
 
     def overdue(self) -> list[Attempt]:
         """Begun attempts past their start_to_close; they are interrupted, and their own endings ignored."""
@@ -188,6 +200,8 @@ class ActivityExecutor:
 
     def replace_stuck_threads(self) -> None:
         """Give up threads that do not come back from an interruption, so that their slot is not lost."""
+        if not self._stopping:
+            return
         now = self._clock.monotonic()
         for attempt in list(self._stopping):
             with attempt.lock:

@@ -109,7 +109,7 @@ class Liveness:
             for attempt in self._executor.attempts()
             if attempt.task.heartbeat_timeout is not None
         ]
-        return min([LOOK_INTERVAL, self._settings.heartbeat_interval, *limits])
+        return min([LOOK_INTERVAL, self._settings.heartbeat_interval, self._settings.stuck_after, *limits])
 
     def _turn(self) -> None:
         now = self._clock.monotonic()

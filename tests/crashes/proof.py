@@ -1,0 +1,61 @@
+"""What must be true of a run once it has closed, however many processes died on the way."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import Q
+
+from django_durable.models import ActivityTask, HistoryEvent, Mail, QueueEntry, WorkflowExecution
+from tests.waiting import wait_until
+
+if TYPE_CHECKING:
+    from tests.sites import Site
+
+ENDS = {
+    "workflow_completed": "COMPLETED",
+    "workflow_failed": "FAILED",
+    "workflow_canceled": "CANCELED",
+    "workflow_timed_out": "TIMED_OUT",
+}
+OUTCOMES = {"activity_completed", "activity_failed", "activity_timed_out", "activity_canceled"}
+CHILD_OUTCOMES = {f"child_workflow_{end}" for end in ("completed", "failed", "canceled", "timed_out")}
+
+
+def assert_sound(site: Site, handle: Any) -> None:
+    """A closed run and its children: one end, no gap, no outcome twice, nothing left behind."""
+    family = [site.execution(handle)]
+    family += WorkflowExecution.objects.using(site.alias).filter(parent=family[0])
+    for execution in family:
+        assert_history_is_sound(site, execution)
+    wait_until(lambda: not _leftovers(site, family), f"nothing to be left of {handle}: {_leftovers(site, family)}")
+
+
+def assert_history_is_sound(site: Site, execution: WorkflowExecution) -> None:
+    events = list(HistoryEvent.objects.using(site.alias).filter(execution=execution).order_by("seq"))
+    story = [(event.seq, event.type, event.call_id) for event in events]
+    assert [event.seq for event in events] == list(range(1, len(events) + 1)), story
+    assert execution.history_length == len(events), story
+    assert events[0].type == "workflow_started", story
+    ends = [event.type for event in events if event.type in ENDS]
+    assert ends == [events[-1].type], story
+    assert execution.status == ENDS[events[-1].type], story
+    for asked, answers in (("activity_scheduled", OUTCOMES), ("child_workflow_scheduled", CHILD_OUTCOMES)):
+        scheduled = Counter(event.call_id for event in events if event.type == asked)
+        answered = Counter(event.call_id for event in events if event.type in answers)
+        assert max(scheduled.values(), default=1) == 1, story
+        assert answered <= scheduled, story
+        if execution.status == "COMPLETED":  # its code waited for all it asked for
+            assert answered == scheduled, story
+    timers = Counter(event.call_id for event in events if event.type == "timer_fired")
+    assert max(timers.values(), default=1) == 1, story
+
+
+def _leftovers(site: Site, family: list[WorkflowExecution]) -> list[str]:
+    tasks = ActivityTask.objects.using(site.alias).filter(execution__in=family)
+    refs = [execution.pk for execution in family] + list(tasks.values_list("pk", flat=True))
+    entries = QueueEntry.objects.using(site.alias).filter(ref__in=refs)
+    unread = Mail.objects.using(site.alias).filter(execution__in=family)
+    still = tasks.filter(Q(status="RUNNING") | Q(status="QUEUED"))
+    return [f"entry {e}" for e in entries] + [str(m) for m in unread] + [f"{t} {t.status}" for t in still]

@@ -73,11 +73,11 @@ def bad_deploy(quiet_site_on):
         with site.project.worker(*serve, DURABLE_TEST_CODE="2") as worker:
             story.handles["changed_arguments"].result(timeout=30)
         story.said = worker.said
+        for name in CHANGES:
+            call_command("durable_retry", str(story.handles[name]), verbosity=0)
         with site.project.worker(*serve, DURABLE_TEST_CODE="1"):
-            for name, handle in story.handles.items():
-                if name != "changed_arguments":
-                    call_command("durable_retry", str(handle), verbosity=0)
-                    handle.result(timeout=30)
+            for name in CHANGES:
+                story.handles[name].result(timeout=30)
         yield story
 
 
@@ -148,6 +148,7 @@ def test_rule_7_a_patch_lives_through_patched_deprecated_removed(quiet_site, que
             for name, handle in began:
                 for _ in range(kinds[name]):
                     send_signal(handle, "go", True)
+            for name, handle in began:
                 result = handle.result(timeout=30)
                 if name == "patched_in_branch":  # they had not come to the change: new code is new code
                     assert result == "new"

@@ -50,7 +50,9 @@ def test_a_name_may_be_given_and_then_is_the_identity(registry):
 
 def test_unknown_names_come_with_the_nearest_ones(registry):
     registry.activity_from(lambda: None, name="send_mail")
-    with pytest.raises(UnknownActivityError, match="Unknown activity 'send_mial'. Did you mean 'send_mail'?") as caught:
+    with pytest.raises(
+        UnknownActivityError, match=r"Unknown activity 'send_mial'\. Did you mean 'send_mail'\?"
+    ) as caught:
         registry.find_activity("send_mial")
     assert isinstance(caught.value, LookupError)
     with pytest.raises(UnknownActivityError, match="Registered: send_mail"):
@@ -186,7 +188,11 @@ def test_using_returns_a_changed_copy(registry):
     def send(): ...
 
     changed = send.using(timeout=5, priority=9)
-    assert (changed.options.timeout, changed.options.queue, changed.options.priority) == (timedelta(seconds=5), "mail", 9)
+    assert (changed.options.timeout, changed.options.queue, changed.options.priority) == (
+        timedelta(seconds=5),
+        "mail",
+        9,
+    )
     assert registry.find_activity(send).options.timeout == timedelta(seconds=60)
     assert registry.find_activity(changed) is changed
     assert changed.using(timeout=None).options.timeout is None
@@ -199,7 +205,11 @@ def test_workflows_take_the_options_of_a_start(registry):
 
     at = datetime(2027, 1, 1, tzinfo=UTC)
     options = flow.using(workflow_id="user-7", run_after=60, queue="q", priority=-5, timeout=3600).options
-    assert (options.workflow_id, options.run_after, options.timeout) == ("user-7", timedelta(minutes=1), timedelta(hours=1))
+    assert (options.workflow_id, options.run_after, options.timeout) == (
+        "user-7",
+        timedelta(minutes=1),
+        timedelta(hours=1),
+    )
     assert flow.using(run_after=at).options.run_after == at
 
 
@@ -251,11 +261,11 @@ def test_senseless_options_of_one_kind_are_refused(registry):
 def test_a_duration_is_one_that_a_date_can_take_or_an_error(value):
     try:
         span = as_timedelta(value, what="it")
-    except ConfigurationError as error:
-        assert "it is " in str(error)
-    else:
-        assert timedelta(0) <= span <= LONGEST
-        assert datetime(2100, 1, 1, tzinfo=UTC) + span + span + span
+    except ConfigurationError:
+        return
+    assert span is not None
+    assert timedelta(0) <= span <= LONGEST
+    assert (datetime(2100, 1, 1, tzinfo=UTC) + span + span + span).year < 6000
 
 
 def test_none_is_no_duration():

@@ -161,8 +161,15 @@ def test_retry_if_is_asked_and_may_be_broken(bench):
 
 @pytest.mark.parametrize(
     ("wish", "delay"),
-    [(5, timedelta(seconds=5)), (timedelta(0), timedelta(0)), (None, None), (-1, None), ("x", None)]
-    + [(timedelta.max, None), (float("nan"), None)],
+    [
+        (5, timedelta(seconds=5)),
+        (timedelta(0), timedelta(0)),
+        (None, None),
+        (-1, None),
+        ("x", None),
+        (timedelta.max, None),
+        (float("nan"), None),
+    ],
 )
 def test_an_error_may_wish_for_a_delay_and_senseless_wishes_are_passed_over(bench, wish, delay):
     def act():

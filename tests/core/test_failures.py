@@ -17,6 +17,10 @@ def _raised(error):
         return raised
 
 
+def _links(record):
+    return [] if record is None else [record, *_links(record["cause"])]
+
+
 def test_a_record_has_type_bases_message_traceback_and_attempt():
     record = describe(_raised(KeyError("k")), attempt=3)
     assert record["type"] == "KeyError"
@@ -49,12 +53,9 @@ def test_causes_and_contexts_are_chained_and_suppressed_ones_are_not():
     for suppress, expected in ((False, ["KeyError", "ValueError", "OSError"]), (True, ["KeyError", "ValueError"])):
         with pytest.raises(KeyError) as caught:
             chain(suppress)
-        record, seen = describe(caught.value, attempt=2), []
-        while record is not None:
-            seen.append(record["type"])
-            assert record["attempt"] == (2 if len(seen) == 1 else 0)
-            record = record["cause"]
-        assert seen == expected
+        links = _links(describe(caught.value, attempt=2))
+        assert [record["type"] for record in links] == expected
+        assert [record["attempt"] for record in links] == [2] + [0] * (len(expected) - 1)
 
 
 def test_a_cycle_of_causes_ends():
@@ -66,15 +67,12 @@ def test_a_cycle_of_causes_ends():
 
 
 def test_a_long_chain_is_cut():
-    error = None
+    error = ValueError("0")
     for n in range(50):
         link = ValueError(str(n))
         link.__cause__ = error
         error = link
-    record, links = describe(error), 0
-    while record is not None:
-        links, record = links + 1, record["cause"]
-    assert links == MAX_CAUSES
+    assert len(_links(describe(error))) == MAX_CAUSES
 
 
 @pytest.mark.parametrize("problem", [ValueError("inner"), SystemExit(1), KeyboardInterrupt(), RecursionError()])
@@ -97,7 +95,7 @@ def test_broken_comparisons_and_truth_values_are_survived():
         def __bool__(self):
             raise ValueError
 
-        __hash__ = None
+        __hash__ = None  # type: ignore[assignment]
 
     error = Broken("a")
     error.__cause__ = Broken("b")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 import threading
+from contextlib import suppress
 
 import pytest
 from greenlet import greenlet

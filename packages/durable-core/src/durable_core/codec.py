@@ -27,16 +27,16 @@ NULL = Payload("null")
 EMPTY_OBJECT = Payload("{}")
 
 
-
 def _make_encoder() -> Callable[[object], str]:
     """`json.JSONEncoder.encode` without what it sets up anew for each value, which is most of its time.
 
     Without its check for cycles too: they end in a `RecursionError`, which is explained just as well.
     """
-    if json.encoder.c_make_encoder is None:
+    make_chunks = getattr(json.encoder, "c_make_encoder", None)  # None where json has no C part
+    if make_chunks is None:
         return json.JSONEncoder(allow_nan=False, separators=(",", ":"), check_circular=False).encode
     quote = json.encoder.encode_basestring_ascii
-    chunks = json.encoder.c_make_encoder(None, _refuse_object, quote, None, ":", ",", False, False, False)
+    chunks = make_chunks(None, _refuse_object, quote, None, ":", ",", False, False, False)
     return lambda value: "".join(chunks(value, 0))
 
 

@@ -325,7 +325,8 @@ def event_of(record: EventRecord) -> HistoryEvent:
             "It was written by a newer release: let a worker of that release go on with the run."
         )
     plain, payload, readers = _SHAPES[cls]
-    own, values = record.details, {}
+    own = record.details
+    values: dict[str, Any] = {}
     if payload is not None:
         own, values[payload] = _cut(own, payload)
     if plain:

@@ -14,6 +14,7 @@ suspend it, so `except` and `finally` in user code mean what they say.
 
 from __future__ import annotations
 
+import inspect
 import sys
 import traceback
 from collections import deque
@@ -617,7 +618,16 @@ class WorkflowRun:
     def _whereabouts(self) -> str:
         if self._wait is not None:
             return f"waits at {self._place()}"
-        return "waits for nothing" if self._closing is None else f"has ended ({_describe(record(self._closing))})"
+        return "waits for nothing" if self._closing is None else f"has ended {self._how_it_ended()}"
+
+    def _how_it_ended(self) -> str:
+        """How, and at which line: the one that raised, or the head of the function that returned."""
+        assert self._closing is not None
+        how = f"({_describe(record(self._closing))})"
+        if self._failure is not None:
+            return f"{how} at {_raised_at(self._failure)}"
+        code = getattr(inspect.unwrap(self._definition.fn), "__code__", None)
+        return how if code is None else f"{how} in {_Place(code.co_filename, code.co_firstlineno)}"
 
     def _place(self) -> _Place:
         """Where the suspended code is. Asked for when somebody wants to know: a replay passes many places."""
@@ -628,7 +638,7 @@ class WorkflowRun:
         self._complain_of_newer_code()
         assert self._closing is not None
         raise NondeterminismError(
-            f"The code has ended ({_describe(record(self._closing))}) "
+            f"The code has ended {self._how_it_ended()} "
             f"where the history, of {self.history_length} events, shows it still waiting. A wait was probably removed "
             "from the code while this run was under way: guard the change with ctx.patched(), or put the old code back."
         )
@@ -785,7 +795,7 @@ def _last_line(error: BaseException) -> str:
 
 def _caller(innermost: FrameType | None = None) -> _Place:
     """Where user code is: the first frame outside this package; of the running code, or from *innermost* outwards."""
-    frame = innermost or sys._getframe(1)  # the only cheap way to ask
+    frame: FrameType | None = innermost or sys._getframe(1)  # the only cheap way to ask
     while frame is not None and frame.f_globals.get("__name__", "").startswith(("durable_core.", "contextlib")):
         frame = frame.f_back
     if frame is None:

@@ -339,7 +339,7 @@ def _check_wait_can_end(run_id: UUID, timeout: Duration | None) -> None:
         return
     if any(callback[1] == _Uncommitted(run_id) for callback in connection.run_on_commit):
         raise DurableError(
-            f"The transaction that started run {run_id} is still open, so no worker can see the run, and waiting for it "
+            f"The transaction that started run {run_id} is still open, so no worker sees the run, and waiting for it "
             "would never end. Wait after the atomic block (ATOMIC_REQUESTS makes each view one), or use run_workflow()."
         )
     if connection.vendor == "sqlite" and timeout != 0 and not made.client.find(run_id).status.is_closed:

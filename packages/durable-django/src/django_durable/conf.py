@@ -76,9 +76,7 @@ KEYS = {
     "WORKFLOW_CACHE_SIZE": _Key("workflow_cache_size", _whole(0), "a whole number, 0 or more"),
     "HEARTBEAT_INTERVAL": _Key("heartbeat_interval", lambda v: _is_number(v) and v > 0, "seconds, more than 0"),
     "WORKER_TIMEOUT": _Key("worker_timeout", lambda v: _is_number(v) and v > 0, "seconds, more than 0"),
-    "WORKFLOW_CODE_TIMEOUT": _Key(
-        "workflow_code_timeout", lambda v: _is_number(v) and v > 0, "seconds, more than 0"
-    ),
+    "WORKFLOW_CODE_TIMEOUT": _Key("workflow_code_timeout", lambda v: _is_number(v) and v > 0, "seconds, more than 0"),
     "MAX_CRASHES": _Key("max_crashes", _whole(1), "a whole number, 1 or more"),
     "MAX_PAYLOAD": _Key("max_payload", _whole(1), "a whole number of bytes, 1 or more"),
     "STRICT_INPUTS": _Key("strict_inputs", lambda v: isinstance(v, bool), "True or False"),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from django.db.backends.base.base import BaseDatabaseWrapper
 
-logger = logging.getLogger("django_durable.queue")
+logger = logging.getLogger("durable.queue")
 
 ALERT, IDLE = 0.003, 0.010  # seconds between two looks at an SQLite file; a look takes some 10 us
 IDLE_AFTER = 2.0  # seconds without a change

@@ -163,11 +163,13 @@ def _outcome_of(ending: Ending, now: datetime) -> TaskOutcome:
     if ending.result is not None:
         return attempts.completed(task, ending.result)
     assert ending.failure is not None
+    if ending.canceled:
+        return attempts.canceled(task, ending.failure)
     return attempts.failed(
         task,
         ending.failure,
         now,
         type_names=ending.type_names,
-        retryable=ending.retryable and not ending.canceled,
+        retryable=ending.retryable,
         next_delay=ending.next_delay,
     )

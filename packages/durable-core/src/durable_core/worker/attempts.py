@@ -27,6 +27,12 @@ def completed(task: TaskRecord, result: Payload) -> TaskOutcome:
     return _final(task, TaskStatus.COMPLETED, fact, result=result)
 
 
+def canceled(task: TaskRecord, failure: dict[str, Any]) -> TaskOutcome:
+    """An activity that was told that nobody wants its result, and stopped."""
+    fact = e.ActivityCanceled(call_id=task.call_id, reason=failure["message"])
+    return _final(task, TaskStatus.CANCELED, fact, failure=failure)
+
+
 def failed(
     task: TaskRecord,
     failure: dict[str, Any],

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from durable_core import activity as activity_context
 from durable_core.activity import CurrentActivity
-from durable_core.crashpoints import crashpoint
 from durable_core.codec import NULL, Payload, decode, encode
+from durable_core.crashpoints import crashpoint
 from durable_core.definitions import as_timedelta
 from durable_core.errors import ActivityCanceled, ActivityInterrupted, PayloadError
 from durable_core.failures import describe, invented, type_names

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from durable_core import commands as c
-    from durable_core.replay import Decision
     from durable_core.ports import RunRecord
+    from durable_core.replay import Decision
     from durable_core.worker.slots import Slot
 
 BLOCKED_FIRST = timedelta(seconds=1)  # a blocked run is tried again after 1, 2, 4, ... seconds
@@ -71,10 +71,17 @@ def propose(
     return Proposal(commit, slot.outcomes, slot.claims, eager)
 
 
-def propose_block(record: RunRecord, version: int, error: str, now: datetime) -> Commit:
+def propose_block(record: RunRecord, version: int, error: str, now: datetime, *, tries_again: bool = True) -> Commit:
     """A run that cannot go on: nothing is written but that, and when to try again."""
     delay = min(BLOCKED_FIRST * 2 ** min(record.failures, 10), BLOCKED_MOST)
-    waiting_for = {"kind": "code", "what": "a rollback, a patch or a fix", "until": (now + delay).isoformat()}
+    due_at = now + delay if tries_again else None
+    what = "a rollback, a patch or a fix" if tries_again else "a fix, and durable_retry"
+    waiting_for = {
+        "kind": "code",
+        "what": what,
+        "since": now.isoformat(),
+        "until": None if due_at is None else due_at.isoformat(),
+    }
     return Commit(
         run_id=record.id,
         version=version,
@@ -82,7 +89,7 @@ def propose_block(record: RunRecord, version: int, error: str, now: datetime) ->
         history_length=record.history_length,
         error=error,
         waiting_for=encode(waiting_for),
-        due_at=now + delay,
+        due_at=due_at,
         failures=record.failures + 1,
         crashes=record.crashes,
     )

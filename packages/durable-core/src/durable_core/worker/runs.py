@@ -339,13 +339,14 @@ class RunDesk:
 
     # Giving up
 
-    def _block(self, slot: Slot, error: str, now: datetime) -> Proposal:
+    def _block(self, slot: Slot, error: str, now: datetime, *, tries_again: bool = True) -> Proposal:
         record = slot.record
         assert record is not None
         logger.error("a run is blocked: %s", error, extra=_ids(slot))
         for outcome in slot.outcomes:
             self._activities.report(outcome)
-        proposal = Proposal(propose_block(record, slot.version, error, now), [], slot.claims)
+        commit = propose_block(record, slot.version, error, now, tries_again=tries_again)
+        proposal = Proposal(commit, [], slot.claims)
         slot.outcomes, slot.claims = [], []
         slot.evict()
         slot.record = record
@@ -357,14 +358,13 @@ class RunDesk:
         if record.status is Status.BLOCKED:
             self._retire(slot)
             return None
-        proposal = self._block(
+        return self._block(
             slot,
             f"WorkerDied: {record.crashes} workers died while they ran this workflow's code. It is not tried again by "
             "itself: mend the code, then use durable_retry.",
             now,
+            tries_again=False,
         )
-        proposal.commit.due_at = None
-        return proposal
 
     def _leave(self, slot: Slot, waiting_for: str) -> None:
         """This worker cannot go on with a run; another may."""

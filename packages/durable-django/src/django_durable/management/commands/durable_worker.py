@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
+import subprocess
 import sys
 import threading
 from contextlib import ExitStack
@@ -24,6 +26,7 @@ from durable_core.worker import Worker, WorkerSettings
 
 LEVELS = {0: logging.ERROR, 1: logging.INFO, 2: logging.INFO, 3: logging.DEBUG}
 LOOK_AFTER_THREADS = 1.0  # seconds
+CODE_HAS_CHANGED = 3  # exit code by which Django's reloader asks for a new process
 
 logger = logging.getLogger("durable.worker")
 
@@ -158,13 +161,12 @@ class Command(DurableCommand):
     def run_reloading(self, settings: WorkerSettings, options: dict[str, Any]) -> None:
         """Django's reloader: a process that watches, and one that works, whose main thread is the reloader's."""
         if os.environ.get(autoreload.DJANGO_AUTORELOAD_ENV) != "true":
-            autoreload.run_with_reloader(lambda: None)  # never returns: it starts this command again, as that process
-            return
+            sys.exit(_watch_over_reloads())
         require_migrated()
         self.introduce(settings, options)
         worker = make_worker(settings, worker_id=options["worker_id"])
         reloader = autoreload.get_reloader()
-        # Not run_with_reloader: it would make SIGTERM an exit at once. Handlers first: only this thread can set them.
+        # Not run_with_reloader: it would make SIGTERM an exit at once. Handlers first: only this thread may set them.
         with listening(_stopper(worker)):
             finished = threading.Event()
 
@@ -182,6 +184,25 @@ class Command(DurableCommand):
                 worker.stop("the code has changed")
                 worker.stop()
                 finished.wait(5)
+
+
+def _watch_over_reloads() -> int:
+    """Run this command as the process that works, again whenever its code has changed; its exit code.
+
+    Django's own would kill it at SIGTERM, and a quarter of a second after Ctrl-C.
+    """
+    environment = {**os.environ, autoreload.DJANGO_AUTORELOAD_ENV: "true"}
+    while True:
+        process = subprocess.Popen(autoreload.get_child_arguments(), env=environment, close_fds=False)
+
+        def stop(number: signal.Signals, process: subprocess.Popen[bytes] = process) -> None:
+            if number is signal.SIGTERM or not sys.stdin.isatty():  # a terminal sends Ctrl-C to both of us
+                process.send_signal(number)
+
+        with listening(stop):
+            code = process.wait()
+        if code != CODE_HAS_CHANGED:
+            return code
 
 
 class _Recycling:

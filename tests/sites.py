@@ -56,6 +56,10 @@ class Site:
         """The result of a run that the worker drives."""
         return self.start(workflow, **kwargs).result(timeout=30)
 
+    def run_on(self, queue: str, workflow: str, /, **kwargs: Any) -> Any:
+        """The result of a run on a queue of the test's own."""
+        return self.start(self.on_queue(workflow, queue), **kwargs).result(timeout=30)
+
     def on_queue(self, workflow: str, queue: str, **options: Any) -> Any:
         """The workflow, for workers of a queue of the test's own."""
         from django_durable import register
@@ -114,8 +118,13 @@ def database_of(backend: str, factory: pytest.TempPathFactory) -> Iterator[tuple
 @contextmanager
 def site_on(backend: str, factory: pytest.TempPathFactory, **durable: Any) -> Iterator[Site]:
     with database_of(backend, factory) as (alias, url):
-        folder: Path = factory.mktemp("ledger")
-        yield Site(backend, alias, Project(url, folder, durable))
+        yield site_of(backend, alias, url, factory, durable)
+
+
+def site_of(backend: str, alias: str, url: str, factory: pytest.TempPathFactory, durable: dict[str, Any]) -> Site:
+    """A site on a database that is there; *durable* is the setting of its worker processes."""
+    folder: Path = factory.mktemp("ledger")
+    return Site(backend, alias, Project(url, folder, durable))
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -80,7 +81,7 @@ def test_an_error_may_say_when_to_try_again():
         (RetryPolicy(maximum_attempts=1), {}),
         (RetryPolicy(maximum_attempts=1), {"next_delay": SECOND}),
         (RetryPolicy(), {"retryable": False}),
-        (RetryPolicy(non_retryable_error_types=[LookupError]), {"type_names": ["KeyError", "LookupError"]}),
+        (RetryPolicy(non_retryable_error_types=("LookupError",)), {"type_names": ["KeyError", "LookupError"]}),
     ],
 )
 def test_a_failure_that_is_not_retried_tells_the_run(policy, options):
@@ -103,10 +104,11 @@ def test_limits_of_one_attempt_are_retried(kind):
     task = task_of(start_to_close=SECOND, heartbeat_timeout=SECOND)
     outcome = attempts.timed_out(task, kind, NOW)
     assert (outcome.status, outcome.retry_at) == (TaskStatus.QUEUED, NOW + SECOND)
+    assert outcome.failure is not None
     assert kind in outcome.failure["message"]
     last = attempts.timed_out(task_of(RetryPolicy(maximum_attempts=1)), kind, NOW)
     assert (last.status, fact_of(last).kind) == (TaskStatus.TIMED_OUT, kind)
-    refused = task_of(RetryPolicy(non_retryable_error_types=[TimeoutError]))
+    refused = task_of(RetryPolicy(non_retryable_error_types=("TimeoutError",)))
     assert attempts.timed_out(refused, kind, NOW).status is TaskStatus.TIMED_OUT
 
 
@@ -136,7 +138,7 @@ def test_a_dead_worker_is_a_failed_attempt_until_there_were_too_many():
     assert "3 workers died" in fact_of(third).failure["message"]
     free = attempts.worker_died(task_of(crashes=2), NOW, charged=False, max_crashes=3)
     assert (free.status, free.crashes) == (TaskStatus.QUEUED, 2)
-    refused = task_of(RetryPolicy(non_retryable_error_types=["WorkerDied"]))
+    refused = task_of(RetryPolicy(non_retryable_error_types=("WorkerDied",)))
     assert attempts.worker_died(refused, NOW, charged=True, max_crashes=3).status is TaskStatus.FAILED
 
 
@@ -167,7 +169,7 @@ def test_when_the_scheduler_must_look():
     assert attempts.due_while_queued(queued, NOW, None) == NOW + 5 * SECOND
     assert attempts.due_while_queued(queued, NOW, NOW + SECOND) == NOW + SECOND
     assert attempts.due_while_queued(task_of(), NOW, None) is None
-    limits = {"expires_at": None, "start_to_close": SECOND, "heartbeat_timeout": None}
+    limits: Any = {"expires_at": None, "start_to_close": SECOND, "heartbeat_timeout": None}
     # The worker itself comes first: it can interrupt the thread.
     assert attempts.due_while_running(NOW, **limits) == NOW + SECOND + attempts.GRACE
     assert attempts.earliest(None, None) is None

@@ -74,7 +74,7 @@ def test_fields_that_other_releases_added_or_left_out_do_no_harm():
     record = e.EventRecord(1, "version_marker", None, '{"change_id": "p", "version": 1, "colour": "red"}', TIME)
     event = e.event_of(record)
     assert isinstance(event, e.VersionMarker)
-    assert (event.change_id, event.version, event.deprecated) == ("p", 1, None)
+    assert (event.change_id, event.version, bool(event.deprecated)) == ("p", 1, False)
     empty = e.event_of(e.EventRecord(1, "workflow_completed", None, "{}", TIME))
     assert empty == e.WorkflowCompleted(result=NULL)
 

@@ -173,9 +173,10 @@ def test_retry_if_is_asked_and_may_be_broken(bench):
 )
 def test_an_error_may_wish_for_a_delay_and_senseless_wishes_are_passed_over(bench, wish, delay):
     def act():
-        error = ValueError("later")
-        error.next_retry_delay = wish
-        raise error
+        raise Later("later")
+
+    class Later(Exception):
+        next_retry_delay = wish
 
     ending = bench.run(act)
     assert ending.next_delay == delay

@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from durable_core import events as e
+from durable_core.context import ActivityHandle, ChildHandle
 from durable_core.errors import ActivityError, PayloadError, SideEffectError, WaitTimeout
 from durable_core.failures import describe
 from tests.core.stories import Story, cancel, child_completed, completed, failed, signal, timed_out
@@ -14,7 +15,9 @@ from tests.core.stories import Story, cancel, child_completed, completed, failed
 
 
 def program(ctx, steps):
-    trace, handles, children = [], [], []
+    trace: list[object] = []
+    handles: list[ActivityHandle] = []
+    children: list[ChildHandle] = []
     _interpret(ctx, steps, trace, handles, children)
     return trace
 

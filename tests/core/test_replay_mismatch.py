@@ -58,19 +58,18 @@ def test_a_renamed_activity_is_a_mismatch_that_says_how_to_rename():
 
 
 def test_an_added_call_is_a_mismatch():
-    def then(ctx):
+    def one_before(ctx):
         ctx.start_activity("new")
         ctx.run_activity("old")
 
-    message = _mismatch(lambda ctx: ctx.run_activity("old"), then)
-    assert "activity 'new' (call 0)" in message
-
-    def then(ctx):
+    def one_behind(ctx):
         handle = ctx.start_activity("old")
         ctx.start_activity("new")
         ctx.wait_activity(handle)
 
-    message = _mismatch(lambda ctx: ctx.run_activity("old"), then)
+    message = _mismatch(lambda ctx: ctx.run_activity("old"), one_before)
+    assert "activity 'new' (call 0)" in message
+    message = _mismatch(lambda ctx: ctx.run_activity("old"), one_behind)
     assert "holds no such call behind seq 1 (workflow_started)" in message
     assert "A call was probably added" in message
 

@@ -16,8 +16,12 @@ from tests.core.stories import (
 def test_a_side_effect_happens_once():
     calls = []
 
+    def effect():
+        calls.append(1)
+        return len(calls)
+
     def fn(ctx):
-        value = ctx.side_effect(lambda: calls.append(1) or len(calls))
+        value = ctx.side_effect(effect)
         ctx.sleep(1)
         return value
 

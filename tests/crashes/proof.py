@@ -1,4 +1,4 @@
-"""What must be true of a run once it has closed, however many processes died on the way."""
+"""What must be true of a run once it has closed, however many processes died on the way; and what to wait for."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from django.db.models import Q
 
-from django_durable.models import ActivityTask, HistoryEvent, Mail, QueueEntry, WorkflowExecution
+from django_durable.models import ActivityTask, HistoryEvent, Mail, QueueEntry, Worker, WorkflowExecution
+from tests.scenarios import ledger
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
+    from tests.harness import WorkerProcess
     from tests.sites import Site
 
 ENDS = {
@@ -59,3 +61,14 @@ def _leftovers(site: Site, family: list[WorkflowExecution]) -> list[str]:
     unread = Mail.objects.using(site.alias).filter(execution__in=family)
     still = tasks.filter(Q(status="RUNNING") | Q(status="QUEUED"))
     return [f"entry {e}" for e in entries] + [str(m) for m in unread] + [f"{t} {t.status}" for t in still]
+
+
+def until_up(site: Site, worker: WorkerProcess) -> Worker:
+    """The row of a worker process, once it has said that it is there."""
+    rows = Worker.objects.using(site.alias).filter(pid=worker.pid)
+    return wait_until(rows.first, f"worker {worker.pid} to be up; it said:\n{worker.said}")
+
+
+def until_begun(key: str, times: int = 1) -> list[str]:
+    """What the activity with this key has noted, once it has begun so often."""
+    return wait_until(lambda: lines if len(lines := ledger.effects(key)) >= times else None, f"{key} to begin")

@@ -14,7 +14,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-PRAGMAS = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL"
+SQLITE_OPTIONS = {
+    "transaction_mode": "IMMEDIATE",
+    "timeout": 20,
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL",
+}
 
 
 def database(url: str) -> dict[str, Any]:
@@ -23,7 +27,7 @@ def database(url: str) -> dict[str, Any]:
         return {
             "ENGINE": "django.db.backends.sqlite3",
             "NAME": url.removeprefix("sqlite:"),
-            "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 20, "init_command": PRAGMAS},
+            "OPTIONS": json.loads(os.environ.get("DURABLE_TEST_SQLITE_OPTIONS") or json.dumps(SQLITE_OPTIONS)),
         }
     parts = urlsplit(url)
     options = dict(parse_qsl(parts.query))

@@ -287,10 +287,12 @@ class Created(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What became of outcomes: which were refused because another attempt, or the end, came first; whom to wake."""
+    """What became of outcomes: which were refused because another attempt, or the end, came first; whom to wake; and
+    which must be reported again, because somebody holds the task (a cancel in a long transaction, for instance)."""
 
     rejected: frozenset[UUID]
     wakes: list[Wake]
+    busy: frozenset[UUID] = frozenset()
 
 
 @dataclass(slots=True)
@@ -364,10 +366,16 @@ class HistoryStore(Protocol):
     # Activities
 
     def claim_tasks(self, task_ids: Collection[UUID], worker_id: UUID) -> list[TaskRecord]:
-        """Begin an attempt of each task that is QUEUED and not in backoff; committed before user code runs."""
+        """Begin an attempt of each task that is QUEUED and not in backoff; committed before user code runs.
+
+        Tasks that were kept when their run closed may begin too.
+        """
 
     def record_outcomes(self, outcomes: Sequence[TaskOutcome]) -> Receipt:
-        """Close or requeue attempts, and put the letters of the accepted ones into the mailboxes of open runs."""
+        """Close or requeue attempts, and put the letters of the accepted ones into the mailboxes of open runs.
+
+        Never waits for a task that somebody holds. A retry of a task that was told to stop becomes CANCELED.
+        """
 
     def give_back(self, attempts: Mapping[UUID, int]) -> list[TaskRecord]:
         """Make claimed attempts (task id: token) that never began QUEUED again, uncharged. Answers which."""

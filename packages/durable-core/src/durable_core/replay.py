@@ -793,6 +793,15 @@ def _last_line(error: BaseException) -> str:
     return "".join(f"It was at {frame.filename}:{frame.lineno}." for frame in last)
 
 
+def _raised_at(error: BaseException) -> _Place:
+    """The last line of user code on the way to where *error* was raised."""
+    place = _Place("?", 0)
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        if not frame.f_globals.get("__name__", "").startswith("durable_core."):
+            place = _Place(frame.f_code.co_filename, line)
+    return place
+
+
 def _caller(innermost: FrameType | None = None) -> _Place:
     """Where user code is: the first frame outside this package; of the running code, or from *innermost* outwards."""
     frame: FrameType | None = innermost or sys._getframe(1)  # the only cheap way to ask

@@ -58,7 +58,7 @@ class ActivityMethods(State):
                 row = self._tasks.get(task_id)
                 if row is None or row.record.status is not TaskStatus.RUNNING or row.record.token != token:
                     continue
-                if self._open_run(row.record.run_id) is None:
+                if not self._is_wanted(row):
                     self._tasks.put(task_id, closed(row, TaskStatus.CANCELED))
                     continue
                 attempt, token = row.record.attempt - 1, row.record.token + 1
@@ -86,8 +86,12 @@ class ActivityMethods(State):
         return (
             row.record.status is TaskStatus.QUEUED
             and (row.record.retry_at is None or row.record.retry_at <= now)
-            and self._open_run(row.record.run_id) is not None
+            and self._is_wanted(row)
         )
+
+    def _is_wanted(self, row: TaskRow) -> bool:
+        """Whether somebody wants another attempt of it."""
+        return row.kept or self._open_run(row.record.run_id) is not None
 
     def _is_acceptable(self, outcome: TaskOutcome) -> bool:
         row = self._tasks.get(outcome.task_id)
@@ -103,7 +107,7 @@ class ActivityMethods(State):
         assert outcome.status is not TaskStatus.RUNNING, "RUNNING is not how an attempt ends"
         if outcome.status is not TaskStatus.QUEUED:
             return closed(row, outcome.status, result=outcome.result, failure=failure, crashes=outcome.crashes)
-        if self._open_run(row.record.run_id) is None:  # nobody is left to want another attempt
+        if not self._is_wanted(row):
             return closed(row, TaskStatus.CANCELED, failure=failure, crashes=outcome.crashes)
         now = self.now()
         return queued(
@@ -117,8 +121,8 @@ class ActivityMethods(State):
         )
 
     def _close_queued(self, run_id: UUID, status: TaskStatus | None) -> None:
-        """As a closing run wants it. Kept ones (None) are not looked at again, unless the run is reopened."""
+        """As a closing run wants it. Kept ones (None) go on by themselves."""
         for row in self._tasks.group("run", run_id):
             if row.record.status is TaskStatus.QUEUED:
-                kept = replace(row, due_at=None)
+                kept = replace(row, kept=True)
                 self._tasks.put(row.record.id, kept if status is None else closed(row, status))

@@ -54,6 +54,7 @@ class TaskRow:
     worker_id: UUID | None  # whose attempt it is, while RUNNING
     due_at: datetime | None
     result: Payload | None = None
+    kept: bool = False  # its run has closed, and wants it done all the same
 
 
 @dataclass(frozen=True, slots=True)

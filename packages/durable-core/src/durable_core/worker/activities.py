@@ -75,7 +75,7 @@ class ActivityDesk:
         for task_id in receipt.rejected:
             logger.info("an outcome of activity task %s came too late and was refused", task_id)
         retries = [outcome.retry_at for outcome in self._reports]
-        self._reports = []
+        self._reports = [outcome for outcome in self._reports if outcome.task_id in receipt.busy]
         return attempts.earliest(*retries)
 
     def starts_here(self, activity_name: str, reserved: int) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from durable_core.execution import CLOSED_STATUSES, OPEN_STATUSES
+from durable_core.execution import OPEN_STATUSES
 
 if TYPE_CHECKING:
     from django_durable.store.dialect import Dialect
@@ -16,8 +16,9 @@ MAIL = "django_durable_mail"
 WORKER = "django_durable_worker"
 
 OPEN = f"({', '.join(repr(status.value) for status in OPEN_STATUSES)})"
-CLOSED = f"({', '.join(repr(status.value) for status in CLOSED_STATUSES)})"
 LIVE = "('QUEUED', 'RUNNING')"  # statuses of open tasks
+# Who has a run in memory, if that worker is still there: a queue keeps entries for it for a while.
+KEEPER = f"(SELECT w.id FROM {WORKER} w WHERE w.id = {RUN}.worker_id) AS keeper"
 
 RUN_COLUMNS = (
     "id, workflow_name, workflow_id, status, version, history_length, input, result, error, queue, priority, "
@@ -198,7 +199,7 @@ class Statements:
             f"error = CASE WHEN {TASK}.status = 'QUEUED' THEN COALESCE(v.error, {TASK}.error) ELSE {TASK}.error END, "
             f"finished_at = CASE WHEN {TASK}.status = 'QUEUED' THEN v.finished_at END, "
             f"cancel_requested = ({TASK}.status = 'RUNNING'), "
-            f"due_at = CASE WHEN {TASK}.status = 'RUNNING' THEN {TASK}.due_at END, "
+            f"due_at = CASE WHEN {TASK}.status = 'RUNNING' OR v.status IS NULL THEN {TASK}.due_at END, "
             f"retry_at = CASE WHEN {TASK}.status = 'RUNNING' OR v.status IS NULL THEN {TASK}.retry_at END",
             f"AND {TASK}.status IN {LIVE}",
             lock=d.own,
@@ -219,13 +220,13 @@ class Statements:
         # One more worker died over these.
         self.charge = (
             f"UPDATE {RUN} SET crashes = crashes + 1 WHERE id IN (SELECT id FROM {RUN} "
-            f"WHERE id {d.among} AND status IN {OPEN} ORDER BY id {d.own})"
+            f"WHERE id {d.among} AND status IN {OPEN} ORDER BY id {d.own_free})"
         )
 
         # --- mail ---
 
         # Where letters can be put without stopping the addressee from being decided on meanwhile.
-        self.open_runs = f"SELECT id, queue, priority, worker_id FROM {RUN} WHERE id {d.among} AND status IN {OPEN}"
+        self.open_runs = f"SELECT id, queue, priority, {KEEPER} FROM {RUN} WHERE id {d.among} AND status IN {OPEN}"
         # Where letters can be put so that the run cannot close without having read them.
         self.hold_open_runs = f"{self.open_runs} ORDER BY id {d.hold}"
         self.insert_mail = d.insert(
@@ -246,7 +247,6 @@ class Statements:
         self.own_free_ready = (
             f"SELECT {TASK_COLUMNS} FROM {TASK} WHERE id {d.among} AND status = 'QUEUED' "
             f"AND (retry_at IS NULL OR retry_at <= {d.instant}) "
-            f"AND EXISTS (SELECT 1 FROM {RUN} r WHERE r.id = execution_id AND r.status IN {OPEN}) "
             f"ORDER BY id {d.own_free}"
         )
         # An attempt begins.
@@ -256,10 +256,12 @@ class Statements:
             f"status = 'RUNNING', attempt = {TASK}.attempt + 1, token = {TASK}.token + 1, worker_id = v.worker_id, "
             "started_at = v.started_at, retry_at = NULL, heartbeat_at = NULL, due_at = v.due_at",
         )
-        # Attempts somebody reports on, whoever else is at them.
+        # Attempts somebody reports on; those that others hold are left out.
+        self.own_free_tasks = f"SELECT {TASK_COLUMNS} FROM {TASK} WHERE id {d.among} ORDER BY id {d.own_free}"
+        # The same, waiting for whoever holds them.
         self.own_tasks = f"SELECT {TASK_COLUMNS} FROM {TASK} WHERE id {d.among} ORDER BY id {d.own}"
-        # Which of these runs are closed.
-        self.closed_runs = f"SELECT id FROM {RUN} WHERE id {d.among} AND status IN {CLOSED}"
+        # Which of these nobody wants another attempt of: their run has closed since they began.
+        self.told_to_stop = f"SELECT id FROM {TASK} WHERE id {d.among} AND cancel_requested"
         # An attempt that never began is undone.
         self.undo_attempts = d.update(
             TASK,
@@ -296,7 +298,7 @@ class Statements:
             + ") first"
         )
         self.due_runs = (
-            f"SELECT id, queue, priority, worker_id FROM {RUN} WHERE due_at <= {d.instant} "
+            f"SELECT id, queue, priority, {KEEPER} FROM {RUN} WHERE due_at <= {d.instant} "
             f"ORDER BY due_at LIMIT %s {d.own_free}"
         )
         self.due_tasks = (
@@ -305,7 +307,7 @@ class Statements:
         self.due_mail = (
             f"SELECT id, execution_id FROM {MAIL} WHERE due_at <= {d.instant} ORDER BY due_at LIMIT %s {d.own_free}"
         )
-        self.runs_of_mail = f"SELECT id, status, queue, priority, worker_id FROM {RUN} WHERE id {d.among}"
+        self.runs_of_mail = f"SELECT id, status, queue, priority, {KEEPER} FROM {RUN} WHERE id {d.among}"
         # Mail that nobody will ever read.
         self.delete_mail = f"DELETE FROM {MAIL} WHERE id {d.among.replace('uuid', 'bigint')}"
         self.postpone_runs = f"UPDATE {RUN} SET due_at = {d.instant} WHERE id {d.among}"

@@ -14,7 +14,7 @@ from durable_core.execution import TaskStatus
 from durable_core.ports import Receipt, TaskRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
     from typing import Any
     from uuid import UUID
@@ -56,10 +56,10 @@ class Tasks(Commits):
         with self.db.transaction():
             key = self.db.key
             ids = self.db.ids(outcome.task_id for outcome in outcomes)
-            held = {row[0]: row for row in self.db.rows(self.sql.own_tasks, ids)}
+            held = {row[0]: row for row in self.db.rows(self.sql.own_free_tasks, ids)}
+            busy = self._busy([outcome.task_id for outcome in outcomes if key(outcome.task_id) not in held])
             accepted = [o for o in outcomes if _is_current(held.get(key(o.task_id)), o)]
-            again = [held[key(o.task_id)] for o in accepted if o.status is TaskStatus.QUEUED]
-            orphans = self._of_closed_runs(again)
+            orphans = self._told_to_stop(o.task_id for o in accepted if o.status is TaskStatus.QUEUED)
             now = self.db.stamp()
             self.db.run_many(
                 self.sql.end_attempts,
@@ -73,15 +73,19 @@ class Tasks(Commits):
                 ],
             )
             wakes = self._post([o.letter for o in accepted if o.letter is not None], self.sql.open_runs)
-            return Receipt(frozenset(o.task_id for o in outcomes) - {o.task_id for o in accepted}, wakes)
+            rejected = frozenset(o.task_id for o in outcomes) - {o.task_id for o in accepted} - busy
+            return Receipt(rejected, wakes, busy)
 
-    def _of_closed_runs(self, tasks: list[Row]) -> set[Any]:
-        """The ids of those whose run has closed, so that nobody wants another attempt."""
-        if not tasks:
-            return set()
-        rows = self.db.rows(self.sql.closed_runs, self.db.dialect.ids(list({str(task[1]) for task in tasks})))
-        closed = {row[0] for row in rows}
-        return {task[0] for task in tasks if task[1] in closed}
+    def _busy(self, missing: list[UUID]) -> frozenset[UUID]:
+        """Those that exist, so that somebody must be holding them."""
+        if not missing:
+            return frozenset()
+        return frozenset(uuid(row[0]) for row in self.db.rows(self.sql.tasks_there, self.db.ids(missing)))
+
+    def _told_to_stop(self, task_ids: Iterable[UUID]) -> set[Any]:
+        """Those that nobody wants another attempt of."""
+        ids = list(task_ids)
+        return {row[0] for row in self.db.rows(self.sql.told_to_stop, self.db.ids(ids))} if ids else set()
 
     def give_back(self, attempts: Mapping[UUID, int]) -> list[TaskRecord]:
         if not attempts:
@@ -89,7 +93,7 @@ class Tasks(Commits):
         with self.db.transaction():
             held = self.db.rows(self.sql.own_tasks, self.db.ids(attempts))
             mine = [row for row in held if row[4] == "RUNNING" and row[7] == attempts[uuid(row[0])]]
-            orphans = self._of_closed_runs(mine)
+            orphans = self._told_to_stop(uuid(row[0]) for row in mine)
             now = self.db.now()
             text = self.db.dialect.text_of(now)
             back: list[TaskRecord] = []

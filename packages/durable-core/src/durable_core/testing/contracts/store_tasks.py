@@ -226,12 +226,21 @@ class TaskCases(StoreCases):
             assert {self.read_task_status(id_) for id_ in (waiting, in_backoff.id, new.id)} == {status}
             assert self.claim(waiting) == []
 
-    def test_queued_tasks_are_kept_if_told_so_but_not_begun(self) -> None:
+    def test_queued_tasks_are_kept_if_told_so_and_run_all_the_same(self) -> None:
         run_id = self.start()
         task_id = self.schedule(run_id)
         self.close(run_id, status=Status.CANCELED, close_tasks_as=None)
         assert self.read_task_status(task_id) is TaskStatus.QUEUED
-        assert self.claim(task_id) == []  # nothing starts after a committed cancel
+        [task] = self.claim(task_id)
+        self.report(outcome_of(task, TaskStatus.QUEUED, retry_at=self.store.now()))
+        assert self.read_task_status(task_id) is TaskStatus.QUEUED
+
+    def test_kept_tasks_in_backoff_come_due(self) -> None:
+        run_id = self.start()
+        task = self.begin(run_id)
+        self.retry(task, self.later())
+        self.close(run_id, status=Status.CANCELED, close_tasks_as=None)
+        assert [due.id for due in self.due_tasks(self.later(DAY))] == [task.id]
 
     def test_closing_a_run_leaves_the_tasks_of_others_alone(self) -> None:
         other = self.schedule(self.start())

@@ -164,6 +164,26 @@ def exits(key: str, how: str) -> None:
 
 
 @register.activity(retry_policy=QUICK_RETRY)
+def dies_once(key: str) -> int:
+    count = ledger.note(key)
+    if count == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return current_activity().attempt
+
+
+@register.activity(retry_policy=ONCE)
+def spins_on(key: str) -> None:
+    """Says what stopped it."""
+    ledger.note(key, "begun")
+    try:
+        while True:
+            time.sleep(0.005)
+    except BaseException as error:
+        ledger.note(key, type(error).__name__)
+        raise
+
+
+@register.activity(retry_policy=QUICK_RETRY)
 def unserialisable(key: str) -> object:
     ledger.note(key)
     return {"bad": {1, 2}}

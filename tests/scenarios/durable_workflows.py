@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import time
 from typing import Any
 
@@ -245,6 +247,17 @@ def tries(ctx, name, args=(), policy=None, options=None):
         return {"result": ctx.run_activity(activity.using(**changes) if changes else activity, *args)}
     except ActivityError as error:
         return _told(error)
+
+
+@register.workflow
+def echo_gated(ctx, key):
+    return ctx.run_activity(gated, key, 1)
+
+
+@register.workflow
+def kills_its_worker(ctx, key):
+    ledger.note(key)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @register.workflow

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from durable_core.codec import decode, encode
 from durable_core.execution import Status, TaskStatus
-from durable_core.ports import Mail, NewRun, NewTask, RunRecord, TaskRecord, Wake, WorkerInfo
+from durable_core.ports import Mail, NewRun, NewTask, RunRecord, TaskRecord, WorkerInfo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,11 +34,6 @@ class RunRow:
     @property
     def is_open(self) -> bool:
         return not self.record.status.is_closed
-
-    @property
-    def wake(self) -> Wake:
-        record = self.record
-        return Wake(record.id, record.queue, record.priority, record.worker_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,13 +133,13 @@ def begun(row: TaskRow, worker_id: UUID, now: datetime) -> TaskRow:
         now + old.start_to_close + OVERRUN if old.start_to_close is not None else None,
         now + old.heartbeat_timeout if old.heartbeat_timeout is not None else None,
     )
-    return TaskRow(record=record, worker_id=worker_id, due_at=due_at)
+    return replace(row, record=record, worker_id=worker_id, due_at=due_at)
 
 
 def queued(row: TaskRow, *, queued_at: datetime, due_at: datetime, **changes: Any) -> TaskRow:
     """The task waiting for a worker again; *changes* are of its record."""
     record = replace(row.record, status=TaskStatus.QUEUED, started_at=None, queued_at=queued_at, **changes)
-    return TaskRow(record=record, worker_id=None, due_at=earliest(due_at, record.expires_at))
+    return replace(row, record=record, worker_id=None, due_at=earliest(due_at, record.expires_at))
 
 
 def closed(row: TaskRow, status: TaskStatus, *, result: Payload | None = None, **changes: Any) -> TaskRow:

@@ -6,7 +6,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from durable_core.ports import Mail
+from durable_core.ports import Mail, Wake
 from durable_core.testing.rows import REDELIVERY, MailRow, RunRow, TaskRow, WorkerRow
 from durable_core.testing.tables import Journal, Table
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from durable_core.events import EventRecord
-    from durable_core.ports import Letter, Wake
+    from durable_core.ports import Letter
     from durable_core.testing.clock import TimeSource
 
 
@@ -62,6 +62,11 @@ class State:
         run = self._runs.get(run_id)
         return run if run is not None and run.is_open else None
 
+    def _wake_of(self, run: RunRow) -> Wake:
+        record = run.record
+        keeper = record.worker_id if record.worker_id is not None and self._workers.get(record.worker_id) else None
+        return Wake(record.id, record.queue, record.priority, keeper)
+
     def _unread(self, run_id: UUID) -> list[Mail]:
         return sorted(row.mail for row in self._mail.group("run", run_id))  # by id, so the oldest first
 
@@ -75,7 +80,7 @@ class State:
                 continue
             mail = Mail(next(self._mail_ids), letter.type, letter.call_id, letter.details)
             self._mail.put(mail.id, MailRow(letter.run_id, mail, due_at))
-            wakes[letter.run_id] = run.wake
+            wakes[letter.run_id] = self._wake_of(run)
         return list(wakes.values())
 
     def _append(self, run_id: UUID, events: Iterable[EventRecord], length: int) -> None:

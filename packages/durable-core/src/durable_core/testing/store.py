@@ -112,14 +112,14 @@ class InMemoryHistoryStore(ActivityMethods, WorkerMethods):
         with self.transaction():
             for run in self._runs.due(now, limit):
                 self._runs.put(run.record.id, replace(run, due_at=again_at))
-                wakes[run.record.id] = run.wake
+                wakes[run.record.id] = self._wake_of(run)
             for row in self._mail.due(now, limit):
                 addressee = self._open_run(row.run_id)
                 if addressee is None:
                     self._mail.remove(row.mail.id)
                 else:
                     self._mail.put(row.mail.id, replace(row, due_at=again_at))
-                    wakes[row.run_id] = addressee.wake
+                    wakes[row.run_id] = self._wake_of(addressee)
             return Due(list(wakes.values()), [row.record for row in self._tasks.due(now, limit)])
 
     # For tests: what no worker reads

@@ -7,7 +7,7 @@ from threading import Event
 from durable_core.execution import Status
 from durable_core.ports import Verdict, Wake, new_id
 from durable_core.testing.contracts.base import PATIENCE
-from durable_core.testing.contracts.builders import StoreCases, a_letter
+from durable_core.testing.contracts.builders import StoreCases, a_letter, a_worker
 
 OVERLAP = 0.1  # seconds for which a transaction stays open so that another may run into it
 
@@ -28,11 +28,19 @@ class MailCases(StoreCases):
         assert (mail.type, mail.call_id, mail.details) == (letter.type, letter.call_id, letter.details)
 
     def test_delivery_answers_one_wake_for_each_run(self) -> None:
-        worker = new_id()
+        worker = a_worker()
+        self.store.add_worker(worker)
         run_id, other = self.start(queue="slow", priority=3), self.start()
-        self.commit(run_id, worker_id=worker)
+        self.commit(run_id, worker_id=worker.id)
         wakes = self.deliver(a_letter(run_id, "a"), a_letter(other, "b"), a_letter(run_id, "c"))
-        assert sorted(wakes) == sorted([Wake(run_id, "slow", 3, worker), Wake(other, "default", 0, None)])
+        assert sorted(wakes) == sorted([Wake(run_id, "slow", 3, worker.id), Wake(other, "default", 0, None)])
+
+    def test_wake_names_no_worker_that_has_left(self) -> None:
+        worker, run_id = a_worker(), self.start()
+        self.store.add_worker(worker)
+        self.commit(run_id, worker_id=worker.id)
+        self.store.remove_worker(worker.id)
+        assert [wake.worker_id for wake in self.deliver(a_letter(run_id))] == [None]
 
     def test_closed_run_gets_no_mail_and_no_wake(self) -> None:
         run_id = self.start()

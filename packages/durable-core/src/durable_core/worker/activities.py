@@ -32,13 +32,21 @@ class ActivityDesk:
     """Attempts that are claimed here, and outcomes that must still be recorded."""
 
     def __init__(
-        self, store: HistoryStore, queue: TaskQueue, registry: Registry, executor: ActivityExecutor, worker_id: UUID
+        self,
+        store: HistoryStore,
+        queue: TaskQueue,
+        registry: Registry,
+        executor: ActivityExecutor,
+        worker_id: UUID,
+        *,
+        max_crashes: int,
     ) -> None:
         self._store = store
         self._queue = queue
         self._registry = registry
         self._executor = executor
         self._worker_id = worker_id
+        self._max_crashes = max_crashes
         self._reports: list[TaskOutcome] = []  # outcomes for runs that are not in memory here
         self.done = 0  # attempts that ended here
         self.leaving = False  # runs are to be woken anywhere but here
@@ -94,23 +102,35 @@ class ActivityDesk:
             tasks = self._store.claim_tasks([claim.entry.ref for claim in claims], self._worker_id)
             box.completed += claims
         crashpoint("activity-claimed")
+        mine: list[TaskRecord] = []
         unknown: list[TaskRecord] = []
         suspects: list[TaskRecord] = []
+        alone = any(self._is_on_last_chance(attempt.task) for attempt in self._executor.attempts())
         for task in tasks:
             if task.activity_name not in self._registry.activities:
                 unknown.append(task)
-            elif task.crashes and self._executor.holds_suspect:
-                # One suspect at a time: when it kills this process, nobody else is blamed for it.
+            elif alone and self._is_on_last_chance(task):
                 suspects.append(task)
             else:
-                self.submit(task)
-        try:
+                alone |= self._is_on_last_chance(task)
+                mine.append(task)
+        try:  # before any begins: one that kills this process at once must not have the others beside it
             self.give_back(suspects, delay=SUSPECT_DELAY)
             self.give_back(unknown, delay=UNKNOWN_NAME_DELAY)
             self._complain(unknown)
         except StoreUnavailable as error:
             error.ambiguous = True  # they are claimed, and not here: see what the store says
             raise
+        for task in mine:
+            self.submit(task)
+
+    def _is_on_last_chance(self, task: TaskRecord) -> bool:
+        """Whether one more dead worker would make it fail for good.
+
+        Only one such runs here at a time: when it kills this process, no other is given up for it. Earlier suspects run
+        side by side, for they are many after a power cut, and all but innocent.
+        """
+        return 0 < task.crashes >= self._max_crashes - 1
 
     def give_back(self, tasks: Collection[TaskRecord], *, delay: timedelta | None = None) -> None:
         """Let somebody else run claimed attempts; they are not charged."""

@@ -108,10 +108,6 @@ class ActivityExecutor:
     def attempts(self) -> list[Attempt]:
         return list(self._held)
 
-    @property
-    def holds_suspect(self) -> bool:
-        return any(attempt.task.crashes for attempt in list(self._held))
-
     def has_room(self, activity_name: str, backlog_seconds: float, reserved: int) -> bool:
         """Whether one more attempt may be claimed: a thread is free, or will be within *backlog_seconds*.
 

@@ -71,7 +71,9 @@ class Worker:
             release_thread=release_thread,
         )
         watch = CodeWatch(self._clock, self.settings.stuck_after)
-        self._activities = ActivityDesk(store, queue, registry, self._executor, self.id)
+        self._activities = ActivityDesk(
+            store, queue, registry, self._executor, self.id, max_crashes=self.settings.max_crashes
+        )
         self._runs = RunDesk(store, queue, registry, self.settings, self._activities, watch, self.id)
         self._scheduler = Scheduler(store, queue, self._clock, self.settings, redelivery=REDELIVERY)
         self._liveness = Liveness(

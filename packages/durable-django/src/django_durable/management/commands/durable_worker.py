@@ -38,7 +38,7 @@ class Command(DurableCommand):
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--batch", type=_positive, default=20, metavar="N", help="runs claimed at once (20)")
+        parser.add_argument("--batch", type=_positive, default=100, metavar="N", help="runs claimed at once (100)")
         parser.add_argument(
             "--tick",
             type=_seconds,

@@ -389,16 +389,6 @@ def test_only_quick_activities_may_wait_for_a_thread(narrow):
     assert not narrow.executor.has_room("other", 0.05, 1)
 
 
-def test_suspects_are_known(narrow):
-    gate = threading.Event()
-    assert not narrow.executor.holds_suspect
-    narrow.submit(lambda: gate.wait(LONG) and None, crashes=1)
-    assert narrow.executor.holds_suspect
-    gate.set()
-    narrow.ending()
-    assert not narrow.executor.holds_suspect
-
-
 def test_there_are_never_more_threads_than_slots():
     bench = Bench(threads=3)
     gate, most, lock, running = threading.Event(), [0], threading.Lock(), [0]

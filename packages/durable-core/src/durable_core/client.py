@@ -16,9 +16,8 @@ from uuid import UUID
 from durable_core import events as e
 from durable_core.crashpoints import crashpoint
 from durable_core.codec import MAX_PAYLOAD_BYTES, Payload, decode, encode
-from durable_core.definitions import DEFAULT_QUEUE, MAX_NAME, as_timedelta
+from durable_core.definitions import DEFAULT_QUEUE, as_timedelta, check_name
 from durable_core.errors import (
-    ConfigurationError,
     DurableError,
     UnknownExecutionError,
     WaitTimeout,
@@ -115,8 +114,7 @@ class Client:
 
         Raises `WorkflowClosed`, `UnknownExecutionError` or `PayloadError`; then nothing was sent.
         """
-        if not isinstance(name, str) or not name or len(name) > MAX_NAME:
-            raise ConfigurationError(f"the signal's name is {name!r}; expected 1 to {MAX_NAME} characters.")
+        check_name(name, "the signal's name")
         text = encode(payload, what=f"the payload of signal {name!r}", limit=self._payload_limit)
         self._send(run_id, e.SignalReceived(name=name, payload=text), f"signal {name!r}")
 

@@ -97,7 +97,7 @@ def changed(options: Options, changes: Mapping[str, Any], *, what: str) -> Optio
         raise ConfigurationError(f"{what}: run_after is the naive time {run_after}; expected an aware one.")
     for name in ("queue", "workflow_id"):
         if clean.get(name) is not None:
-            _check_name(clean[name], f"{what}: {name}")
+            check_name(clean[name], f"{what}: {name}")
     policy = clean.get("retry_policy")
     if policy is not None and not isinstance(policy, RetryPolicy):
         raise ConfigurationError(f"{what}: retry_policy is {policy!r}; expected a RetryPolicy.")
@@ -355,11 +355,11 @@ def _name_of(fn: Callable[..., Any], name: str | None) -> str:
     if not hasattr(fn, "__qualname__") or not hasattr(fn, "__dict__") or inspect.ismethod(fn):
         raise ConfigurationError(f"{fn!r} cannot be registered; expected a function (def), or what wraps one.")
     label = fn.__name__ if name is None else name
-    _check_name(label, "name")
+    check_name(label, "name")
     return label
 
 
-def _check_name(name: object, what: str) -> None:
+def check_name(name: object, what: str) -> None:
     if not isinstance(name, str) or not name or len(name) > MAX_NAME or "\x00" in name:
         raise ConfigurationError(f"{what} is {name!r}; expected a text of 1 to {MAX_NAME} characters without NUL.")
 

@@ -675,6 +675,11 @@ class WorkflowRun:
                 return decision
             case e.WorkflowCompleted():
                 decision.status, decision.result = Status.COMPLETED, end.result
+                if unawaited := sum(self._ends_with_the_run(future) for future in self._futures.values()):
+                    decision.warnings.append(
+                        f"The workflow returned while {unawaited} of its activities or children were still under way; "
+                        "they are canceled. Wait for them, or start what shall outlive it with cancel_with_parent=False."
+                    )
             case e.WorkflowFailed():
                 if self.settings.block_on_error and self._failure is not None:
                     raise CodeFailed(summary(end.failure)) from self._failure
@@ -689,6 +694,10 @@ class WorkflowRun:
                 raise AssertionError(f"{end} ends no run")
         decision.abandoned = [child for child, canceled in self._children.values() if canceled]
         return decision
+
+    def _ends_with_the_run(self, future: Future) -> bool:
+        _, canceled = self._children.get(future.call_id, (None, True))
+        return future.fact is None and canceled
 
     def _wake_at(self) -> datetime | None:
         times = [self.info.deadline] if self.info.deadline is not None else []

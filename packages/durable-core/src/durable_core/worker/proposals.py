@@ -71,8 +71,10 @@ def propose(
     return Proposal(commit, slot.outcomes, slot.claims, eager)
 
 
-def propose_block(record: RunRecord, version: int, error: str, now: datetime, *, tries_again: bool = True) -> Commit:
+def propose_block(slot: Slot, error: str, now: datetime, *, tries_again: bool = True) -> Commit:
     """A run that cannot go on: nothing is written but that, and when to try again."""
+    record = slot.record
+    assert record is not None
     delay = min(BLOCKED_FIRST * 2 ** min(record.failures, 10), BLOCKED_MOST)
     due_at = now + delay if tries_again else None
     what = "a rollback, a patch or a fix" if tries_again else "a fix, and durable_retry"
@@ -84,9 +86,9 @@ def propose_block(record: RunRecord, version: int, error: str, now: datetime, *,
     }
     return Commit(
         run_id=record.id,
-        version=version,
+        version=slot.version,
         status=Status.BLOCKED,
-        history_length=record.history_length,
+        history_length=slot.history_length,
         error=error,
         waiting_for=encode(waiting_for),
         due_at=due_at,

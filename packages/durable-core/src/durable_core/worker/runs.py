@@ -150,7 +150,8 @@ class RunDesk:
         if loaded is None or loaded.record.status.is_closed:
             return
         record = loaded.record
-        slot.record, slot.version, slot.mail = record, record.version, loaded.mail
+        slot.record, slot.mail = record, loaded.mail
+        slot.version, slot.history_length = record.version, record.history_length
         definition = self._registry.workflows.get(record.workflow_name)
         if definition is None:
             return
@@ -198,7 +199,7 @@ class RunDesk:
                 "no workflow %r here (%s); left for another worker", record.workflow_name, hint, extra=_ids(slot)
             )
             return None
-        if record.start_at is not None and record.start_at > now and not record.history_length:
+        if record.start_at is not None and record.start_at > now and not slot.history_length:
             self._retire(slot)  # a signal came before its time; the scheduler knows when
             return None
         try:
@@ -246,6 +247,7 @@ class RunDesk:
             nonlocal promised
             here = (
                 not self.draining
+                and not decision.status.is_closed
                 and self._serves(queue)
                 and self._activities.starts_here(name, reserved + promised)
             )
@@ -317,7 +319,7 @@ class RunDesk:
     def _go_on(self, slot: Slot, proposal: Proposal, result: CommitResult) -> None:
         commit = proposal.commit
         slot.proposal = None
-        slot.version += 1
+        slot.version, slot.history_length = slot.version + 1, commit.history_length
         for task in proposal.eager:
             self._activities.submit(task)
         slot.running_here += len(proposal.eager)
@@ -345,7 +347,7 @@ class RunDesk:
         logger.error("a run is blocked: %s", error, extra=_ids(slot))
         for outcome in slot.outcomes:
             self._activities.report(outcome)
-        commit = propose_block(record, slot.version, error, now, tries_again=tries_again)
+        commit = propose_block(slot, error, now, tries_again=tries_again)
         proposal = Proposal(commit, [], slot.claims)
         slot.outcomes, slot.claims = [], []
         slot.evict()

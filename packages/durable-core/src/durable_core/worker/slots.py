@@ -34,6 +34,7 @@ class Slot:
     record: RunRecord | None = None  # None: closed, or unknown to the store
     history: list[EventRecord] | None = None  # loaded, to be replayed first
     version: int = 0
+    history_length: int = 0  # as committed, like the version; *record* is as it was loaded
     mail: list[Mail] = field(default_factory=list)  # to be applied at the next step
     outcomes: list[TaskOutcome] = field(default_factory=list)  # of activities that ran here
     claims: list[Claim] = field(default_factory=list)

@@ -166,7 +166,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--suite", action="append", choices=[*SUITES, "all"], help="repeatable; default: latency")
     parser.add_argument("--repeat", type=int, default=1, help="every figure is the median of so many runs (1)")
-    parser.add_argument("--tasks", type=int, default=defaults.tasks, help="workflows of latency (20)")
+    parser.add_argument("--tasks", type=int, default=defaults.tasks, help="workflows of latency, idle-latency (20)")
+    parser.add_argument(
+        "--pause", type=float, default=defaults.pause, help="seconds between those of idle-latency (0.05)"
+    )
     parser.add_argument("--concurrency", type=int, default=defaults.concurrency, help="of them in flight (10)")
     parser.add_argument("--payload-size", type=int, default=defaults.payload_size, help="characters (0)")
     parser.add_argument("--runs", type=int, default=defaults.runs, help="workflows of throughput and limits (5000)")
@@ -193,6 +196,7 @@ def main(arguments: list[str] | None = None) -> None:
         tasks=given.tasks,
         concurrency=given.concurrency,
         payload_size=given.payload_size,
+        pause=given.pause,
         runs=given.runs,
         steps=given.steps,
         sleepers=given.sleepers,

@@ -44,6 +44,7 @@ class Options:
     tasks: int = 20
     concurrency: int = 10
     payload_size: int = 0  # characters
+    pause: float = 0.05  # seconds between two runs on an idle worker
     runs: int = 5_000
     steps: int = 1_000
     sleepers: int = 20_000

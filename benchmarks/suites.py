@@ -73,13 +73,13 @@ def latency(o: Options) -> Row:
 
 
 def idle_latency(o: Options) -> Row:
-    """The same for one run at a time on a worker that has nothing else to do, after a pause of 20 to 60 ms."""
+    """The same for one run at a time on a worker that has nothing else to do, each after a pause."""
     taken, stored, picked = [], [], []
     with WorkerProcess(o) as worker:
         _warm_up(worker)
         time.sleep(SETTLED)
-        for _ in range(max(o.tasks, 100)):
-            time.sleep(random.uniform(0.02, 0.06))
+        for _ in range(o.tasks):
+            time.sleep(o.pause * random.uniform(0.5, 1.5))  # not in step with anybody's polling
             wall, moment = time.time(), time.perf_counter()
             run = _id(start_workflow(one_activity))
             while not _closed({run}):

@@ -17,6 +17,7 @@ from django.core.management import call_command
 from django.db import connections
 from django.test import override_settings
 
+from durable_core.execution import OPEN_STATUSES
 from tests.harness import Project
 from tests.scenarios import ledger
 from tests.servers import postgres, run_directory
@@ -86,6 +87,15 @@ class Site:
             return execution if execution.status == status else None
 
         return wait_until(reached, f"{status} of {handle}; it is {self.execution(handle).status}")
+
+    def until_closed(self, handle: Any) -> Any:
+        """The execution, once it has ended, however it did."""
+
+        def reached() -> Any:
+            execution = self.execution(handle)
+            return execution if execution.status not in OPEN_STATUSES else None
+
+        return wait_until(reached, f"{handle} to close; it is {self.execution(handle).status}")
 
     def until_waiting(self, handle: Any, kind: str) -> Any:
         """The execution, once its code waits for something of this kind."""

@@ -154,7 +154,7 @@ def deaths(quiet_site_on):
     with entered(quiet_site_on) as site:
         queue = "deaths"
 
-        def start(name, **given):
+        def start(name, /, **given):
             return start_workflow(site.on_queue(name, queue), **given)
 
         endless = {"initial_interval": 0.01, "maximum_attempts": 0}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import logging
 import threading
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from durable_core.errors import CodeStuck, StoreUnavailable
@@ -13,12 +12,11 @@ from durable_core.ports import Beat
 from durable_core.worker.attempts import GRACE, earliest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from types import TracebackType
     from uuid import UUID
 
-    from durable_core.ports import Clock, HistoryStore
-    from durable_core.replay import WorkflowRun
+    from durable_core.ports import Clock, HistoryStore, TaskRecord
     from durable_core.worker.executor import ActivityExecutor, Attempt
     from durable_core.worker.settings import WorkerSettings
 
@@ -29,7 +27,7 @@ OLD_ENOUGH = 1.0  # seconds after which an attempt without heartbeats is asked a
 
 
 class CodeWatch:
-    """Interrupts workflow code that makes no ctx call for too long: it would stop the loop for everybody."""
+    """Around workflow code: interrupts it when it runs for too long, for it stops the loop for everybody."""
 
     def __init__(self, clock: Clock, stuck_after: float) -> None:
         self._clock = clock
@@ -38,15 +36,13 @@ class CodeWatch:
         self._thread_id = 0
         self._since: float | None = None
 
-    @contextmanager
-    def over(self, run: WorkflowRun) -> Iterator[None]:
+    def __enter__(self) -> None:
         self._thread_id = threading.get_ident()
         self._since = self._clock.monotonic()
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._since = None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        with self._lock:
+            self._since = None
 
     def look(self) -> None:
         with self._lock:
@@ -81,26 +77,38 @@ class Liveness:
         self._watch = watch
         self._declared_dead = declared_dead
         self._release_thread = release_thread
-        self._stop = threading.Event()
+        self._wake = threading.Event()
+        self._is_leaving = False
         self._thread: threading.Thread | None = None
         self._next_beat = 0.0
 
     def __enter__(self) -> None:
-        self._stop.clear()
+        self._is_leaving = False
+        self._wake.clear()
         self._next_beat = self._clock.monotonic() + self._settings.heartbeat_interval
         self._thread = threading.Thread(target=self._run, name="durable-heartbeat", daemon=True)
         self._thread.start()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self._stop.set()
+        self._is_leaving = True
+        self._wake.set()
         if self._thread is not None:
             self._thread.join()
 
+    def on_begin(self, task: TaskRecord) -> None:
+        """An attempt was claimed: its heartbeats may be due before the next look."""
+        limit = task.heartbeat_timeout
+        if limit is not None and limit.total_seconds() < 3 * LOOK_INTERVAL:
+            self._wake.set()
+
     def _run(self) -> None:
         try:
-            while not self._stop.wait(self._interval()):
-                self._watch.look()
-                self._turn()
+            while not self._is_leaving:
+                self._wake.wait(self._interval())
+                self._wake.clear()
+                if not self._is_leaving:
+                    self._watch.look()
+                    self._turn()
         finally:
             self._release_thread()
 

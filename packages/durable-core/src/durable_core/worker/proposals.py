@@ -75,7 +75,7 @@ def propose_block(slot: Slot, error: str, now: datetime, *, tries_again: bool = 
     """A run that cannot go on: nothing is written but that, and when to try again."""
     record = slot.record
     assert record is not None
-    delay = min(BLOCKED_FIRST * 2 ** min(record.failures, 10), BLOCKED_MOST)
+    delay = min(BLOCKED_FIRST * 2 ** min(slot.failures, 10), BLOCKED_MOST)
     due_at = now + delay if tries_again else None
     what = "a rollback, a patch or a fix" if tries_again else "a fix, and durable_retry"
     waiting_for = {
@@ -92,8 +92,8 @@ def propose_block(slot: Slot, error: str, now: datetime, *, tries_again: bool = 
         error=error,
         waiting_for=encode(waiting_for),
         due_at=due_at,
-        failures=record.failures + 1,
-        crashes=record.crashes,
+        failures=slot.failures + 1,
+        crashes=slot.crashes,
     )
 
 

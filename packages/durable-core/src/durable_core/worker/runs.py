@@ -8,7 +8,6 @@ nobody knows whether a commit arrived.
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -102,7 +101,7 @@ class RunDesk:
         try:
             self._load(slots)
             # Suspects go last and alone: one that kills this process must not have others' claims beside its own.
-            suspects = [slot for slot in slots if slot.record is not None and slot.record.crashes]
+            suspects = [slot for slot in slots if slot.crashes]
             for surplus in suspects[1:]:
                 self._disown(surplus, delay=SUSPECT_DELAY)
             self._work_on([slot for slot in slots if slot not in suspects])
@@ -152,6 +151,7 @@ class RunDesk:
         record = loaded.record
         slot.record, slot.mail = record, loaded.mail
         slot.version, slot.history_length = record.version, record.history_length
+        slot.status, slot.failures, slot.crashes = record.status, record.failures, record.crashes
         definition = self._registry.workflows.get(record.workflow_name)
         if definition is None:
             return
@@ -190,7 +190,7 @@ class RunDesk:
         if record is None:
             self._retire(slot)  # closed meanwhile, or its start was rolled back
             return None
-        if record.crashes >= self._settings.max_crashes:
+        if slot.crashes >= self._settings.max_crashes:
             return self._block_for_crashes(slot, now)
         if run is None:
             self._leave(slot, unknown_name("workflow", record.workflow_name))
@@ -203,7 +203,7 @@ class RunDesk:
             self._retire(slot)  # a signal came before its time; the scheduler knows when
             return None
         try:
-            with self._watch.over(run):
+            with self._watch:
                 decision = self._decision_of(slot, run, now)
         except NewerCodeNeeded as newer:
             logger.warning("%s", newer, extra=_ids(slot))
@@ -215,7 +215,7 @@ class RunDesk:
             return self._block(slot, "CodeStuck: the workflow's code ran for too long without a ctx call", now)
         for warning in decision.warnings:
             logger.warning("%s", warning, extra=_ids(slot))
-        if self._is_void(decision, record.status, record.crashes):
+        if self._is_void(decision, slot.status, slot.crashes):
             self._spent += slot.claims
             slot.claims, slot.mail, slot.outcomes = [], [], []
             return None
@@ -329,10 +329,7 @@ class RunDesk:
             self._spent += slot.claims
             self._slots.drop(slot)
             return
-        record = slot.record
-        assert record is not None
-        if record.status is not commit.status or record.failures or record.crashes:
-            slot.record = replace(record, status=commit.status, failures=0, crashes=0)
+        slot.status, slot.failures, slot.crashes = commit.status, 0, 0
         if commit.due_at is not None and (self.wake_at is None or commit.due_at < self.wake_at):
             self.wake_at = commit.due_at
         slot.mail = result.mail
@@ -355,14 +352,12 @@ class RunDesk:
         return proposal
 
     def _block_for_crashes(self, slot: Slot, now: datetime) -> Proposal | None:
-        record = slot.record
-        assert record is not None
-        if record.status is Status.BLOCKED:
+        if slot.status is Status.BLOCKED:
             self._retire(slot)
             return None
         return self._block(
             slot,
-            f"WorkerDied: {record.crashes} workers died while they ran this workflow's code. It is not tried again by "
+            f"WorkerDied: {slot.crashes} workers died while they ran this workflow's code. It is not tried again by "
             "itself: mend the code, then use durable_retry.",
             now,
             tries_again=False,

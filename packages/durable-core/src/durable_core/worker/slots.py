@@ -6,6 +6,8 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from durable_core.execution import Status
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from uuid import UUID
@@ -34,6 +36,9 @@ class Slot:
     record: RunRecord | None = None  # None: closed, or unknown to the store
     history: list[EventRecord] | None = None  # loaded, to be replayed first
     version: int = 0
+    status: Status = Status.PENDING
+    failures: int = 0  # decisions in a row that ended BLOCKED
+    crashes: int = 0  # workers in a row that died over it
     history_length: int = 0  # as committed, like the version; *record* is as it was loaded
     mail: list[Mail] = field(default_factory=list)  # to be applied at the next step
     outcomes: list[TaskOutcome] = field(default_factory=list)  # of activities that ran here
@@ -55,6 +60,7 @@ class Slot:
         if self.run is not None:
             self.run.close()
         self.run = self.record = self.history = None
+        self.failures = self.crashes = 0
         self.mail = []
 
     def take_back(self, proposal: Proposal) -> None:

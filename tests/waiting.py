@@ -13,7 +13,7 @@ T = TypeVar("T")
 PATIENCE = 30.0  # seconds; generous, because the machines of CI are slow and shared
 
 
-def wait_until(condition: Callable[[], T], what: str = "", *, patience: float = PATIENCE) -> T:
+def wait_until(condition: Callable[[], T], what: str | Callable[[], str] = "", *, patience: float = PATIENCE) -> T:
     """The first truthy answer of *condition*. Fails the test when there is none in time."""
     deadline = time.monotonic() + patience
     while True:
@@ -21,5 +21,6 @@ def wait_until(condition: Callable[[], T], what: str = "", *, patience: float = 
         if answer:
             return answer
         if time.monotonic() > deadline:
-            raise AssertionError(f"waited {patience} s in vain for {what or condition}; the last answer was {answer!r}")
+            text = what() if callable(what) else what or condition
+            raise AssertionError(f"waited {patience} s in vain for {text}; the last answer was {answer!r}")
         time.sleep(0.01)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
@@ -19,6 +20,9 @@ from django_durable import (
     send_signal,
     start_workflow,
 )
+from django_durable.engine import engine
+from django_durable.models import QueueEntry
+from durable_core.ports import Entry, EntryKind, new_id
 from tests.scenarios import ledger
 from tests.waiting import wait_until
 
@@ -196,9 +200,6 @@ def test_p7_time_out_and_cancel_exclude_each_other(site):
 
 def test_p9_a_queue_may_duplicate_delay_and_reorder(site, key):
     """Entries that mean nothing any more, or come too often, change nothing."""
-    from django_durable.engine import engine
-    from durable_core.ports import Entry, EntryKind, new_id
-
     handles = [site.start("onboarding", key=f"{key}-{number}") for number in range(3)]
     noise = [Entry(EntryKind.RUN, handle.id, "default", 0, None) for handle in reversed(handles) for _ in range(5)]
     noise += [Entry(kind, new_id(), "default", 0, None) for kind in EntryKind]
@@ -214,16 +215,12 @@ def test_p9_a_queue_may_duplicate_delay_and_reorder(site, key):
         assert len(ledger.effects(f"{key}-{number}-welcome")) == 1
         assert len(ledger.effects(f"{key}-{number}-gated")) == 1
     engine().queue.enqueue(noise)
-    from django_durable.models import QueueEntry
-
     wait_until(lambda: not QueueEntry.objects.using(site.alias).filter(queue="default").exists(), "an empty queue")
 
 
 def test_p9_a_queue_that_loses_half_of_its_entries_costs_only_time(quiet_site, queue, key):
     site = quiet_site
     lossy = {**site.project.settings, "QUEUE": {"BACKEND": "tests.scenarios.lossy.LossyQueue"}}
-    import json
-
     with site.project.worker("--queue-name", queue, DURABLE_TEST_SETTINGS=json.dumps(lossy)):
         handles = [start_workflow(site.on_queue("sequence", queue), n=3) for _ in range(4)]
         children = [start_workflow(site.on_queue("parent", queue), child="echoes", given={"value": n}) for n in range(4)]

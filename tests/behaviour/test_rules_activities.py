@@ -9,6 +9,7 @@ import pytest
 from django_durable import cancel_workflow, start_workflow
 from django_durable.models import Worker
 from tests.scenarios import ledger
+from tests.sites import entered
 from tests.waiting import wait_until
 
 
@@ -149,8 +150,6 @@ def test_rule_16_an_activity_that_calls_sys_exit_or_raises_a_base_exception_is_a
 @pytest.fixture(scope="module")
 def deaths(quiet_site_on):
     """Two worker processes under a parent, with activities and code that kill them, and others beside."""
-    from tests.sites import entered
-
     with entered(quiet_site_on) as site:
         queue = "deaths"
 
@@ -159,18 +158,15 @@ def deaths(quiet_site_on):
 
         endless = {"initial_interval": 0.01, "maximum_attempts": 0}
         with site.project.worker("--queue-name", queue, "--procs", "2") as worker:
-            dies_once = start("tries", name="dies_once", args=["deaths-once"])
-            dies_once.result(timeout=60)
+            once = start("tries", name="dies_once", args=["deaths-once"]).result(timeout=60)
             kills = start("tries", name="exits", args=["deaths-kill", "sigkill"], policy=endless)
+            others = [start("sequence", n=3) for _ in range(3)]
+            killed = kills.result(timeout=60)
             code = start("kills_its_worker", key="deaths-code")
-            others = [start("sequence", n=3) for _ in range(5)]
-            results = {
-                "once": dies_once.result(timeout=60),
-                "kills": kills.result(timeout=60),
-                "others": [other.result(timeout=60) for other in others],
-            }
+            others += [start("sequence", n=3) for _ in range(3)]
             blocked = site.until(code, "BLOCKED")
-        yield results, blocked, worker.said, ledger.effects("deaths-kill"), ledger.effects("deaths-code")
+            results = {"once": once, "kills": killed, "others": [other.result(timeout=60) for other in others]}
+        yield results, blocked, ledger.effects("deaths-kill"), ledger.effects("deaths-code")
 
 
 def test_rule_16_a_worker_that_dies_is_a_failed_attempt_like_any_other(deaths):
@@ -179,15 +175,15 @@ def test_rule_16_a_worker_that_dies_is_a_failed_attempt_like_any_other(deaths):
 
 
 def test_rule_17_an_activity_that_kills_its_worker_too_often_fails_for_good_and_the_others_go_on(deaths):
-    results, _, _, effects, _ = deaths
+    results, _, effects, _ = deaths
     assert results["kills"]["type_name"] == "WorkerDied"
     assert "MAX_CRASHES is 3" in results["kills"]["message"]
     assert results["kills"]["attempt"] == len(effects) == 3
-    assert results["others"] == [3] * 5
+    assert results["others"] == [3] * 6
 
 
 def test_rule_17_a_run_whose_code_kills_its_worker_too_often_is_blocked(deaths):
-    _, blocked, _, _, effects = deaths
+    _, blocked, _, effects = deaths
     assert blocked.error.startswith("WorkerDied: 3 workers died")
     assert "durable_retry" in blocked.error
     assert len(effects) == 3

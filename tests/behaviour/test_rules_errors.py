@@ -16,6 +16,7 @@ from django_durable import (
     send_signal,
     start_workflow,
 )
+from django_durable.models import WorkflowExecution
 from tests.scenarios import ledger
 from tests.waiting import wait_until
 
@@ -161,8 +162,6 @@ def test_rule_11_input_and_signals_raise_in_the_caller(site, value):
 
 
 def test_rule_12_a_payload_over_the_limit_is_refused_and_nothing_is_written(site):
-    from django_durable.models import WorkflowExecution
-
     def runs():
         return WorkflowExecution.objects.using(site.alias).count()
 

@@ -31,7 +31,7 @@ def assert_sound(site: Site, handle: Any) -> None:
     family += WorkflowExecution.objects.using(site.alias).filter(parent=family[0])
     for execution in family:
         assert_history_is_sound(site, execution)
-    wait_until(lambda: not _leftovers(site, family), f"nothing to be left of {handle}: {_leftovers(site, family)}")
+    wait_until(lambda: not _leftovers(site, family), lambda: f"nothing to be left: {_leftovers(site, family)}")
 
 
 def assert_history_is_sound(site: Site, execution: WorkflowExecution) -> None:
@@ -48,8 +48,8 @@ def assert_history_is_sound(site: Site, execution: WorkflowExecution) -> None:
         answered = Counter(event.call_id for event in events if event.type in answers)
         assert max(scheduled.values(), default=1) == 1, story
         assert answered <= scheduled, story
-        if execution.status == "COMPLETED":  # its code waited for all it asked for
-            assert answered == scheduled, story
+        if execution.status == "COMPLETED" and "timer_fired" not in {event.type for event in events}:
+            assert answered == scheduled, story  # its code waited for all it asked for
     timers = Counter(event.call_id for event in events if event.type == "timer_fired")
     assert max(timers.values(), default=1) == 1, story
 
@@ -59,6 +59,9 @@ def _leftovers(site: Site, family: list[WorkflowExecution]) -> list[str]:
     refs = [execution.pk for execution in family] + list(tasks.values_list("pk", flat=True))
     entries = QueueEntry.objects.using(site.alias).filter(ref__in=refs)
     unread = Mail.objects.using(site.alias).filter(execution__in=family)
+    # How an activity or a child ended may be written while its run is canceled; that is thrown away after half a minute.
+    canceled = [execution.pk for execution in family if execution.status == "CANCELED"]
+    unread = unread.exclude(~Q(type="signal_received"), execution__in=canceled, due_at__isnull=False)
     still = tasks.filter(Q(status="RUNNING") | Q(status="QUEUED"))
     return [f"entry {e}" for e in entries] + [str(m) for m in unread] + [f"{t} {t.status}" for t in still]
 

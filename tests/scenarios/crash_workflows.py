@@ -260,6 +260,7 @@ if CODE > 1:
 
 
 @register.workflow
-def calls_newly_written(ctx, key):
-    ctx.wait_signal("word")
-    return ctx.run_activity("newly_written", key)
+def orders_newly_written(ctx, key, queue):
+    """Old code that meets this behind its first step needs no more than the activity's name."""
+    activity = newly_written.using(queue=queue) if CODE > 1 else "newly_written"
+    return ctx.run_activity(activity, key)

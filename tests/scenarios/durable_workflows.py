@@ -159,6 +159,11 @@ def logs(ctx, key):
     ctx.logger.warning("the last line")
 
 
+@register.workflow
+def notes(ctx, key, text):
+    ledger.note(key, text)
+
+
 # Errors
 
 

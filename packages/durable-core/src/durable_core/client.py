@@ -29,13 +29,24 @@ from durable_core.errors import (
     WorkflowTimeout,
 )
 from durable_core.execution import Status, TaskStatus
-from durable_core.ports import REDELIVERY, Commit, Entry, EntryKind, Letter, NewRun, Wake, new_id
+from durable_core.ports import (
+    REDELIVERY,
+    Commit,
+    Entry,
+    EntryKind,
+    Letter,
+    LoadedRun,
+    NewRun,
+    Verdict,
+    Wake,
+    new_id,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from durable_core.definitions import Duration, Registry, WorkflowDefinition
-    from durable_core.ports import HistoryStore, LoadedRun, RunRecord, TaskQueue
+    from durable_core.ports import HistoryStore, RunRecord, TaskQueue
 
 FIRST_POLL = 0.002  # seconds between two looks at a run that is waited for; grows
 LONGEST_POLL = 0.1
@@ -223,25 +234,27 @@ class Client:
         if record.parent_id is not None and record.parent_call_id is not None:
             fact = e.ChildWorkflowCanceled(call_id=record.parent_call_id, reason=end.reason)
             letters.append(Letter(record.parent_id, fact.type, fact.call_id, e.details_of(fact)))
-        committed = self._store.commit(
-            [
-                Commit(
-                    run_id=record.id,
-                    version=record.version,
-                    status=Status.CANCELED,
-                    events=events,
-                    history_length=record.history_length + len(events),
-                    error=f"WorkflowCanceled: {end.reason}" if end.reason else "WorkflowCanceled",
-                    mail_read=[mail.id for mail in locked.mail],
-                    letters=letters,
-                    close_tasks_as=None if keep_queued else TaskStatus.FAILED,
-                )
-            ]
+        commit = Commit(
+            run_id=record.id,
+            version=record.version,
+            status=Status.CANCELED,
+            events=events,
+            history_length=record.history_length + len(events),
+            error=f"WorkflowCanceled: {end.reason}" if end.reason else "WorkflowCanceled",
+            mail_read=[mail.id for mail in locked.mail],
+            letters=letters,
+            close_tasks_as=None if keep_queued else TaskStatus.FAILED,
         )
-        verdict = committed.results[record.id].verdict
-        if verdict.value != "committed":
-            raise DurableError(f"run {record.id} could not be closed ({verdict.value}) although it was locked.")
-        self._wake(committed.wakes)
+        committed = self._store.commit([commit])
+        match (result := committed.results[record.id]).verdict:
+            case Verdict.COMMITTED:
+                self._wake(committed.wakes)
+            case Verdict.UNREAD:
+                # How an activity or a child ended may be written to a run that somebody has locked.
+                later = LoadedRun(record, [], [*locked.mail, *result.mail])
+                self._close(later, end, keep_queued=keep_queued)
+            case verdict:
+                raise DurableError(f"run {record.id} could not be closed ({verdict.value}) although it was locked.")
 
     def _check_same(self, run_id: UUID, workflow_name: str, stored: Payload, new: NewRun) -> None:
         if workflow_name != new.workflow_name or decode(stored) != decode(new.input):

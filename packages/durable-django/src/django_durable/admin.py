@@ -140,7 +140,7 @@ class WorkflowExecutionAdmin(ReadOnlyAdmin):
     def parent_link(self, run: WorkflowExecution) -> SafeString | str:
         return "-" if run.parent_id is None else _run_link(run.parent_id)
 
-    @admin.display(description="")
+    @admin.display(description="newest")
     def activities_table(self, run: WorkflowExecution) -> SafeString | str:
         tasks = list(run.activities.order_by("-scheduled_at", "-id")[: TASKS_SHOWN + 1])
         rows = [
@@ -158,7 +158,7 @@ class WorkflowExecutionAdmin(ReadOnlyAdmin):
             ("activity", "status", "attempt", "scheduled", "error"), rows, everything, more=len(tasks) > TASKS_SHOWN
         )
 
-    @admin.display(description="")
+    @admin.display(description="events")
     def history_table(self, run: WorkflowExecution) -> SafeString | str:
         events = list(run.history.order_by("-seq")[: EVENTS_SHOWN + 1])
         rows = [

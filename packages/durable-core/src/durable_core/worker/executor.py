@@ -82,8 +82,10 @@ class ActivityExecutor:
         around: Callable[[], AbstractContextManager[Any]] = nullcontext,
         payload_limit: int,
         release_thread: Callable[[], None] = lambda: None,
+        on_begin: Callable[[TaskRecord], None] = lambda task: None,
     ) -> None:
         self._clock = clock
+        self._on_begin = on_begin
         self._wake = wake
         self._around = around
         self._payload_limit = payload_limit
@@ -133,6 +135,7 @@ class ActivityExecutor:
             self._timed[attempt] = None
         self._staff()
         self._inbox.put(attempt)
+        self._on_begin(task)
 
     def endings(self) -> list[Ending]:
         """What has ended since the last call, but for attempts that were given up."""

@@ -69,6 +69,7 @@ class Worker:
             around=self.settings.around_activity,
             payload_limit=self.settings.run.payload_limit,
             release_thread=release_thread,
+            on_begin=lambda task: self._liveness.on_begin(task),
         )
         watch = CodeWatch(self._clock, self.settings.stuck_after)
         self._activities = ActivityDesk(

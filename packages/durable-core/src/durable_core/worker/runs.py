@@ -105,7 +105,9 @@ class RunDesk:
             for surplus in suspects[1:]:
                 self._disown(surplus, delay=SUSPECT_DELAY)
             self._work_on([slot for slot in slots if slot not in suspects])
-            self._work_on(suspects[:1])
+            if suspects:
+                self._flush_claims()
+                self._work_on(suspects[:1])
         except StoreUnavailable:
             # What a slot holds, such as the outcome of an activity that ran here, is known to nobody else.
             left = {slot.run_id: slot for slot in slots if self._slots.get(slot.run_id) is slot}

@@ -122,7 +122,7 @@ def bury(worker_ids: Collection[UUID], store: HistoryStore, queue: TaskQueue, *,
             box.wake(store.record_outcomes(outcomes).wakes)
     entries = queue.release_dead(worker_ids)
     runs = _unique(entry.ref for entry in entries if entry.kind is EntryKind.RUN)
-    if runs:
+    if runs and not any(task.crashes for task in tasks):
         store.charge(runs)
     logger.warning(
         "%d dead worker(s) buried: %d running activities and %d claimed runs go to others",

@@ -14,7 +14,8 @@ from durable_core.context import WorkflowInfo
 from durable_core.definitions import Registry
 from durable_core.execution import Status
 from durable_core.failures import describe
-from durable_core.replay import Decision, RunSettings, WorkflowRun
+from durable_core.decision import Decision, RunSettings
+from durable_core.replay import WorkflowRun
 
 if TYPE_CHECKING:
     from collections.abc import Callable

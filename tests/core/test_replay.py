@@ -15,7 +15,7 @@ from durable_core.errors import (
     PayloadError,
 )
 from durable_core.execution import Status
-from durable_core.replay import RunSettings
+from durable_core.decision import RunSettings
 from tests.core.stories import (
     EPOCH,
     Story,

@@ -20,7 +20,7 @@ from durable_core.errors import (
 )
 from durable_core.execution import Status
 from durable_core.failures import describe
-from durable_core.replay import CodeFailed, RunSettings
+from durable_core.decision import CodeFailed, RunSettings
 from tests.core.stories import (
     Story,
     activities_and_children,

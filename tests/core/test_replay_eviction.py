@@ -15,7 +15,7 @@ from durable_core.errors import (
     RunEvicted,
 )
 from durable_core.execution import Status
-from durable_core.replay import CodeFailed
+from durable_core.decision import CodeFailed
 from tests.core.stories import (
     Story,
     completed,

@@ -12,7 +12,7 @@ from durable_core.errors import (
     NondeterminismError,
 )
 from durable_core.execution import Status
-from durable_core.replay import RunSettings
+from durable_core.decision import RunSettings
 from tests.core.stories import (
     EPOCH,
     Story,

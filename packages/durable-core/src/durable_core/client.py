@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from durable_core import events as e
-from durable_core.crashpoints import crashpoint
 from durable_core.codec import MAX_PAYLOAD_BYTES, Payload, decode, encode
+from durable_core.crashpoints import crashpoint
 from durable_core.definitions import DEFAULT_QUEUE, as_timedelta, check_name
 from durable_core.errors import (
     DurableError,

@@ -408,7 +408,10 @@ class HistoryStore(Protocol):
         """Workers without a heartbeat for *timeout*."""
 
     def bury(self, worker_ids: Collection[UUID]) -> list[TaskRecord]:
-        """Remove workers' rows; answers the attempts they had RUNNING, locked. Only one caller gets each."""
+        """Remove workers' rows; answers the attempts they had RUNNING, locked. Only one caller gets each.
+
+        What somebody else has locked is not waited for: the worker's row stays, and the rest is for another time.
+        """
 
 
 # The queue

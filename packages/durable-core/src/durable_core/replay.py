@@ -15,19 +15,19 @@ suspend it, so `except` and `finally` in user code mean what they say.
 from __future__ import annotations
 
 import inspect
-import sys
-import traceback
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from greenlet import getcurrent, greenlet
 
 from durable_core import commands as c
 from durable_core import events as e
-from durable_core.codec import EMPTY_OBJECT, MAX_PAYLOAD_BYTES, NULL, Payload, decode, encode
+from durable_core import mismatch
+from durable_core.codec import EMPTY_OBJECT, NULL, decode, encode
 from durable_core.context import Future, Waiting, WorkflowContext, WorkflowInfo
+from durable_core.decision import MAX_HISTORY, CodeFailed, Decision, RunSettings
 from durable_core.errors import (
     ChildCanceled,
     CodeStuck,
@@ -39,57 +39,18 @@ from durable_core.errors import (
     WorkflowCanceled,
 )
 from durable_core.execution import Status, record
-from durable_core.failures import describe, summary
+from durable_core.failures import describe
+from durable_core.patches import Patches
+from durable_core.places import Place, caller, raised_at, stuck_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
-    from types import FrameType
     from uuid import UUID
 
     from durable_core.definitions import Registry, WorkflowDefinition
 
-MAX_HISTORY = 50_000  # events; Temporal's limit is 51,200
-WARN_HISTORY = 10_000
 MAX_CALLS_AFTER_EVICTION = 1_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunSettings:
-    """What a project may choose about how its runs behave."""
-
-    strict_inputs: bool = False  # changed arguments are a mismatch, not a warning
-    block_on_error: bool = False  # an exception that leaves workflow code parks the run instead of failing it
-    payload_limit: int = MAX_PAYLOAD_BYTES
-
-
-@dataclass(slots=True)
-class Decision:
-    """What a run made of the facts it was given."""
-
-    events: list[e.EventRecord] = field(default_factory=list)
-    activities: list[c.ScheduleActivity] = field(default_factory=list)
-    children: list[c.StartChildWorkflow] = field(default_factory=list)
-    abandoned: list[UUID] = field(default_factory=list)  # open children to be canceled with the run
-    status: Status = Status.RUNNING
-    result: Payload | None = None
-    error: str = ""
-    end: e.HistoryEvent | None = None  # the terminal fact, if the run closed
-    wake_at: datetime | None = None  # earliest timer or deadline
-    waiting_for: str | None = None  # JSON object
-    warnings: list[str] = field(default_factory=list)
-
-
-class CodeFailed(DurableError):
-    """Workflow code must be mended before the run can go on: it hangs, or raised under `block_on_error`."""
-
-
-class _Place(NamedTuple):
-    file: str
-    line: int
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}"
 
 
 @dataclass(slots=True)
@@ -145,9 +106,7 @@ class WorkflowRun:
         self._listeners: dict[str, deque[Future]] = {}
         self._timer_fired = False
         self._children: dict[str, tuple[UUID, bool]] = {}  # open ones: id, canceled with the parent
-        self._versions: dict[str, int] = {}
-        self._markers: dict[str, e.VersionMarker] = {}
-        self._unasked: dict[str, e.VersionMarker] = {}  # markers that the code has passed without asking
+        self._patches = Patches()
         self._cancel: e.WorkflowCancelRequested | None = None
         self._cancel_raised = False
         self._shields = 0
@@ -171,7 +130,7 @@ class WorkflowRun:
         """
         records = list(history)
         facts = [e.event_of(record) for record in records]
-        self._markers = {fact.change_id: fact for fact in facts if isinstance(fact, e.VersionMarker)}
+        self._patches.load(facts)
         self.replaying = True
         position = 0
         while position < len(facts):
@@ -334,7 +293,7 @@ class WorkflowRun:
         except CodeStuck as stuck:
             self._mismatch = CodeFailed(
                 "The workflow's code ran for too long without a ctx call, and was stopped. Long work belongs in an "
-                f"activity. {_last_line(stuck)}"
+                f"activity. {stuck_at(stuck)}"
             )
             return
         except KeyboardInterrupt:
@@ -496,27 +455,24 @@ class WorkflowRun:
     def version(self, change_id: str, version: int, *, deprecated: bool = False) -> int:
         """The version this run goes by; found by id wherever the code asks, so it takes no call_id."""
         self.check_caller()
-        self._unasked.pop(change_id, None)
-        if change_id in self._versions:
-            return self._versions[change_id]
-        marker = self._markers.get(change_id)
-        if marker is not None:
-            if marker.version > version and not deprecated:
+        chosen = self._patches.chosen(change_id)
+        if chosen is not None:
+            return chosen
+        recorded = self._patches.recorded(change_id)
+        if recorded is not None:
+            if recorded > version and not deprecated:
                 self._park(
                     NewerCodeNeeded(
-                        f"The history has version {marker.version} of change {change_id!r}, but this code, at "
-                        f"{_caller()}, knows only versions up to {version}: newer code wrote it. The run waits for a "
-                        "worker with that code."
+                        f"The history has version {recorded} of change {change_id!r}, but this code, at {caller()}, "
+                        f"knows only versions up to {version}: newer code wrote it. The run waits for a worker with "
+                        "that code."
                     )
                 )
-            found = marker.version
-        elif self.replaying:
-            found = 0
-        else:
-            self.issue(c.RecordVersion(change_id=change_id, version=version, deprecated=deprecated))
-            found = version
-        self._versions[change_id] = found
-        return found
+            return self._patches.choose(change_id, recorded)
+        if self.replaying:
+            return self._patches.choose(change_id, 0)
+        self.issue(c.RecordVersion(change_id=change_id, version=version, deprecated=deprecated))
+        return self._patches.choose(change_id, version)
 
     def check_caller(self) -> None:
         if self._evicted:
@@ -541,11 +497,11 @@ class WorkflowRun:
         """The recorded fact of *command*; a mismatch parks the code for good."""
         found = self._expected.popleft() if self._expected else None
         asked = record(command)
-        if found is None or _identity(found) != _identity(asked):
+        if found is None or mismatch.identity(found) != mismatch.identity(asked):
             self._park(self._explain(found, asked))
         self.history_length += 1
-        if (problem := _changed_arguments(found, asked)) is not None:
-            place = _caller()
+        if (problem := mismatch.changed_arguments(found, asked)) is not None:
+            place = caller()
             message = f"{problem} The call is at {place}."
             if self.settings.strict_inputs:
                 self._park(NondeterminismError(message + " DURABLE['STRICT_INPUTS'] makes this a mismatch."))
@@ -554,20 +510,12 @@ class WorkflowRun:
 
     def _skip_markers(self) -> None:
         while self._expected and isinstance(self._expected[0], e.VersionMarker):
-            marker = self._expected.popleft()
+            self._patches.passed(self._expected.popleft())
             self.history_length += 1
-            assert isinstance(marker, e.VersionMarker)
-            if marker.change_id not in self._versions and not marker.deprecated:
-                self._unasked[marker.change_id] = marker
 
     def _complain_of_newer_code(self) -> None:
-        if self._unasked:
-            names = ", ".join(sorted(self._unasked))
-            raise NewerCodeNeeded(
-                f"The history has the patch marker {names}, which this code does not ask for: newer code wrote it. "
-                "The run waits for a worker with that code. If the patch was removed on purpose, it was removed too "
-                "early: put deprecate_patch() back until no open run has the marker."
-            )
+        if (newer := self._patches.newer_code()) is not None:
+            raise newer
 
     def _seq_of(self, found: e.HistoryEvent) -> int:
         for placed in self._history:
@@ -577,43 +525,25 @@ class WorkflowRun:
 
     def _explain(self, found: e.HistoryEvent | None, asked: e.HistoryEvent) -> DurableError:
         self._note_newer_code()
-        if self._unasked:
-            return _as_error(self._complain_of_newer_code)
-        place = _caller()
+        if (newer := self._patches.newer_code()) is not None:
+            return newer
         if found is None:
-            return NondeterminismError(
-                f"The code asked for {_describe(asked)} at {place}, but the history holds no such call behind seq "
-                f"{self._history[0].seq} ({self._history[0].type}). A call was probably added to the code while this "
-                "run was under way: guard it with ctx.patched(), or put the old code back."
-            )
-        return NondeterminismError(
-            f"The history holds {_describe(found)} at seq {self._seq_of(found)}, but the code asked for "
-            f"{_describe(asked)} at {place}. {_likely_cause(found, asked)}"
-        )
+            return mismatch.asked_for_more(asked, self._history[0], caller())
+        return mismatch.asked_for_other(found, self._seq_of(found), asked, caller())
 
     def _note_newer_code(self) -> None:
         """Markers further on count too: newer code wrote the whole of this step."""
         for fact in self._expected:
-            if isinstance(fact, e.VersionMarker) and not fact.deprecated and fact.change_id not in self._versions:
-                self._unasked[fact.change_id] = fact
+            self._patches.passed(fact)
 
     def _fail_missing(self, found: e.HistoryEvent) -> None:
         self._note_newer_code()
         self._complain_of_newer_code()
-        raise NondeterminismError(
-            f"The history holds {_describe(found)} at seq {self._seq_of(found)}, but the code never asked for it and "
-            f"{self._whereabouts()}. A call was probably removed from the code while this run was under way: guard the "
-            "removal with ctx.patched(), or put the old code back."
-        )
+        raise mismatch.never_asked(found, self._seq_of(found), self._whereabouts())
 
     def _fail_fact(self, fact: e.HistoryEvent) -> None:
         self._complain_of_newer_code()
-        raise NondeterminismError(
-            f"The history holds {_describe(fact)} at seq {self.history_length}, but the code {self._whereabouts()}. "
-            "The code was "
-            "probably changed while this run was under way: guard the change with ctx.patched(), or put the old code "
-            "back."
-        )
+        raise mismatch.unexpected_fact(fact, self.history_length, self._whereabouts())
 
     def _whereabouts(self) -> str:
         if self._wait is not None:
@@ -623,25 +553,20 @@ class WorkflowRun:
     def _how_it_ended(self) -> str:
         """How, and at which line: the one that raised, or the head of the function that returned."""
         assert self._closing is not None
-        how = f"({_describe(record(self._closing))})"
+        how = f"({mismatch.describe(record(self._closing))})"
         if self._failure is not None:
-            return f"{how} at {_raised_at(self._failure)}"
+            return f"{how} at {raised_at(self._failure)}"
         code = getattr(inspect.unwrap(self._definition.fn), "__code__", None)
-        return how if code is None else f"{how} in {_Place(code.co_filename, code.co_firstlineno)}"
+        return how if code is None else f"{how} in {Place(code.co_filename, code.co_firstlineno)}"
 
-    def _place(self) -> _Place:
+    def _place(self) -> Place:
         """Where the suspended code is. Asked for when somebody wants to know: a replay passes many places."""
         assert self._code is not None
-        return _caller(self._code.gr_frame)
+        return caller(self._code.gr_frame)
 
     def _fail_ended(self) -> None:
         self._complain_of_newer_code()
-        assert self._closing is not None
-        raise NondeterminismError(
-            f"The code has ended {self._how_it_ended()} "
-            f"where the history, of {self.history_length} events, shows it still waiting. A wait was probably removed "
-            "from the code while this run was under way: guard the change with ctx.patched(), or put the old code back."
-        )
+        raise mismatch.ended_early(self._how_it_ended(), self.history_length)
 
     def _end_as_recorded(self, fact: e.HistoryEvent, placed: e.EventRecord) -> None:
         self._ended = True
@@ -650,10 +575,7 @@ class WorkflowRun:
                 self._fail_fact(fact)
             self.close()  # canceled or timed out from outside
         elif (asked := record(self._closing)).type != fact.type:
-            raise NondeterminismError(
-                f"The history holds {_describe(fact)} at seq {placed.seq}, but the code ended with {_describe(asked)}. "
-                "The code was probably changed, or depends on something that changes: put the old code back."
-            )
+            raise mismatch.ended_otherwise(fact, placed.seq, asked)
 
     # Deciding
 
@@ -668,32 +590,25 @@ class WorkflowRun:
     def _decide(self) -> Decision:
         decision = self._decision
         end = decision.end
-        match end:
-            case None:
-                decision.wake_at = self._wake_at()
-                decision.waiting_for = self._waiting_for()
-                return decision
-            case e.WorkflowCompleted():
-                decision.status, decision.result = Status.COMPLETED, end.result
-                if unawaited := sum(self._ends_with_the_run(future) for future in self._futures.values()):
-                    decision.warnings.append(
-                        f"The workflow returned while {unawaited} of its activities or children were still under way; "
-                        "they are canceled. Wait for them, or start what shall outlive it with cancel_with_parent=False."
-                    )
-            case e.WorkflowFailed():
-                if self.settings.block_on_error and self._failure is not None:
-                    raise CodeFailed(summary(end.failure)) from self._failure
-                decision.status, decision.error = Status.FAILED, summary(end.failure)
-            case e.WorkflowCanceled():
-                reason = f": {end.reason}" if end.reason else ""
-                decision.status, decision.error = Status.CANCELED, f"WorkflowCanceled{reason}"
-            case e.WorkflowTimedOut():
-                decision.status = Status.TIMED_OUT
-                decision.error = f"WorkflowTimeout: not closed by {end.deadline.isoformat()}"
-            case _:
-                raise AssertionError(f"{end} ends no run")
+        if end is None:
+            decision.wake_at = self._wake_at()
+            decision.waiting_for = self._waiting_for()
+            return decision
+        if self.settings.block_on_error and self._failure is not None:
+            raise CodeFailed(decision.error_of(end)) from self._failure
+        decision.close(end)
         decision.abandoned = [child for child, canceled in self._children.values() if canceled]
+        if decision.status is Status.COMPLETED:
+            self._warn_of_unawaited()
         return decision
+
+    def _warn_of_unawaited(self) -> None:
+        unawaited = sum(self._ends_with_the_run(future) for future in self._futures.values())
+        if unawaited:
+            self._decision.warnings.append(
+                f"The workflow returned while {unawaited} of its activities or children were still under way; they are "
+                "canceled. Wait for them, or start what shall outlive it with cancel_with_parent=False."
+            )
 
     def _ends_with_the_run(self, future: Future) -> bool:
         _, canceled = self._children.get(future.call_id, (None, True))
@@ -720,102 +635,3 @@ _UNSTOPPABLE: list[greenlet] = []
 def _wait_of(kind: str, what: str, file: str, line: int) -> str:
     """The part of `waiting_for` that is the same for all runs that wait at one place; its brace is left open."""
     return encode({"kind": kind, "what": what, "at": f"{file}:{line}"})[:-1]
-
-
-def _identity(event: e.HistoryEvent) -> tuple[object, ...]:
-    """What must not change between the first run and a replay: place, kind, name and target."""
-    match event:
-        case e.ActivityScheduled():
-            return event.type, event.call_id, event.activity_name
-        case e.TimerStarted():
-            return event.type, event.call_id, event.waits_for
-        case e.SignalWaitStarted():
-            return event.type, event.call_id, event.name, event.fire_at is None
-        case e.ChildWorkflowScheduled():
-            return event.type, event.call_id, event.workflow_name, event.child_id
-        case _:
-            return event.type, event.call_id
-
-
-def _changed_arguments(found: e.HistoryEvent, asked: e.HistoryEvent) -> str | None:
-    inputs = e.ActivityScheduled | e.ChildWorkflowScheduled
-    if not isinstance(found, inputs) or not isinstance(asked, inputs) or found.input == asked.input:
-        return None
-    if decode(found.input) == decode(asked.input):
-        return None
-    return (
-        f"The arguments of {_describe(asked)} were {_short(found.input)} and are now {_short(asked.input)}. "
-        "The recorded ones hold."
-    )
-
-
-def _short(payload: str) -> str:
-    return payload if len(payload) <= 80 else f"{payload[:77]}..."
-
-
-def _describe(event: e.HistoryEvent) -> str:
-    call = f" (call {event.call_id})" if event.call_id is not None else ""
-    match event:
-        case e.ActivityScheduled():
-            return f"activity {event.activity_name!r}{call}"
-        case e.TimerStarted(waits_for=None):
-            return f"a sleep{call}"
-        case e.TimerStarted():
-            return f"the time limit of a wait for call {event.waits_for}{call}"
-        case e.SignalWaitStarted():
-            bound = " with" if event.fire_at is not None else " without"
-            return f"a wait for signal {event.name!r}{bound} time limit{call}"
-        case e.ChildWorkflowScheduled():
-            return f"child workflow {event.workflow_name!r}{call}"
-        case e.SideEffectRecorded():
-            return f"a side effect{call}"
-        case e.WorkflowFailed():
-            return f"{event.type}: {_short(summary(event.failure))}"
-        case _:
-            return f"{event.type}{call}"
-
-
-def _likely_cause(found: e.HistoryEvent, asked: e.HistoryEvent) -> str:
-    if isinstance(found, e.ActivityScheduled) and isinstance(asked, e.ActivityScheduled):
-        return (
-            "The activity was probably renamed: register it with name= and its old name, or put the old code back."
-            if found.call_id == asked.call_id
-            else "Calls were probably added or removed: guard the change with ctx.patched(), or put the old code back."
-        )
-    return (
-        "Calls were probably added, removed or reordered while this run was under way, or the code depends on "
-        "something that changes (time, random numbers, a database row): guard the change with ctx.patched(), use "
-        "ctx.now(), ctx.random() or ctx.side_effect(), or put the old code back."
-    )
-
-
-def _as_error(check: Callable[[], None]) -> DurableError:
-    try:
-        check()
-    except DurableError as error:
-        return error
-    raise AssertionError("the check found nothing")
-
-
-def _last_line(error: BaseException) -> str:
-    last = traceback.extract_tb(error.__traceback__)[-1:]
-    return "".join(f"It was at {frame.filename}:{frame.lineno}." for frame in last)
-
-
-def _raised_at(error: BaseException) -> _Place:
-    """The last line of user code on the way to where *error* was raised."""
-    place = _Place("?", 0)
-    for frame, line in traceback.walk_tb(error.__traceback__):
-        if not frame.f_globals.get("__name__", "").startswith("durable_core."):
-            place = _Place(frame.f_code.co_filename, line)
-    return place
-
-
-def _caller(innermost: FrameType | None = None) -> _Place:
-    """Where user code is: the first frame outside this package; of the running code, or from *innermost* outwards."""
-    frame: FrameType | None = innermost or sys._getframe(1)  # the only cheap way to ask
-    while frame is not None and frame.f_globals.get("__name__", "").startswith(("durable_core.", "contextlib")):
-        frame = frame.f_back
-    if frame is None:
-        return _Place("?", 0)
-    return _Place(frame.f_code.co_filename, frame.f_lineno)

@@ -15,8 +15,8 @@ from django.db import close_old_connections, connections, reset_queries, transac
 from django_durable import backends
 from django_durable.conf import Conf, conf
 from durable_core.client import Client
+from durable_core.decision import RunSettings
 from durable_core.definitions import register
-from durable_core.replay import RunSettings
 from durable_core.worker import Worker, WorkerSettings
 
 if TYPE_CHECKING:

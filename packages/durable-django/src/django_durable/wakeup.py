@@ -25,6 +25,7 @@ logger = logging.getLogger("durable.queue")
 ALERT, IDLE = 0.003, 0.010  # seconds between two looks at an SQLite file; a look takes some 10 us
 IDLE_AFTER = 2.0  # seconds without a change
 RECONNECT = (0.2, 30.0)  # seconds to the first attempt, and at most
+LOG_INTERVAL = 10.0  # seconds between two complaints
 CHANNEL = "django_durable_queueentry"
 
 
@@ -81,16 +82,25 @@ def watch_postgres(connection: BaseDatabaseWrapper, wake: Callable[[], None]) ->
     def stop() -> None:
         ours.close()  # the other end turns readable
 
-    def work() -> None:
-        shortest, longest = RECONNECT
+    shortest, longest = RECONNECT
+    pause = shortest
+    last_complaint = -LOG_INTERVAL
+
+    def heard() -> None:
+        nonlocal pause
         pause = shortest
+        wake()
+
+    def work() -> None:
+        nonlocal pause, last_complaint
         while True:
             try:
-                if _listen(parameters, theirs, wake):
+                if _listen(parameters, theirs, heard):
                     return
-                pause = shortest
             except Exception as exc:  # noqa: BLE001 - whatever it is, polling goes on and this is tried again
-                logger.warning("no wake-ups from Postgres, trying again in %.1f s: %s", pause, exc)
+                if time.monotonic() - last_complaint >= LOG_INTERVAL:
+                    last_complaint = time.monotonic()
+                    logger.warning("no wake-ups from Postgres, trying again in %.1f s: %s", pause, exc)
             if select.select([theirs], [], [], pause * random.uniform(0.5, 1.0))[0]:
                 return
             pause = min(pause * 2, longest)

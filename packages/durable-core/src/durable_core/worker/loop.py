@@ -207,7 +207,7 @@ class Worker:
             timeout = min(timeout, BUSY_PAUSE)
         if self._failures:
             longest = min(FIRST_BACKOFF * 2 ** min(self._failures, 10), LONGEST_BACKOFF)
-            timeout = random.uniform(longest / 2, longest)  # noqa: S311 - so that workers do not come back as one
+            timeout = random.uniform(longest / 2, longest)
             self._wake.clear()
         self._clock.wait(self._wake, timeout)
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from durable_core import commands as c
+    from durable_core.decision import Decision
     from durable_core.ports import RunRecord
-    from durable_core.replay import Decision
     from durable_core.worker.slots import Slot
 
 BLOCKED_FIRST = timedelta(seconds=1)  # a blocked run is tried again after 1, 2, 4, ... seconds

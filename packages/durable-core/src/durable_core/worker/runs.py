@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 from durable_core import events as e
 from durable_core.context import WorkflowInfo
 from durable_core.crashpoints import crashpoint
+from durable_core.decision import WARN_HISTORY, CodeFailed
 from durable_core.errors import CodeStuck, NewerCodeNeeded, NondeterminismError, StoreUnavailable, did_you_mean
 from durable_core.execution import Status
 from durable_core.ports import REDELIVERY, Verdict
-from durable_core.replay import WARN_HISTORY, CodeFailed, WorkflowRun
+from durable_core.replay import WorkflowRun
 from durable_core.worker.activities import UNKNOWN_NAME_DELAY, unknown_name
 from durable_core.worker.proposals import propose, propose_block
 from durable_core.worker.slots import Proposal, Slot, SlotTable
@@ -28,9 +29,9 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from durable_core.decision import Decision
     from durable_core.definitions import Registry
     from durable_core.ports import Claim, CommitResult, HistoryStore, LoadedRun, TaskOutcome, TaskQueue
-    from durable_core.replay import Decision
     from durable_core.worker.activities import ActivityDesk
     from durable_core.worker.liveness import CodeWatch
     from durable_core.worker.settings import WorkerSettings
@@ -293,14 +294,42 @@ class RunDesk:
                         box.wake(run.wake() for run in commit.children if run.start_at is None)
                 crashpoint("decision-inside")
         except StoreUnavailable as error:
-            for slot, proposal in proposals:
-                slot.take_back(proposal)
-                self._disown(slot)
+            self._abandon(proposals)
             error.ambiguous = True  # tasks may be committed as claimed: see what the store says
             raise
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with one decision, the others must not suffer
+            self._commit_singly(proposals, error)
+            return
         crashpoint("decision-committed")
         for slot, proposal in proposals:
             self._settle(slot, proposal, committed.results[slot.run_id])
+
+    def _commit_singly(self, proposals: list[tuple[Slot, Proposal]], error: Exception) -> None:
+        """The store refuses a decision, and only one by one can it say which; that run is blocked."""
+        if len(proposals) > 1:
+            for place, one in enumerate(proposals, start=1):
+                try:
+                    self._commit([one])
+                except BaseException:
+                    self._abandon(proposals[place:])
+                    raise
+            return
+        [(slot, proposal)] = proposals
+        if proposal.commit.status is Status.BLOCKED:
+            raise error
+        record = slot.record
+        slot.take_back(proposal)
+        slot.evict()  # its code has gone on as if it were written
+        now = self._store.now()
+        slot.record = record
+        reason = f"{type(error).__name__}: {error} (the decision could not be written, which is no fault of the code)"
+        self._commit([(slot, self._block(slot, reason, now))])
+
+    def _abandon(self, proposals: list[tuple[Slot, Proposal]]) -> None:
+        """Nobody knows whether they were written: the runs are decided on again, from the store."""
+        for slot, proposal in proposals:
+            slot.take_back(proposal)
+            self._disown(slot)
 
     def _settle(self, slot: Slot, proposal: Proposal, result: CommitResult) -> None:
         match result.verdict:

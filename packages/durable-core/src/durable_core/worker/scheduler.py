@@ -42,7 +42,7 @@ class Scheduler:
         self._redelivery = redelivery
         self._next_look = 0.0  # monotonic seconds
         # Workers that start together must not all look for the dead at once.
-        self._next_roll_call = clock.monotonic() + random.uniform(0, settings.heartbeat_interval)  # noqa: S311
+        self._next_roll_call = clock.monotonic() + random.uniform(0, settings.heartbeat_interval)
         self.next_due: datetime | None = None
 
     def look_by(self, moment: datetime | None) -> None:
@@ -124,7 +124,8 @@ def bury(worker_ids: Collection[UUID], store: HistoryStore, queue: TaskQueue, *,
     runs = _unique(entry.ref for entry in entries if entry.kind is EntryKind.RUN)
     if runs and not any(task.crashes for task in tasks):
         store.charge(runs)
-    logger.warning(
+    logger.log(
+        logging.WARNING if tasks or runs else logging.INFO,
         "%d dead worker(s) buried: %d running activities and %d claimed runs go to others",
         len(worker_ids),
         len(tasks),

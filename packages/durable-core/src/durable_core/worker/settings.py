@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from durable_core.replay import RunSettings
+from durable_core.decision import RunSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -350,7 +350,14 @@ class Statements:
         # Attempts a worker asks about.
         self.asked_about = f"SELECT id, token, status, worker_id, cancel_requested FROM {TASK} WHERE id {d.among}"
         self.silent_workers = f"SELECT id FROM {WORKER} WHERE heartbeat_at < {d.instant} ORDER BY id"
-        # What dead workers had begun.
-        self.own_running = (
-            f"SELECT {TASK_COLUMNS} FROM {TASK} WHERE worker_id {d.among} AND status = 'RUNNING' ORDER BY id {d.own}"
+        # To be buried; one that somebody else is burying is left out.
+        self.own_free_workers = f"SELECT id FROM {WORKER} WHERE id {d.among} ORDER BY id {d.own_free}"
+        # What dead workers had begun, but for what somebody holds.
+        self.own_free_running = (
+            f"SELECT {TASK_COLUMNS} FROM {TASK} WHERE worker_id {d.among} AND status = 'RUNNING' ORDER BY id {d.own_free}"
+        )
+        # Whose that is.
+        self.workers_of_others = (
+            f"SELECT DISTINCT worker_id FROM {TASK} WHERE worker_id {d.among} AND status = 'RUNNING' "
+            f"AND NOT id {d.among}"
         )

@@ -63,7 +63,12 @@ class Workers(Schedule):
         if not worker_ids:
             return []
         with self.db.transaction():
-            dead = [uuid(row[0]) for row in self.db.rows(self.sql.delete_workers, self.db.ids(worker_ids))]
+            dead = [uuid(row[0]) for row in self.db.rows(self.sql.own_free_workers, self.db.ids(worker_ids))]
             if not dead:
                 return []
-            return [task_of(row) for row in self.db.rows(self.sql.own_running, self.db.ids(dead))]
+            ids = self.db.ids(dead)
+            tasks = [task_of(row) for row in self.db.rows(self.sql.own_free_running, ids)]
+            left = self.db.rows(self.sql.workers_of_others, ids, self.db.ids(task.id for task in tasks))
+            kept = {uuid(row[0]) for row in left}
+            self.db.rows(self.sql.delete_workers, self.db.ids(worker_id for worker_id in dead if worker_id not in kept))
+            return tasks

@@ -1,0 +1,79 @@
+"""What a run makes of the facts it is given, and what a project may choose about that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from durable_core import events as e
+from durable_core.codec import MAX_PAYLOAD_BYTES, Payload
+from durable_core.errors import DurableError
+from durable_core.execution import Status
+from durable_core.failures import summary
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+    from durable_core import commands as c
+
+MAX_HISTORY = 50_000  # events; Temporal's limit is 51,200
+WARN_HISTORY = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSettings:
+    """What a project may choose about how its runs behave."""
+
+    strict_inputs: bool = False  # changed arguments are a mismatch, not a warning
+    block_on_error: bool = False  # an exception that leaves workflow code parks the run instead of failing it
+    payload_limit: int = MAX_PAYLOAD_BYTES
+
+
+@dataclass(slots=True)
+class Decision:
+    """What a run made of the facts it was given."""
+
+    events: list[e.EventRecord] = field(default_factory=list)
+    activities: list[c.ScheduleActivity] = field(default_factory=list)
+    children: list[c.StartChildWorkflow] = field(default_factory=list)
+    abandoned: list[UUID] = field(default_factory=list)  # open children to be canceled with the run
+    status: Status = Status.RUNNING
+    result: Payload | None = None
+    error: str = ""
+    end: e.HistoryEvent | None = None  # the terminal fact, if the run closed
+    wake_at: datetime | None = None  # earliest timer or deadline
+    waiting_for: str | None = None  # JSON object
+    warnings: list[str] = field(default_factory=list)
+
+    def close(self, end: e.HistoryEvent) -> None:
+        """Status, result and error of a run that ends with this fact."""
+        match end:
+            case e.WorkflowCompleted():
+                self.status, self.result = Status.COMPLETED, end.result
+            case e.WorkflowFailed():
+                self.status = Status.FAILED
+            case e.WorkflowCanceled():
+                self.status = Status.CANCELED
+            case e.WorkflowTimedOut():
+                self.status = Status.TIMED_OUT
+            case _:
+                raise AssertionError(f"{end} ends no run")
+        self.error = self.error_of(end)
+
+    @staticmethod
+    def error_of(end: e.HistoryEvent) -> str:
+        """As `WorkflowExecution.error` has it."""
+        match end:
+            case e.WorkflowFailed():
+                return summary(end.failure)
+            case e.WorkflowCanceled():
+                return f"WorkflowCanceled: {end.reason}" if end.reason else "WorkflowCanceled"
+            case e.WorkflowTimedOut():
+                return f"WorkflowTimeout: not closed by {end.deadline.isoformat()}"
+            case _:
+                return ""
+
+
+class CodeFailed(DurableError):
+    """Workflow code must be mended before the run can go on: it hangs, or raised under `block_on_error`."""

@@ -1,0 +1,128 @@
+"""What must agree between a history and the code that replays it, and how a disagreement is told.
+
+Each message says what the history holds and where, what the code did and where, and the likely cause.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from durable_core import events as e
+from durable_core.codec import decode
+from durable_core.errors import NondeterminismError
+from durable_core.failures import summary
+
+if TYPE_CHECKING:
+    from durable_core.places import Place
+
+
+def identity(event: e.HistoryEvent) -> tuple[object, ...]:
+    """What must not change between the first run and a replay: place, kind, name and target."""
+    match event:
+        case e.ActivityScheduled():
+            return event.type, event.call_id, event.activity_name
+        case e.TimerStarted():
+            return event.type, event.call_id, event.waits_for
+        case e.SignalWaitStarted():
+            return event.type, event.call_id, event.name, event.fire_at is None
+        case e.ChildWorkflowScheduled():
+            return event.type, event.call_id, event.workflow_name, event.child_id
+        case _:
+            return event.type, event.call_id
+
+
+def changed_arguments(found: e.HistoryEvent, asked: e.HistoryEvent) -> str | None:
+    inputs = e.ActivityScheduled | e.ChildWorkflowScheduled
+    if not isinstance(found, inputs) or not isinstance(asked, inputs) or found.input == asked.input:
+        return None
+    if decode(found.input) == decode(asked.input):
+        return None
+    return (
+        f"The arguments of {describe(asked)} were {_short(found.input)} and are now {_short(asked.input)}. "
+        "The recorded ones hold."
+    )
+
+
+def _short(payload: str) -> str:
+    return payload if len(payload) <= 80 else f"{payload[:77]}..."
+
+
+def describe(event: e.HistoryEvent) -> str:
+    call = f" (call {event.call_id})" if event.call_id is not None else ""
+    match event:
+        case e.ActivityScheduled():
+            return f"activity {event.activity_name!r}{call}"
+        case e.TimerStarted(waits_for=None):
+            return f"a sleep{call}"
+        case e.TimerStarted():
+            return f"the time limit of a wait for call {event.waits_for}{call}"
+        case e.SignalWaitStarted():
+            bound = " with" if event.fire_at is not None else " without"
+            return f"a wait for signal {event.name!r}{bound} time limit{call}"
+        case e.ChildWorkflowScheduled():
+            return f"child workflow {event.workflow_name!r}{call}"
+        case e.SideEffectRecorded():
+            return f"a side effect{call}"
+        case e.WorkflowFailed():
+            return f"{event.type}: {_short(summary(event.failure))}"
+        case _:
+            return f"{event.type}{call}"
+
+
+def likely_cause(found: e.HistoryEvent, asked: e.HistoryEvent) -> str:
+    if isinstance(found, e.ActivityScheduled) and isinstance(asked, e.ActivityScheduled):
+        return (
+            "The activity was probably renamed: register it with name= and its old name, or put the old code back."
+            if found.call_id == asked.call_id
+            else "Calls were probably added or removed: guard the change with ctx.patched(), or put the old code back."
+        )
+    return (
+        "Calls were probably added, removed or reordered while this run was under way, or the code depends on "
+        "something that changes (time, random numbers, a database row): guard the change with ctx.patched(), use "
+        "ctx.now(), ctx.random() or ctx.side_effect(), or put the old code back."
+    )
+
+
+def asked_for_more(asked: e.HistoryEvent, behind: e.EventRecord, place: Place) -> NondeterminismError:
+    return NondeterminismError(
+        f"The code asked for {describe(asked)} at {place}, but the history holds no such call behind seq {behind.seq} "
+        f"({behind.type}). A call was probably added to the code while this run was under way: guard it with "
+        "ctx.patched(), or put the old code back."
+    )
+
+
+def asked_for_other(found: e.HistoryEvent, seq: int, asked: e.HistoryEvent, place: Place) -> NondeterminismError:
+    return NondeterminismError(
+        f"The history holds {describe(found)} at seq {seq}, but the code asked for {describe(asked)} at {place}. "
+        f"{likely_cause(found, asked)}"
+    )
+
+
+def never_asked(found: e.HistoryEvent, seq: int, whereabouts: str) -> NondeterminismError:
+    return NondeterminismError(
+        f"The history holds {describe(found)} at seq {seq}, but the code never asked for it and {whereabouts}. A call "
+        "was probably removed from the code while this run was under way: guard the removal with ctx.patched(), or put "
+        "the old code back."
+    )
+
+
+def unexpected_fact(fact: e.HistoryEvent, seq: int, whereabouts: str) -> NondeterminismError:
+    return NondeterminismError(
+        f"The history holds {describe(fact)} at seq {seq}, but the code {whereabouts}. The code was probably changed "
+        "while this run was under way: guard the change with ctx.patched(), or put the old code back."
+    )
+
+
+def ended_early(how: str, history_length: int) -> NondeterminismError:
+    return NondeterminismError(
+        f"The code has ended {how} where the history, of {history_length} events, shows it still waiting. A wait was "
+        "probably removed from the code while this run was under way: guard the change with ctx.patched(), or put the "
+        "old code back."
+    )
+
+
+def ended_otherwise(fact: e.HistoryEvent, seq: int, asked: e.HistoryEvent) -> NondeterminismError:
+    return NondeterminismError(
+        f"The history holds {describe(fact)} at seq {seq}, but the code ended with {describe(asked)}. The code was "
+        "probably changed, or depends on something that changes: put the old code back."
+    )

@@ -1,0 +1,43 @@
+"""Where in user code something is: a file and a line."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+
+class Place(NamedTuple):
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+def raised_at(error: BaseException) -> Place:
+    """The last line of user code on the way to where *error* was raised."""
+    place = Place("?", 0)
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        if not frame.f_globals.get("__name__", "").startswith("durable_core."):
+            place = Place(frame.f_code.co_filename, line)
+    return place
+
+
+def caller(innermost: FrameType | None = None) -> Place:
+    """Where user code is: the first frame outside this package; of the running code, or from *innermost* outwards."""
+    frame: FrameType | None = innermost or sys._getframe(1)  # the only cheap way to ask
+    while frame is not None and frame.f_globals.get("__name__", "").startswith(("durable_core.", "contextlib")):
+        frame = frame.f_back
+    if frame is None:
+        return Place("?", 0)
+    return Place(frame.f_code.co_filename, frame.f_lineno)
+
+
+def stuck_at(error: BaseException) -> str:
+    """A sentence about the line that was interrupted."""
+    last = traceback.extract_tb(error.__traceback__)[-1:]
+    return "".join(f"It was at {frame.filename}:{frame.lineno}." for frame in last)

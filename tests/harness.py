@@ -64,7 +64,7 @@ class WorkerProcess:
         try:
             return self.process.wait(30)
         except subprocess.TimeoutExpired:
-            self.process.kill()
+            self.kill()
             raise AssertionError(f"a worker did not drain within 30 s; it said:\n{self.said}") from None
 
 
@@ -110,6 +110,9 @@ class Project:
         process = WorkerProcess(["--tick", "0.05", *args], self.environment(**extra), log)
         try:
             yield process
+        except BaseException as error:
+            error.add_note(f"the worker said:\n{process.said}")
+            raise
         finally:
             process.stop()
 

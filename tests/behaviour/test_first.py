@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
-from django_durable import WorkflowFailed, send_signal
+from django_durable import send_signal
 from tests.scenarios import ledger
+from tests.waiting import wait_until
 
 
 def test_onboarding_runs_to_its_end(site, key):
@@ -25,8 +24,6 @@ def test_onboarding_survives_sigkill(quiet_site, queue, key):
     handle = site.start(site.on_queue("onboarding", queue), key=key)
     with site.project.worker("--queue-name", queue) as first:
         send_signal(handle, "clicked", 7)
-        from tests.waiting import wait_until
-
         wait_until(lambda: ledger.effects(f"{key}-gated"), "the activity to begin")
         first.kill()
     ledger.open_gate(f"{key}-gated")

@@ -74,7 +74,9 @@ def test_probe_reordered_commands_are_detected_and_a_bad_deploy_fails_no_run(qui
 
 def test_probe_a_zombies_second_completion_is_refused(site, key):
     options = {"heartbeat_timeout": 0.2}
-    handle = site.start("tries", name="outlives_its_limit", args=[key], policy={"initial_interval": 0.01}, options=options)
+    handle = site.start(
+        "tries", name="outlives_its_limit", args=[key], policy={"initial_interval": 0.01}, options=options
+    )
     wait_until(lambda: any(" 2 begun" in line for line in ledger.effects(key)), "the second attempt")
     ledger.open_gate(f"{key}-2")
     assert handle.result(timeout=30) == {"result": "current"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
@@ -157,7 +158,7 @@ def deaths(quiet_site_on):
             return start_workflow(site.on_queue(name, queue), **given)
 
         endless = {"initial_interval": 0.01, "maximum_attempts": 0}
-        with site.project.worker("--queue-name", queue, "--procs", "2") as worker:
+        with site.project.worker("--queue-name", queue, "--procs", "2"):
             once = start("tries", name="dies_once", args=["deaths-once"]).result(timeout=60)
             kills = start("tries", name="exits", args=["deaths-kill", "sigkill"], policy=endless)
             others = [start("sequence", n=3) for _ in range(3)]
@@ -203,21 +204,24 @@ def test_rule_18_a_timed_out_activity_is_interrupted_in_its_thread(site, key):
     assert ledger.effects(key)[1].endswith("ActivityInterrupted")
 
 
+@pytest.mark.parametrize("quiet_site_on", ["postgres"], indirect=True)
 def test_rule_18_a_process_with_an_activity_that_will_not_stop_is_replaced(quiet_site, queue, key):
     """Its neighbours come to their end first."""
     site = quiet_site
     once = {"maximum_attempts": 1}
     with site.project.worker("--queue-name", queue, "--procs", "2") as worker:
         stuck = start_workflow(
-            site.on_queue("tries", queue), name="will_not_stop", args=[key], policy=once, options={"start_to_close": 0.1}
+            site.on_queue("tries", queue),
+            name="will_not_stop",
+            args=[key],
+            policy=once,
+            options={"start_to_close": 0.1},
         )
         assert stuck.result(timeout=30)["kind"] == "start_to_close"
         pid = ledger.effects(key)[0].split()[0]
-        neighbours = [
-            start_workflow(site.on_queue("echo_gated", queue), key=f"{key}-{number}") for number in range(6)
-        ]
+        neighbours = [start_workflow(site.on_queue("echo_gated", queue), key=f"{key}-{number}") for number in range(6)]
         for number in range(6):
-            wait_until(lambda n=number: ledger.effects(f"{key}-{n}"), "the neighbours to begin")
+            wait_until(partial(ledger.effects, f"{key}-{number}"), "the neighbours to begin")
         wait_until(lambda: "its thread is given up" in worker.said, "the thread to be given up")
         wait_until(lambda: "it has lost a thread" in worker.said, "the process to drain")
         for number in range(6):

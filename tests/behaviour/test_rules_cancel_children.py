@@ -18,6 +18,10 @@ def busy_run(site, key, elsewhere):
     return handle
 
 
+def child_of(site, handle):
+    return wait_until(site.execution(handle).children.first, "the child")
+
+
 def statuses(site, handle):
     return {task.activity_name: task.status for task in site.tasks(handle)}
 
@@ -146,14 +150,14 @@ def test_rule_20_children_are_canceled_with_their_parent(site, graceful):
 
 def test_rule_20_children_are_canceled_when_their_parent_times_out(site):
     handle = site.start("parent", child="waits_for_answer", timeout=0.3)
-    child = wait_until(lambda: site.execution(handle).children.first(), "the child")
+    child = child_of(site, handle)
     site.until(handle, "TIMED_OUT")
     assert "parent" in site.until(child.id, "CANCELED").error
 
 
 def test_rule_20_a_child_may_be_told_to_outlive_its_parent(site):
     handle = site.start("parent", child="waits_for_answer", options={"cancel_with_parent": False})
-    child = wait_until(lambda: site.execution(handle).children.first(), "the child")
+    child = child_of(site, handle)
     site.until_waiting(child.id, "signal")
     cancel_workflow(handle)
     send_signal(child.id, "answer", 1)
@@ -196,7 +200,7 @@ def test_rule_21_a_cancel_before_the_run_began_is_raised_at_its_first_wait(quiet
 
 def test_rule_22_a_child_that_closed_before_its_parent_waits_delivers_all_the_same(site):
     handle = site.start("late_parent")
-    child = wait_until(lambda: site.execution(handle).children.first(), "the child")
+    child = child_of(site, handle)
     site.until(child.id, "COMPLETED")
     wait_until(lambda: "child_workflow_completed" in site.history(handle), "its result")
     send_signal(handle, "go")
@@ -220,6 +224,6 @@ def test_rule_22_how_a_child_ended_is_raised_in_its_parent(site, child, given, o
 
 def test_rule_22_a_canceled_child_does_not_cancel_its_parent(site):
     handle = site.start("parent", child="waits_for_answer")
-    child = wait_until(lambda: site.execution(handle).children.first(), "the child")
+    child = child_of(site, handle)
     cancel_workflow(child)
     assert handle.result(timeout=30)["class"] == "ChildCanceled"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,7 +18,11 @@ from tests.waiting import wait_until
 CHANGES = {
     # What the message says of history and code. Each has its own scenario.
     "swapped": ["holds activity 'effect' (call 0) at seq 2", "asked for a sleep (call 0)", "probably"],
-    "signal_swapped": ["holds activity 'effect' (call 0) at seq 2", "asked for a wait for signal 'first'", "ctx.patched"],
+    "signal_swapped": [
+        "holds activity 'effect' (call 0) at seq 2",
+        "asked for a wait for signal 'first'",
+        "ctx.patched",
+    ],
     "missing_call": ["holds activity 'echo' (call 1) at seq 4", "asked for a wait for signal 'go'", "removed"],
     "surplus_call": ["holds a wait for signal 'go'", "asked for activity 'effect' (call 1)", "added"],
     "renamed_activity": ["holds activity 'effect'", "asked for activity 'echo'", "register it with name="],
@@ -58,7 +63,7 @@ def bad_deploy(quiet_site_on):
             for name, handle in story.handles.items():
                 if name in ("signal_swapped", "other_signal"):
                     send_signal(handle, "first")
-                wait_until(lambda h=handle: _waits_for_go(site, h), f"{name} to wait")
+                wait_until(partial(_waits_for_go, site, handle), f"{name} to wait")
                 story.before[name] = events_of(site, handle)
         for handle in story.handles.values():
             send_signal(handle, "go")

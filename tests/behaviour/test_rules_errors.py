@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from functools import partial
+from typing import Any
 
 import pytest
 
@@ -68,7 +70,7 @@ def test_rule_9_a_blocked_run_is_tried_again_with_backoff(quiet_site, queue, key
 
     with site.project.worker("--queue-name", queue, DURABLE_TEST_SETTINGS=settings):
         for times in (1, 3):
-            execution = wait_until(lambda n=times: tried(n), f"{times} tries")
+            execution = wait_until(partial(tried, times), f"{times} tries")
             delay = (execution.due_at - execution.updated_at).total_seconds()
             assert delay == pytest.approx(2 ** (execution.failures - 1), abs=0.3)
 
@@ -179,7 +181,7 @@ def test_rule_12_a_payload_over_the_limit_is_refused_and_nothing_is_written(site
 
 def test_rule_12_a_value_nested_too_deep_is_refused(site):
     def nested(depth):
-        value = []
+        value: list[Any] = []
         for _ in range(depth - 1):
             value = [value]
         return value

@@ -6,6 +6,7 @@ import json
 import signal
 import threading
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from django.db import OperationalError, connections, transaction
@@ -180,7 +181,7 @@ def test_rule_28_a_signal_that_comes_while_the_run_decides_to_wait_wakes_it(site
     """The code has read its mail, and has not yet said that it waits."""
     handles = [site.start("code_at_gate", key=f"{key}-{number}") for number in range(3)]
     for number, handle in enumerate(handles):
-        wait_until(lambda n=number: ledger.effects(f"{key}-{n}"), "the code to run")
+        wait_until(partial(ledger.effects, f"{key}-{number}"), "the code to run")
         send_signal(handle, "go", number)
         ledger.open_gate(f"{key}-{number}")
     assert [handle.result(timeout=30) for handle in handles] == [0, 1, 2]

@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
+from asgiref.sync import sync_to_async
+from django.db import connections
 
 from django_durable import (
     ConfigurationError,
@@ -32,11 +34,12 @@ from tests.scenarios import durable_workflows as workflows
 from tests.scenarios import ledger
 from tests.waiting import wait_until
 
-
 # Names and handles
 
 
-@pytest.mark.parametrize("form", [lambda handle: handle, lambda handle: handle.id, str, lambda handle: handle.execution])
+@pytest.mark.parametrize(
+    "form", [lambda handle: handle, lambda handle: handle.id, str, lambda handle: handle.execution]
+)
 def test_every_function_takes_a_handle_a_uuid_its_text_or_the_row(site, form):
     handle = site.start("waits_for_answer")
     assert str(UUID(str(handle))) == str(handle)
@@ -141,6 +144,16 @@ def test_a_query_gets_the_execution_and_its_keywords(site):
 
 
 def test_async_twins(site):
+    async def closing(story):
+        try:
+            await story
+        finally:  # the thread that sync code runs in outlives this site, whose alias another one may get
+            await sync_to_async(forget)()
+
+    def forget():
+        connections[site.alias].close()
+        del connections[site.alias]
+
     async def story():
         handle = await astart_workflow("waits_for_answer")
         with pytest.raises(WaitTimeout):
@@ -154,7 +167,7 @@ def test_async_twins(site):
         with pytest.raises(WorkflowCanceled):
             await other.aresult(30)
 
-    asyncio.run(story())
+    asyncio.run(closing(story()))
 
 
 # Options of a start
@@ -218,12 +231,13 @@ def test_queues_are_served_by_name(quiet_site, queue, key):
 def test_durable_worker_ends_when_it_was_told_to(quiet_site, queue):
     site = quiet_site
     handles = [site.start(site.on_queue("echoes", queue), value=n) for n in range(3)]
-    done = site.project.manage("durable_worker", "--batch", "20", "--tick", "0.2", "--queue-name", queue, "--until-idle")
+    done = site.project.manage(
+        "durable_worker", "--batch", "20", "--tick", "0.2", "--queue-name", queue, "--until-idle"
+    )
     assert done.returncode == 0, done.stderr
     assert [handle.result(timeout=0) for handle in handles] == [0, 1, 2]
     done = site.project.manage("durable_worker", "--queue-name", queue, "--iterations", "2")
     assert done.returncode == 0, done.stderr
-
 
 
 def test_wrong_options_are_refused_with_the_right_ones(site):
@@ -233,7 +247,8 @@ def test_wrong_options_are_refused_with_the_right_ones(site):
         workflows.returns.using(run_after=datetime(2030, 1, 1))  # noqa: DTZ001 - that is the mistake
     with pytest.raises(ConfigurationError, match="0 or more"):
         start_workflow("returns", timeout=-1)
-    assert "priority" in str(pytest.raises(ConfigurationError, workflows.returns.using, priority="high").value)
+    with pytest.raises(ConfigurationError, match="whole number"):
+        workflows.returns.using(priority="high")
 
 
 # Round trips

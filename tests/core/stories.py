@@ -11,10 +11,10 @@ from uuid import UUID
 from durable_core import events as e
 from durable_core.codec import EMPTY_OBJECT, encode
 from durable_core.context import WorkflowInfo
+from durable_core.decision import Decision, RunSettings
 from durable_core.definitions import Registry
 from durable_core.execution import Status
 from durable_core.failures import describe
-from durable_core.decision import Decision, RunSettings
 from durable_core.replay import WorkflowRun
 
 if TYPE_CHECKING:

@@ -9,13 +9,13 @@ import pytest
 from durable_core import events as e
 from durable_core import replay
 from durable_core.codec import encode
+from durable_core.decision import RunSettings
 from durable_core.errors import (
     LimitExceeded,
     NondeterminismError,
     PayloadError,
 )
 from durable_core.execution import Status
-from durable_core.decision import RunSettings
 from tests.core.stories import (
     EPOCH,
     Story,

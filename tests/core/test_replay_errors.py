@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from durable_core import events as e
+from durable_core.decision import CodeFailed, RunSettings
 from durable_core.definitions import Registry
 from durable_core.errors import (
     ActivityCanceled,
@@ -20,7 +21,6 @@ from durable_core.errors import (
 )
 from durable_core.execution import Status
 from durable_core.failures import describe
-from durable_core.decision import CodeFailed, RunSettings
 from tests.core.stories import (
     Story,
     activities_and_children,

@@ -9,13 +9,13 @@ import pytest
 from greenlet import greenlet
 
 from durable_core import replay
+from durable_core.decision import CodeFailed
 from durable_core.errors import (
     CodeStuck,
     DurableError,
     RunEvicted,
 )
 from durable_core.execution import Status
-from durable_core.decision import CodeFailed
 from tests.core.stories import (
     Story,
     completed,

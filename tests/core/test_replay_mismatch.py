@@ -7,12 +7,12 @@ from contextlib import suppress
 import pytest
 
 from durable_core import events as e
+from durable_core.decision import RunSettings
 from durable_core.errors import (
     NewerCodeNeeded,
     NondeterminismError,
 )
 from durable_core.execution import Status
-from durable_core.decision import RunSettings
 from tests.core.stories import (
     EPOCH,
     Story,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["key", "queue", "quiet_site", "quiet_site_on"]
 
 
-@pytest.fixture(scope="package", params=BACKENDS)
+@pytest.fixture(scope="session", params=BACKENDS)
 def busy_site_on(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with site_on(request.param, tmp_path_factory) as site, site.project.worker("--queue-name", "default") as worker:
         site.up = worker

@@ -59,7 +59,7 @@ def _leftovers(site: Site, family: list[WorkflowExecution]) -> list[str]:
     refs = [execution.pk for execution in family] + list(tasks.values_list("pk", flat=True))
     entries = QueueEntry.objects.using(site.alias).filter(ref__in=refs)
     unread = Mail.objects.using(site.alias).filter(execution__in=family)
-    # How an activity or a child ended may be written while its run is canceled; that is thrown away after half a minute.
+    # How an activity or a child ended may be written while its run is canceled: it is thrown away after half a minute.
     canceled = [execution.pk for execution in family if execution.status == "CANCELED"]
     unread = unread.exclude(~Q(type="signal_received"), execution__in=canceled, due_at__isnull=False)
     still = tasks.filter(Q(status="RUNNING") | Q(status="QUEUED"))

@@ -24,14 +24,13 @@ def test_old_worker_leaves_what_it_does_not_know_to_a_new_one(quiet_site, queue,
         [task] = site.tasks(activity)
         assert (task.status, task.attempt) == ("QUEUED", 0)  # nothing is charged
         assert site.run_on(queue, "marks", key=f"{key}-other") == 1  # the old one goes on with what it knows
-        with site.project.worker("--queue-name", both) as new:
-            assert workflow.result(timeout=30) == "new"
-            assert activity.result(timeout=30) == 1
-            for handle in (workflow, activity):
-                assert_sound(site, handle)
-            assert {int(line.split()[0]) for line in ledger.effects(f"{key}-activity")} == {new.pid}
+        assert old.stop() == 0
         assert "no workflow 'newly_written_workflow' here" in old.said
-        assert "no activity 'newly_written' here" in old.said
-        # With a delay of 5 s, so a handful of times, and not as often as it could.
-        assert old.said.count("no activity 'newly_written' here") <= 5
+        assert 1 <= old.said.count("no activity 'newly_written' here") <= 3  # with delays of 5 s, not as fast as it can
+    with site.project.worker("--queue-name", both) as new:
+        assert workflow.result(timeout=30) == "new"
+        assert activity.result(timeout=30) == 1
+        for handle in (workflow, activity):
+            assert_sound(site, handle)
+        assert {int(line.split()[0]) for line in ledger.effects(f"{key}-activity")} == {new.pid}
     assert len(ledger.effects(f"{key}-workflow")) == len(ledger.effects(f"{key}-activity")) == 1

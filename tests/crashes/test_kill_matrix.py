@@ -27,7 +27,7 @@ REPEATED: dict[str, AbstractSet[str]] = {
     "run-claimed": set(),
     "run-replayed": set(),
     "decision-inside": set(),
-    "decision-inside:2": {"first"},
+    "decision-inside:2": {"first", "queued"},
     "decision-inside:3": {"first", "queued"},
     "decision-committed": set(),
     "decision-committed:2": {"queued"},

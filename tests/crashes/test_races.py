@@ -65,9 +65,14 @@ def opponents(site: Site, number: int) -> Iterator[Callable[..., list[Any]]]:
         try:
             yield at_once
         finally:
-            done = Barrier(number)
-            for _ in range(number):  # each thread closes its own
-                pool.submit(lambda: (connections[site.alias].close(), done.wait()))
+            all_there = Barrier(number)
+
+            def disconnect() -> None:
+                connections[site.alias].close()  # each thread has its own
+                all_there.wait()
+
+            for _ in range(number):
+                pool.submit(disconnect)
 
 
 def race(once: Callable[[], str], ends: set[str]) -> Counter[str]:
@@ -174,7 +179,7 @@ def test_child_closing_against_the_parents_wait(busy_site):
             handle = site.start("waits_for_child", patience=dice.uniform(0.001, WINDOW))
             child = child_of(site, handle)
             at_once(lambda: send_signal(child.id, "word", "done"), lambda: send_signal(handle, "go"))
-            result = handle.result(timeout=30)
+            result: str = handle.result(timeout=30)
             assert closed(site, handle) == "COMPLETED"
             ended = site.until_closed(child.id)
             # A child whose parent has closed before it was told to is canceled with it, and never lost.

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.db import connections
-from django.test import override_settings
 
 from django_durable import start_workflow
 from django_durable.engine import engine, make_worker, worker_settings
 from django_durable.models import HistoryEvent, WorkflowExecution
-from durable_core.ports import NewRun, new_id
+from durable_core.ports import new_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -99,8 +98,11 @@ def test_an_idle_worker_writes_nothing_and_asks_little(alias):
 
 def test_sleeping_runs_are_neither_loaded_nor_scanned(alias):
     later = "2999-01-01T00:00:00+00:00"
+    empty: dict[str, Any] = {"input": {}}
     rows = [
-        WorkflowExecution(id=new_id(), workflow_name="returns", input={}, status="RUNNING", queue="default", due_at=later)
+        WorkflowExecution(
+            id=new_id(), workflow_name="returns", status="RUNNING", queue="default", due_at=later, **empty
+        )
         for _ in range(20_000)
     ]
     WorkflowExecution.objects.using(alias).bulk_create(rows, batch_size=2_000)

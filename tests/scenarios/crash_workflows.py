@@ -1,4 +1,4 @@
-"""Workflows and activities that are killed, paused and raced. What they do is in the ledger, outside of any transaction."""
+"""Workflows and activities that are killed, paused and raced; what they do is in the ledger, in no transaction."""
 
 from __future__ import annotations
 
@@ -49,8 +49,10 @@ def marks(ctx, key):
 
 @register.workflow
 def everything(ctx, key):
-    """One of each thing that can be in flight when a worker dies. The second activity goes through the queue where there
-    is one slot."""
+    """One of each thing that can be in flight when a worker dies.
+
+    Where there is one slot for activities, the second of them goes through the queue.
+    """
     first, queued = ctx.start_activity(mark, f"{key}-first", 1), ctx.start_activity(mark, f"{key}-queued", 2)
     found = [ctx.wait_activity(first), ctx.wait_activity(queued)]
     found.append(ctx.run_activity(falters, f"{key}-falters", 3))
@@ -185,7 +187,7 @@ def ends_badly(key: str, how: str) -> None:
         case "KeyboardInterrupt":
             raise KeyboardInterrupt
         case "BaseException":
-            raise BaseException("of the user's own")  # noqa: TRY002 - that is what is tested
+            raise BaseException("of the user's own")
         case "os._exit":
             os._exit(3)
         case "segfault":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import django
@@ -26,6 +27,7 @@ if not settings.configured:
     )
     django.setup()
 
+_numbers = count(1)  # an alias that was given up may still be on somebody's mind
 TABLES = ("queueentry", "mail", "historyevent", "activitytask", "workflowexecution", "worker")
 WAL = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL"
 
@@ -56,7 +58,7 @@ def sqlite_settings(path: Path) -> dict[str, Any]:
 @contextmanager
 def registered(entry: dict[str, Any]) -> Iterator[str]:
     """An alias for an entry of ``DATABASES``."""
-    alias = f"durable_{entry['ENGINE'].rsplit('.', 1)[1]}_{len(connections.databases)}"
+    alias = f"durable_{entry['ENGINE'].rsplit('.', 1)[1]}_{next(_numbers)}"
     default = {"ENGINE": "django.db.backends.dummy"}
     connections.databases[alias] = connections.configure_settings({"default": default, alias: entry})[alias]
     try:

@@ -129,9 +129,7 @@ class Client:
         text = encode(payload, what=f"the payload of signal {name!r}", limit=self._payload_limit)
         self._send(run_id, e.SignalReceived(name=name, payload=text), f"signal {name!r}")
 
-    def cancel(
-        self, run_id: UUID, *, reason: str = "", keep_queued: bool = False, graceful: bool = False
-    ) -> bool:
+    def cancel(self, run_id: UUID, *, reason: str = "", keep_queued: bool = False, graceful: bool = False) -> bool:
         """Cancel a run; False if it was closed already.
 
         At once, by default: the run is CANCELED when this returns, its queued activities FAILED (unless

@@ -36,11 +36,7 @@ def new_id() -> UUID:
     millis = time.time_ns() // 1_000_000
     random = _entropy.getrandbits(80)
     return UUID(
-        int=(millis & (1 << 48) - 1) << 80
-        | 0x7 << 76
-        | (random >> 68) << 64
-        | 0b10 << 62
-        | (random & (1 << 62) - 1)
+        int=(millis & (1 << 48) - 1) << 80 | 0x7 << 76 | (random >> 68) << 64 | 0b10 << 62 | (random & (1 << 62) - 1)
     )
 
 

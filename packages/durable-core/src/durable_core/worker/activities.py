@@ -105,7 +105,7 @@ class ActivityDesk:
         mine: list[TaskRecord] = []
         unknown: list[TaskRecord] = []
         suspects: list[TaskRecord] = []
-        alone = any(self._is_on_last_chance(attempt.task) for attempt in self._executor.attempts())
+        alone = self.holds_suspect
         for task in tasks:
             if task.activity_name not in self._registry.activities:
                 unknown.append(task)
@@ -123,6 +123,11 @@ class ActivityDesk:
             raise
         for task in mine:
             self.submit(task)
+
+    @property
+    def holds_suspect(self) -> bool:
+        """Whether an activity runs here that is given up if this process dies."""
+        return any(self._is_on_last_chance(attempt.task) for attempt in self._executor.attempts())
 
     def _is_on_last_chance(self, task: TaskRecord) -> bool:
         """Whether one more dead worker would make it fail for good.

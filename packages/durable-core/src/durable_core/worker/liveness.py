@@ -49,9 +49,7 @@ class CodeWatch:
             now = self._clock.monotonic()
             if self._since is not None and now - self._since > self._stuck_after:
                 self._since = now  # again later, for code that catches it and goes on
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                    ctypes.c_ulong(self._thread_id), ctypes.py_object(CodeStuck)
-                )
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread_id), ctypes.py_object(CodeStuck))
 
 
 class Liveness:

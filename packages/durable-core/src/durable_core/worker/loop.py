@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from durable_core.definitions import Registry
-    from durable_core.ports import Clock, HistoryStore, TaskQueue
+    from durable_core.ports import Clock, HistoryStore, TaskQueue, TaskRecord
 
 logger = logging.getLogger("durable.worker")
 
@@ -69,7 +69,7 @@ class Worker:
             around=self.settings.around_activity,
             payload_limit=self.settings.run.payload_limit,
             release_thread=release_thread,
-            on_begin=lambda task: self._liveness.on_begin(task),
+            on_begin=self._on_begin,
         )
         watch = CodeWatch(self._clock, self.settings.stuck_after)
         self._activities = ActivityDesk(
@@ -116,9 +116,7 @@ class Worker:
         """Whether activities that would not stop have cost it threads; such a process should be replaced."""
         return self._executor.lost_threads > 0
 
-    def run(
-        self, *, until: Callable[[], bool] = lambda: False, until_idle: bool = False, iterations: int = 0
-    ) -> None:
+    def run(self, *, until: Callable[[], bool] = lambda: False, until_idle: bool = False, iterations: int = 0) -> None:
         """Work until stopped, until *until* says so after a round, until nothing is left to do now (*until_idle*), or
         for so many rounds (0: no limit). Nothing stays claimed afterwards."""
         with ExitStack() as stack:
@@ -273,6 +271,9 @@ class Worker:
     def _on_wake(self) -> None:
         self._hungry = True
         self._wake.set()
+
+    def _on_begin(self, task: TaskRecord) -> None:
+        self._liveness.on_begin(task)
 
     def _on_declared_dead(self) -> None:
         self._declared_dead = True

@@ -164,9 +164,7 @@ def _begun(task: NewTask, run_id: UUID, now: datetime, worker_id: UUID | None) -
     )
 
 
-def _child(
-    command: c.StartChildWorkflow, record: RunRecord, now: datetime, again_at: datetime | None
-) -> NewRun:
+def _child(command: c.StartChildWorkflow, record: RunRecord, now: datetime, again_at: datetime | None) -> NewRun:
     options = command.options
     start_at = start_time(options.run_after, now)
     return NewRun(

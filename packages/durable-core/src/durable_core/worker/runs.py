@@ -101,14 +101,16 @@ class RunDesk:
         slots, self._dirty = list(self._dirty.values()), {}
         try:
             self._load(slots)
-            # Suspects go last and alone: one that kills this process must not have others' claims beside its own.
+            # Suspects go last and alone: one that kills this process must not have others' claims beside its own, nor
+            # an activity that would be given up for it.
             suspects = [slot for slot in slots if slot.crashes]
-            for surplus in suspects[1:]:
+            welcome = 0 if self._activities.holds_suspect else 1
+            for surplus in suspects[welcome:]:
                 self._disown(surplus, delay=SUSPECT_DELAY)
             self._work_on([slot for slot in slots if slot not in suspects])
             if suspects:
                 self._flush_claims()
-                self._work_on(suspects[:1])
+                self._work_on(suspects[:welcome])
         except StoreUnavailable:
             # What a slot holds, such as the outcome of an activity that ran here, is known to nobody else.
             left = {slot.run_id: slot for slot in slots if self._slots.get(slot.run_id) is slot}
@@ -317,11 +319,9 @@ class RunDesk:
         [(slot, proposal)] = proposals
         if proposal.commit.status is Status.BLOCKED:
             raise error
-        record = slot.record
+        assert slot.run is not None
+        now = slot.run.time
         slot.take_back(proposal)
-        slot.evict()  # its code has gone on as if it were written
-        now = self._store.now()
-        slot.record = record
         reason = f"{type(error).__name__}: {error} (the decision could not be written, which is no fault of the code)"
         self._commit([(slot, self._block(slot, reason, now))])
 

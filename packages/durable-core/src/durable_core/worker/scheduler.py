@@ -109,21 +109,25 @@ class Scheduler:
 def bury(worker_ids: Collection[UUID], store: HistoryStore, queue: TaskQueue, *, max_crashes: int) -> None:
     """What dead workers had claimed goes to others, as failed attempts.
 
-    Where a worker held something that had killed a worker before, that alone is charged with this death too.
+    Where a worker held something that had killed a worker before, be it an activity or the code of a run, that alone is
+    charged with this death too.
     """
     with unit(store, queue) as box:
         now = store.now()
+        entries = queue.release_dead(worker_ids)
+        runs = _unique(entry.ref for entry in entries if entry.kind is EntryKind.RUN)
         tasks = store.bury(worker_ids)
-        suspects = {task.id for task in tasks if task.crashes} or {task.id for task in tasks}
+        suspects = {task.id for task in tasks if task.crashes}
+        suspect_runs = [run_id for run_id in runs if (run := store.get(run_id)) is not None and run.crashes]
+        if not suspects and not suspect_runs:
+            suspects, suspect_runs = {task.id for task in tasks}, runs
         outcomes = [
             attempts.worker_died(task, now, charged=task.id in suspects, max_crashes=max_crashes) for task in tasks
         ]
         if outcomes:
             box.wake(store.record_outcomes(outcomes).wakes)
-    entries = queue.release_dead(worker_ids)
-    runs = _unique(entry.ref for entry in entries if entry.kind is EntryKind.RUN)
-    if runs and not any(task.crashes for task in tasks):
-        store.charge(runs)
+        if suspect_runs:
+            store.charge(suspect_runs)
     logger.log(
         logging.WARNING if tasks or runs else logging.INFO,
         "%d dead worker(s) buried: %d running activities and %d claimed runs go to others",

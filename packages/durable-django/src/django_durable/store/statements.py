@@ -354,7 +354,8 @@ class Statements:
         self.own_free_workers = f"SELECT id FROM {WORKER} WHERE id {d.among} ORDER BY id {d.own_free}"
         # What dead workers had begun, but for what somebody holds.
         self.own_free_running = (
-            f"SELECT {TASK_COLUMNS} FROM {TASK} WHERE worker_id {d.among} AND status = 'RUNNING' ORDER BY id {d.own_free}"
+            f"SELECT {TASK_COLUMNS} FROM {TASK} WHERE worker_id {d.among} AND status = 'RUNNING' "
+            f"ORDER BY id {d.own_free}"
         )
         # Whose that is.
         self.workers_of_others = (

@@ -1,7 +1,7 @@
 """What the engine needs from a store, a queue and a clock, and the records that cross.
 
-*The store is the truth, the queue is a hint.* A store keeps runs, their histories, their mailboxes, their activity tasks
-and the rows of live workers. A queue carries ids only; whatever it loses, the store's `due_at` makes good.
+*The store is the truth, the queue is a hint.* A store keeps runs, their histories, their mailboxes, their activity
+tasks and the rows of live workers. A queue carries ids only; whatever it loses, the store's `due_at` makes good.
 
 Times are aware and in UTC, and are the store's (`HistoryStore.now`). Every method of a store may raise
 `StoreUnavailable`; no other exception of a driver crosses a port.

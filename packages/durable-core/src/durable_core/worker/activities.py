@@ -60,8 +60,8 @@ class ActivityDesk:
         endings = self._executor.endings()
         self.done += len(endings)
         outcomes = [_outcome_of(ending, now) for ending in endings]
-        for attempt in self._executor.overdue():
-            outcomes.append(attempts.timed_out(attempt.task, "start_to_close", now))
+        late = self._executor.overdue()
+        outcomes += [attempts.timed_out(attempt.task, "start_to_close", now) for attempt in late]
         self._executor.replace_stuck_threads()
         if self._executor.has_stalled:
             self.withdraw()

@@ -6,6 +6,7 @@ from datetime import timedelta
 from functools import partial
 
 import pytest
+from django.db import transaction
 
 from django_durable import cancel_workflow, start_workflow
 from django_durable.models import Worker
@@ -163,8 +164,9 @@ def deaths(quiet_site_on):
             kills = start("tries", name="exits", args=["deaths-kill", "sigkill"], policy=endless)
             others = [start("sequence", n=3) for _ in range(3)]
             killed = kills.result(timeout=60)
-            code = start("kills_its_worker", key="deaths-code")
-            others += [start("sequence", n=3) for _ in range(3)]
+            with transaction.atomic(using=site.alias):  # so that one worker claims them together
+                code = start("kills_its_worker", key="deaths-code")
+                others += [start("sequence", n=3) for _ in range(3)]
             blocked = site.until(code, "BLOCKED")
             results = {"once": once, "kills": killed, "others": [other.result(timeout=60) for other in others]}
         yield results, blocked, ledger.effects("deaths-kill"), ledger.effects("deaths-code")

@@ -23,7 +23,7 @@ READS = ("SELECT", "WITH", "PRAGMA", "BEGIN", "COMMIT")
 @pytest.fixture
 def alias(quiet_site) -> str:
     """A database with nothing in it but what the test puts there."""
-    name = quiet_site.alias
+    name: str = quiet_site.alias
     with connections[name].cursor() as cursor:
         for table in ("queueentry", "mail", "historyevent", "activitytask", "workflowexecution", "worker"):
             cursor.execute(f"DELETE FROM django_durable_{table}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from django_durable import register
 
-from .durable_activities import echo, effect
+from .durable_activities import echo, effect, effect_anew
 from .release import CODE
 
 NEW = CODE >= 2
@@ -115,7 +115,7 @@ def _mail(ctx, key):
             kind = "new"
         case _:
             kind = "new"
-    return ctx.run_activity(effect, f"{key}-{kind}", kind)
+    return ctx.run_activity(effect if kind == "old" else effect_anew, f"{key}-{kind}", kind)
 
 
 @register.workflow

@@ -33,6 +33,13 @@ def effect(key: str, value: Any = None) -> Any:
 
 
 @register.activity(retry_policy=QUICK_RETRY)
+def effect_anew(key: str, value: Any = None) -> Any:
+    """What a newer release calls instead."""
+    ledger.note(key, str(value))
+    return value
+
+
+@register.activity(retry_policy=QUICK_RETRY)
 def gated(key: str, value: Any = None) -> Any:
     """Its effect happens first, then it waits for the test."""
     ledger.note(key, f"attempt {current_activity().attempt}")

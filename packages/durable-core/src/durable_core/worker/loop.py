@@ -178,9 +178,11 @@ class Worker:
             EntryKind.RUN: max(self.settings.batch - self._runs.dirty, 0),
             EntryKind.ACTIVITY: max(self.settings.threads - self._executor.held, 0),
         }
+        self._hungry = False  # before asking: what the queue says meanwhile, in another thread, must not be forgotten
         claims = self._queue.claim(self.id, limits, queues=self.settings.queues, exclude=self.settings.exclude)
         # Where there was no room for a kind, its entries were not even looked at.
-        self._hungry = bool(claims) or 0 in limits.values()
+        if claims or 0 in limits.values():
+            self._hungry = True
         self._next_claim = now + self.settings.tick
         activities = [claim for claim in claims if claim.entry.kind is EntryKind.ACTIVITY]
         for claim in claims:

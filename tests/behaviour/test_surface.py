@@ -180,7 +180,7 @@ def test_run_after_puts_off_the_start(site):
     assert moment.result(timeout=30) == 2
     assert handle.result(timeout=30) == 1
     execution = handle.execution
-    assert execution.started_at - execution.created_at >= timedelta(seconds=0.4)
+    assert execution.started_at >= execution.start_at > execution.created_at
     assert later.status == "PENDING"
     assert cancel_workflow(later)
 
@@ -189,7 +189,7 @@ def test_a_signal_does_not_start_a_run_before_its_time(site):
     handle = start_workflow(workflows.waits_for_answer.using(run_after=0.4))
     send_signal(handle, "answer", 1)
     assert handle.result(timeout=30) == ["answer", 1]
-    assert handle.execution.started_at - handle.execution.created_at >= timedelta(seconds=0.4)
+    assert handle.execution.started_at >= handle.execution.start_at > handle.execution.created_at
 
 
 def test_timeout_of_a_start_ends_the_run(site):

@@ -83,10 +83,10 @@ def test_terminated_connections_are_opened_again(quiet_site, queue, key):
             # All of the worker's, the one that listens included.
             with connections[site.alias].cursor() as cursor:
                 cursor.execute(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
                     "WHERE datname = current_database() AND pid <> pg_backend_pid()"
                 )
-                assert cursor.fetchall()
+                assert cursor.fetchall()  # each is gone by now
             wait_until(lambda: listening(site) == 1, "the worker to listen again")
         ledger.open_gate(key)
         assert held.result(timeout=30) == 1

@@ -13,7 +13,7 @@ from durable_core.worker import attempts
 from durable_core.worker.units import unit
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
     from datetime import datetime
     from uuid import UUID
 
@@ -146,9 +146,12 @@ class ActivityDesk:
         """Give back what has not begun; with *begun*, what has as well."""
         self.give_back([attempt.task for attempt in self._executor.withdraw(begun=begun)])
 
-    def reconcile(self) -> None:
-        """After a claim whose reply was lost: give back what the store says is ours, but is not here."""
-        known = [attempt.task.id for attempt in self._executor.attempts()]
+    def reconcile(self, undecided: Iterable[UUID]) -> None:
+        """After a claim whose reply was lost: give back what the store says is ours, but is not here.
+
+        *undecided* are tasks that have ended, and whose outcomes are in the hands of their runs.
+        """
+        known = [*undecided, *(attempt.task.id for attempt in self._executor.attempts())]
         known += [outcome.task_id for outcome in self._reports]
         forgotten = self._store.forgotten(self._worker_id, known)
         if forgotten:

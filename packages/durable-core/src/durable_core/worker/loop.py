@@ -149,7 +149,7 @@ class Worker:
             if self._declared_dead:
                 self._start_over()
             if self._must_reconcile:
-                self._activities.reconcile()
+                self._activities.reconcile(self._runs.undecided())
                 self._must_reconcile = False
             worked = self._collect()
             worked |= self._scheduler.turn()
@@ -296,6 +296,7 @@ class Worker:
         self._failures += 1
         self._hungry = True
         self._must_reconcile |= error.ambiguous
+        self._scheduler.look_at_once()
         now = self._clock.monotonic()
         if now - self._last_complaint >= LOG_INTERVAL:
             self._last_complaint = now

@@ -25,7 +25,7 @@ from durable_core.worker.slots import Proposal, Slot, SlotTable
 from durable_core.worker.units import unit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
     from uuid import UUID
 
@@ -77,6 +77,13 @@ class RunDesk:
     def is_busy(self) -> bool:
         """Whether a decision waits for a row that somebody holds."""
         return any(slot.proposal is not None for slot in self._dirty.values())
+
+    def undecided(self) -> Iterator[UUID]:
+        """Tasks that have ended here, and whose outcomes wait to be committed with their runs."""
+        for slot in self._slots:
+            yield from (outcome.task_id for outcome in slot.outcomes)
+            if slot.proposal is not None:
+                yield from (outcome.task_id for outcome in slot.proposal.outcomes)
 
     def claimed(self, claim: Claim) -> None:
         """A queue entry says that a run wants attention."""

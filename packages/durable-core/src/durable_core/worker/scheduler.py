@@ -52,6 +52,10 @@ class Scheduler:
         wait = max((moment - self._store.now()).total_seconds(), 0.0)
         self._next_look = min(self._next_look, self._clock.monotonic() + wait)
 
+    def look_at_once(self) -> None:
+        """Nobody knows what is due, for instance because the reply to a commit was lost."""
+        self._next_look = 0.0
+
     def seconds_to_next_look(self) -> float:
         return max(self._next_look - self._clock.monotonic(), 0.0)
 

@@ -53,7 +53,7 @@ class Statements:
         # What a worker may have of a kind.
         # Parameters: kind, now, a second ago, worker, queues or excluded queues, limit.
         ready = (
-            f"SELECT id FROM {ENTRY} WHERE kind = %s AND visible_at <= {d.instant} AND (preferred IS NULL "
+            f"SELECT id FROM {ENTRY} WHERE kind = %s AND visible_at <= {d.by_now} AND (preferred IS NULL "
             f"OR deliveries > 0 OR visible_at <= {d.instant} OR preferred = {d.uuid})"
         )
         order = f"ORDER BY priority DESC, id LIMIT %s {d.own_free}"

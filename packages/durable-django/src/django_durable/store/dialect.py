@@ -25,6 +25,7 @@ class Dialect(Protocol):
     own_free: str  # the same, without those that others hold
     hold: str  # end of a SELECT: keep others from closing the run, without keeping them from doing this too
     instant: str  # a parameter that is an instant
+    by_now: str  # a parameter that is a lower bound of the time; the time itself, where the database is asked anyway
     uuid: str  # a parameter that is an id
     notify: str  # statement that wakes who listens on a channel, once the transaction commits; "" where there is none
     peeks: bool  # whether to look before a write that may find nothing to do

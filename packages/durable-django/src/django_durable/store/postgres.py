@@ -48,6 +48,8 @@ class Postgres:
     own_free = "FOR NO KEY UPDATE SKIP LOCKED"
     hold = "FOR SHARE"
     instant = "%s::timestamptz"
+    # Another process may know the time more exactly than we do: what it has just made would be in our future.
+    by_now = "GREATEST(%s::timestamptz, statement_timestamp())"
     uuid = "%s::uuid"
     notify = "SELECT pg_notify(%s, '')"
     peeks = False

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Sqlite:
     among = "IN (SELECT value FROM json_each(%s))"  # one parameter: a statement takes no more than 32,766
     own = own_free = hold = ""
-    instant = uuid = "%s"
+    instant = by_now = uuid = "%s"
     notify = ""
     peeks = True
     clock = ""

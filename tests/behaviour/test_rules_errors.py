@@ -41,8 +41,7 @@ def test_rule_9_so_does_one_that_is_no_exception(site, kind):
     assert site.until(handle, "FAILED").error == f"{kind}: boom"
 
 
-@pytest.mark.parametrize("how", ["by itself", "by durable_retry"])
-def test_rule_9_on_workflow_error_block_parks_the_run_until_the_code_is_mended(quiet_site, queue, key, how):
+def test_rule_9_on_workflow_error_block_parks_the_run_until_the_code_is_mended(quiet_site, queue, key):
     site = quiet_site
     settings = json.dumps({**site.project.settings, "ON_WORKFLOW_ERROR": "block"})
     handle = start_workflow(site.on_queue("raises_until_mended", queue), key=key)
@@ -52,8 +51,7 @@ def test_rule_9_on_workflow_error_block_parks_the_run_until_the_code_is_mended(q
         assert execution.waiting_for["kind"] == "code"
         assert site.history(handle) == ["workflow_started", "activity_scheduled"]  # the outcome is kept as mail
         ledger.open_gate(key)
-        if how == "by durable_retry":
-            retry_workflow(handle)
+        retry_workflow(handle)
         assert handle.result(timeout=30) == "mended"
         assert worker.said.count("a run is blocked") >= 1
     assert len(ledger.effects(key)) == 1

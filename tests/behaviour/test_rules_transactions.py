@@ -135,6 +135,29 @@ def test_rule_26_four_processes_write_to_sqlite_without_a_lock_error(quiet_site,
     assert "does not answer" not in worker.said
 
 
+@pytest.mark.parametrize("site_with_worker", ["sqlite-cached"], indirect=True)
+def test_rule_26_what_joins_the_callers_deferred_transaction_waits_for_other_writers(site):
+    """Read first, it could not: SQLite refuses the write at once when somebody else has written since."""
+    handle = site.start("collects", names=["a"])
+    site.until_waiting(handle, "signal")
+    holds, release = threading.Event(), threading.Event()
+
+    def hold_the_lock():
+        with transaction.atomic(using=site.alias), connections[site.alias].cursor() as cursor:
+            cursor.execute("DELETE FROM django_durable_mail WHERE id = -1")
+            holds.set()
+            release.wait(0.2)
+        connections[site.alias].close()
+
+    other = threading.Thread(target=hold_the_lock)
+    other.start()
+    holds.wait(10)
+    with transaction.atomic(using=site.alias):
+        send_signal(handle, "a", 1)
+    other.join()
+    assert handle.result(timeout=30) == [1]
+
+
 # 27: Postgres
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 import pytest
 
 from django_durable import send_signal
+from django_durable.models import WorkflowExecution
 from tests.scenarios import ledger
 from tests.waiting import wait_until
 
@@ -43,10 +45,18 @@ def test_durable_start_wait_exits_as_the_run_ended(site, args, code, says):
 
 @on_both
 def test_durable_start_wait_exits_with_4_for_a_canceled_run(site, key):
-    started = site.project.manage("durable_start", "waits_for_answer", "--workflow-id", key).stdout.strip()
-    assert site.project.manage("durable_cancel", started, "--reason", "user requested").returncode == 0
-    assert "user requested" in site.execution(started).error
-    done = site.project.manage("durable_cancel", started, "--reason", "again")
+    rows = WorkflowExecution.objects.using(site.alias).filter(workflow_id=key)
+    with ThreadPoolExecutor(1) as pool:
+        args = ("durable_start", "waits_for_answer", "--workflow-id", key, "--wait")
+        waiting = pool.submit(site.project.manage, *args)
+        ident = str(wait_until(rows.first, "the run").id)
+        done = site.project.manage("durable_cancel", ident, "--reason", "user requested")
+        assert done.returncode == 0, done.stderr
+        waited = waiting.result()
+    assert waited.returncode == 4
+    assert waited.stdout.strip() == ident
+    assert "user requested" in waited.stderr
+    done = site.project.manage("durable_cancel", ident, "--reason", "again")
     assert done.returncode == 1
     assert "closed already (CANCELED)" in done.stderr
 

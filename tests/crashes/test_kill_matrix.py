@@ -31,16 +31,13 @@ REPEATED: dict[str, AbstractSet[str]] = {
     "decision-inside:3": {"first", "queued"},
     "decision-committed": set(),
     "decision-committed:2": {"queued"},
-    "decision-committed:3": {"queued"},
     "activity-dequeued": {"first"},  # its result is in memory, and would be committed in the same round
     "activity-claimed": {"first"},
     "activity-returned": {"first"},
-    "activity-returned:2": {"first", "queued"},
     "outcome-inside": set(),  # of a failure: what it leads to is the same attempt again
     "outcome-committed": set(),
     "timer-inside": set(),
     "timer-committed": set(),
-    "timer-committed:2": set(),
 }
 STARTS = {"start-inside", "start-committed"}
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from django_durable.store.dialect import Query
 
 
+TAKE_LOCK = "DELETE FROM django_durable_mail WHERE 0"
+
+
 class Sqlite:
     among = "IN (SELECT value FROM json_each(%s))"  # one parameter: a statement takes no more than 32,766
     own = own_free = hold = ""
@@ -80,7 +83,13 @@ class Sqlite:
 
     @contextmanager
     def beginning(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
-        """IMMEDIATE, whatever the project's settings: a transaction that reads first cannot wait for the write lock."""
+        """IMMEDIATE, whatever the project's settings: a transaction that reads first cannot wait for the write lock.
+
+        One of the caller's may have been begun otherwise; there the lock is taken by a write that changes nothing.
+        """
+        if connection.in_atomic_block:
+            with connection.wrap_database_errors:
+                connection.connection.execute(TAKE_LOCK)
         mode = connection.transaction_mode  # type: ignore[attr-defined] # SQLite's own
         connection.transaction_mode = "IMMEDIATE"  # type: ignore[attr-defined]
         try:

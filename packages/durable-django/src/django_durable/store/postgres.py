@@ -101,6 +101,8 @@ class Postgres:
 
     def fetch_all(self, raw: Any, queries: Sequence[Query]) -> list[list[tuple[Any, ...]]]:
         """In one round trip."""
+        if len(queries) == 1:  # a pipeline of one takes twice as long as the statement by itself
+            return [self.fetch(raw, *queries[0])]
         ours = session(raw)
         with raw.pipeline():
             cursors = [ours.execute(sql, params, ours.cursor(n)) for n, (sql, params) in enumerate(queries)]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import os
 import signal
 import subprocess
 import sys
 import threading
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 from uuid import UUID
 
@@ -26,6 +28,7 @@ from durable_core.worker import Worker, WorkerSettings
 
 LEVELS = {0: logging.ERROR, 1: logging.INFO, 2: logging.INFO, 3: logging.DEBUG}
 LOOK_AFTER_THREADS = 1.0  # seconds
+GC_THRESHOLD = (10_000, 20, 50)  # Python's are 700, 10, 10
 CODE_HAS_CHANGED = 3  # exit code by which Django's reloader asks for a new process
 
 logger = logging.getLogger("durable.worker")
@@ -152,7 +155,8 @@ class Command(DurableCommand):
 
     def loop(self, worker: Worker, options: dict[str, Any]) -> None:
         try:
-            worker.run(until_idle=options["until_idle"], iterations=options["iterations"] or 0)
+            with _seldom_collecting():
+                worker.run(until_idle=options["until_idle"], iterations=options["iterations"] or 0)
         finally:
             connections.close_all()
 
@@ -272,6 +276,20 @@ def _set_up_logging(verbosity: int) -> None:
     handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"))
     ours.addHandler(handler)
     ours.setLevel(LEVELS.get(verbosity, logging.INFO))
+
+
+@contextmanager
+def _seldom_collecting() -> Iterator[None]:
+    """Runs in memory live long and hold many small objects: with Python's defaults the garbage collector looks through
+    all of them again and again, which takes some 10 % of a busy worker's time."""
+    before = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLD)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 def _names(values: list[str]) -> tuple[str, ...]:

@@ -10,15 +10,19 @@ import pytest
 
 from django_durable import (
     ConfigurationError,
+    LimitExceeded,
     PayloadError,
     UnknownWorkflowError,
     WorkflowFailed,
+    cancel_workflow,
     register,
     retry_workflow,
     send_signal,
     start_workflow,
 )
-from django_durable.models import WorkflowExecution
+from django_durable.engine import engine
+from django_durable.models import Mail, WorkflowExecution
+from durable_core.ports import MAX_UNREAD, Letter
 from tests.scenarios import ledger
 from tests.waiting import wait_until
 
@@ -189,6 +193,17 @@ def test_rule_12_a_value_nested_too_deep_is_refused(site):
         site.start("returns", value=nested(200))
     with pytest.raises(PayloadError, match="100 levels"):
         site.start("returns", value=nested(100_000))
+
+
+def test_rule_12_a_full_mailbox_takes_no_more_signals(site, queue):
+    handle = start_workflow(site.on_queue("waits_for_answer", queue))  # nobody serves this queue
+    letter = Letter(handle.id, "signal_received", None, '{"name":"noise","payload":null}')
+    with engine().store.transaction():
+        engine().store.deliver([letter] * MAX_UNREAD)
+    with pytest.raises(LimitExceeded, match="10,000 messages wait unread"):
+        send_signal(handle, "answer", 1)
+    assert Mail.objects.using(site.alias).filter(execution_id=handle.id).count() == MAX_UNREAD
+    assert cancel_workflow(handle)
 
 
 def test_rule_12_names_over_their_limit_are_refused(site):

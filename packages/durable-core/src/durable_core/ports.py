@@ -18,6 +18,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 from uuid import UUID
 
+from durable_core.errors import LimitExceeded
 from durable_core.events import details_of
 from durable_core.execution import Status, TaskStatus
 
@@ -358,7 +359,8 @@ class HistoryStore(Protocol):
     def deliver(self, letters: Sequence[Letter]) -> list[Wake]:
         """Put letters into the mailboxes of open runs, which cannot close before the caller's transaction ends.
 
-        A run that is missing from the answer is closed or does not exist.
+        A run that is missing from the answer is closed or does not exist. Raises `LimitExceeded` for one that would
+        have over `MAX_UNREAD` letters waiting; then none was put anywhere. Letters of the engine itself have no limit.
         """
 
     # Activities
@@ -412,6 +414,14 @@ class HistoryStore(Protocol):
         """
 
 
+def mailbox_full(run_id: UUID, waiting: int) -> LimitExceeded:
+    """What `deliver` raises."""
+    return LimitExceeded(
+        f"{waiting:,} messages wait unread in the mailbox of run {run_id}; the limit is {MAX_UNREAD:,}. Is a worker up "
+        "that serves its queue, or is the run BLOCKED?"
+    )
+
+
 # The queue
 
 
@@ -461,6 +471,7 @@ def queue_for(wanted: str | None, of_run: str) -> str:
 
 
 LEASE: int = 60  # seconds that a claim holds; decisions take milliseconds, so only a dead or hung worker gets there
+MAX_UNREAD = 10_000  # letters that may wait in one mailbox; a worker that is up leaves none there
 REDELIVERY = timedelta(seconds=30)  # after which a queue that can lose entries is taken to have lost one
 PREFERENCE: int = 1  # second(s) for which only the preferred worker may claim an entry
 

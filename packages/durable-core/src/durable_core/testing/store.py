@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from durable_core.execution import TRANSITIONS, TaskStatus
-from durable_core.ports import CommitResult, Committed, Created, Due, LoadedRun, Verdict
+from durable_core.ports import MAX_UNREAD, CommitResult, Committed, Created, Due, LoadedRun, Verdict, mailbox_full
 from durable_core.testing.activities import ActivityMethods
 from durable_core.testing.liveness import WorkerMethods
 from durable_core.testing.rows import new_run, new_task
@@ -98,6 +99,9 @@ class InMemoryHistoryStore(ActivityMethods, WorkerMethods):
 
     def deliver(self, letters: Sequence[Letter]) -> list[Wake]:
         with self.transaction():
+            for run_id, new in Counter(letter.run_id for letter in letters).items():
+                if (waiting := len(self._unread(run_id))) + new > MAX_UNREAD:
+                    raise mailbox_full(run_id, waiting)
             return self._put_letters(letters)
 
     # Time

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from django_durable.store.base import REDELIVERY, Part
+from django_durable.store.database import uuid
 from django_durable.store.records import row_of_letter, wake_of
+from durable_core.ports import MAX_UNREAD, mailbox_full
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,6 +19,11 @@ if TYPE_CHECKING:
 class Mailboxes(Part):
     def deliver(self, letters: Sequence[Letter]) -> list[Wake]:
         with self.db.transaction():
+            new = Counter(letter.run_id for letter in letters)
+            counts = {uuid(key): count for key, count in self.db.rows(self.sql.count_mail, self.db.ids(new))}
+            for run_id, more in new.items():
+                if (waiting := counts.get(run_id, 0)) + more > MAX_UNREAD:
+                    raise mailbox_full(run_id, waiting)
             return self._post(letters, self.sql.hold_open_runs)
 
     def _post(self, letters: Sequence[Letter], addressees: str) -> list[Wake]:

@@ -229,6 +229,10 @@ class Statements:
         self.open_runs = f"SELECT id, queue, priority, {KEEPER} FROM {RUN} WHERE id {d.among} AND status IN {OPEN}"
         # Where letters can be put so that the run cannot close without having read them.
         self.hold_open_runs = f"{self.open_runs} ORDER BY id {d.hold}"
+        # How full mailboxes are; empty ones are left out.
+        self.count_mail = (
+            f"SELECT execution_id, COUNT(*) FROM {MAIL} WHERE execution_id {d.among} GROUP BY execution_id"
+        )
         self.insert_mail = d.insert(
             MAIL,
             {

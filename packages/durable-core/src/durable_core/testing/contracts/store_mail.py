@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from threading import Event
 
+import pytest
+
+from durable_core.errors import LimitExceeded
 from durable_core.execution import Status
-from durable_core.ports import Verdict, Wake, new_id
+from durable_core.ports import MAX_UNREAD, Verdict, Wake, new_id
 from durable_core.testing.contracts.base import PATIENCE
 from durable_core.testing.contracts.builders import StoreCases, a_letter, a_worker
 
@@ -56,6 +59,13 @@ class MailCases(StoreCases):
         pending, blocked = self.start(), self.start()
         self.commit(blocked, status=Status.BLOCKED)
         assert len(self.deliver(a_letter(pending), a_letter(blocked))) == 2
+
+    def test_full_mailbox_takes_no_more_and_nothing_is_written(self) -> None:
+        run_id, other = self.start(), self.start()
+        self.deliver(*[a_letter(run_id)] * MAX_UNREAD)
+        with pytest.raises(LimitExceeded, match="10,000"):
+            self.deliver(a_letter(other), a_letter(run_id))
+        assert (len(self.mail_ids(run_id)), self.mail_ids(other)) == (MAX_UNREAD, [])
 
     def test_delivery_changes_no_version(self) -> None:
         run_id = self.start()

@@ -20,8 +20,11 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 @contextmanager
-def listening(stop: Callable[[signal.Signals], None]) -> Iterator[None]:
+def listening(stop: Callable[[signal.Signals], None], *, restore: bool = True) -> Iterator[None]:
     """Call *stop* for each SIGTERM and SIGINT; what was there before comes back afterwards.
+
+    Not with *restore* False, for a process that ends then: there a late signal is ignored, or it would be killed in its
+    last steps (Python's own handlers go before the process does).
 
     Only the main thread can ask for signals: in another one (a test that runs a worker there) none are heard.
     """
@@ -38,7 +41,7 @@ def listening(stop: Callable[[signal.Signals], None]) -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, handler if restore else signal.SIG_IGN)
         signal.set_wakeup_fd(before_fd)
         theirs.close()  # the thread reads the end
         thread.join()

@@ -37,6 +37,8 @@ LONGEST_PAUSE = 10.0
 HEALTHY = 10.0  # seconds of life after which a death is not one in a row
 PATIENCE = 10.0  # seconds beyond the drain timeout that children get before they are killed
 FORCED_PATIENCE = 5.0
+# A second SIGTERM would merge with a first that the child has not heard yet, and it would hear one.
+ASK_AGAIN = signal.SIGINT
 
 
 @dataclass(slots=True)
@@ -142,7 +144,7 @@ class Supervisor:
         for place in self._places:
             if place.process is not None:
                 with suppress(ProcessLookupError):
-                    place.process.send_signal(signal.SIGTERM)
+                    place.process.send_signal(ASK_AGAIN if self._told == 2 else signal.SIGTERM)
 
     def _kill(self) -> None:
         for place in self._places:

@@ -145,8 +145,8 @@ class Command(DurableCommand):
         """Until it is done; the exit code."""
         worker = make_worker(settings, worker_id=options["worker_id"])
         with ExitStack() as stack:
-            stack.enter_context(listening(_stopper(worker)))
             parent = options["child_of"]
+            stack.enter_context(listening(_stopper(worker), restore=parent is None))
             if parent is not None:
                 stack.enter_context(watching_parent(parent, lambda: worker.stop("its parent died")))
                 stack.enter_context(_Recycling(worker))

@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from django.db import connections
 
 from django_durable.queue import DatabaseTaskQueue
-from django_durable.store import DjangoHistoryStore
-from durable_core.ports import Entry, EntryKind, WorkerInfo, new_id, private_queue
+from durable_core.ports import Entry, EntryKind, new_id
 from tests.servers import Postgres
 from tests.store.databases import registered, session
 
@@ -108,15 +107,3 @@ def test_listener_comes_back_after_its_connection_was_killed(postgres: str) -> N
 def test_memory_has_no_other_processes_to_hear_of() -> None:
     with registered({"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}) as alias:
         assert not DatabaseTaskQueue(alias).wakeup
-
-
-def test_private_queue_is_left_to_its_worker_while_that_lives(
-    store: DjangoHistoryStore, queue: DatabaseTaskQueue
-) -> None:
-    owner = WorkerInfo(id=new_id(), host="h", pid=1, queues=())
-    store.add_worker(owner)
-    queue.enqueue([Entry(EntryKind.RUN, new_id(), private_queue(owner.id))])
-    limits = {EntryKind.RUN: 5}
-    assert queue.claim(new_id(), limits, queues=(), exclude=()) == []
-    store.remove_worker(owner.id)
-    assert len(queue.claim(new_id(), limits, queues=(), exclude=())) == 1

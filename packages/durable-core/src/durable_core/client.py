@@ -29,6 +29,7 @@ from durable_core.errors import (
     WorkflowTimeout,
 )
 from durable_core.execution import Status, TaskStatus
+from durable_core.hints import as_hint
 from durable_core.ports import (
     REDELIVERY,
     Commit,
@@ -73,7 +74,7 @@ class Client:
         payload_limit: int = MAX_PAYLOAD_BYTES,
     ) -> None:
         self._store = store
-        self._queue = queue
+        self._queue = as_hint(queue)
         self._registry = registry
         self._after_commit = after_commit
         self._payload_limit = payload_limit

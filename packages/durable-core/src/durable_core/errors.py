@@ -59,6 +59,10 @@ class StoreUnavailable(DurableError):
         self.ambiguous = ambiguous
 
 
+class QueueUnavailable(DurableError):
+    """The queue's server did not answer. Nothing is lost: the store makes good what the queue forgets."""
+
+
 # Workflows
 
 

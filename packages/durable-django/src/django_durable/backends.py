@@ -11,9 +11,11 @@ from typing import Any
 
 from durable_core import hooks
 from durable_core.errors import ConfigurationError
-from durable_core.ports import HistoryStore, TaskQueue
+from durable_core.ports import HasConnection, HistoryStore, TaskQueue
 
 EXTRAS = {"postgres": "durable-django[postgres]", "redis": "durable-django[redis]"}  # queue: what to install for it
+
+CONNECTION = "connection"  # keyword of factories that want to know the store's own database, a `StoreConnection`
 
 
 class UnknownBackend(ConfigurationError):
@@ -53,6 +55,14 @@ def find_queue(name: str) -> Callable[..., TaskQueue]:
     raise UnknownBackend(f"{what} {installed}", hint)
 
 
+def make_queue(name: str, options: Mapping[str, Any], store: HistoryStore) -> TaskQueue:
+    """The queue *name* with these options; one that takes `connection` is given that of the store."""
+    factory = find_queue(name)
+    if CONNECTION in _parameters(factory) and CONNECTION not in options and isinstance(store, HasConnection):
+        return factory(**options, **{CONNECTION: store.connection()})
+    return factory(**options)
+
+
 def find_store(name: str) -> Callable[..., HistoryStore]:
     return plugins().stores.find(name)
 
@@ -63,13 +73,21 @@ def check_options(factory: Callable[..., Any], options: Mapping[str, Any]) -> No
         signature = inspect.signature(factory)
     except ValueError:
         return  # a class of C code may have none
-    signature.bind(**options)
+    given: dict[str, Any] = {CONNECTION: None} if CONNECTION in signature.parameters else {}
+    signature.bind(**{**given, **options})
 
 
 def options_of(factory: Callable[..., Any]) -> str:
     """A hint with the keywords that the factory takes."""
-    names = list(inspect.signature(factory).parameters)
+    names = [name for name in _parameters(factory) if name != CONNECTION]
     return f"It takes: {', '.join(names)}." if names else "It takes no options."
+
+
+def _parameters(factory: Callable[..., Any]) -> list[str]:
+    try:
+        return list(inspect.signature(factory).parameters)
+    except ValueError:
+        return []
 
 
 def _imported(path: str) -> Callable[..., TaskQueue]:

@@ -17,6 +17,7 @@ from django_durable.conf import Conf, conf
 from durable_core.client import Client
 from durable_core.decision import RunSettings
 from durable_core.definitions import register
+from durable_core.hints import as_hint
 from durable_core.worker import Worker, WorkerSettings
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def engine() -> Engine:
     """The one of this process, until `engine.cache_clear()`. Raises `ImproperlyConfigured` for wrong settings."""
     chosen = conf()
     store = backends.find_store(STORE)()
-    queue = backends.find_queue(chosen.queue_backend)(**chosen.queue_options)
+    queue = as_hint(backends.make_queue(chosen.queue_backend, chosen.queue_options, store))
     client = Client(
         store,
         queue,

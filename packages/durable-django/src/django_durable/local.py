@@ -26,6 +26,7 @@ from durable_core.definitions import register
 from durable_core.errors import DurableError, StoreUnavailable
 from durable_core.execution import OPEN_STATUSES, Status
 from durable_core.ports import WorkerInfo, new_id, private_queue
+from durable_core.worker import dismiss
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,22 +44,22 @@ def drive(workflow: Workflow, kwargs: dict[str, Any]) -> Any:
     queue = private_queue(worker_id)
     options = register.find_workflow(workflow).using(queue=queue)
     inline = made.store.in_transaction()
-    # Before the run is: others leave a private queue alone for as long as its worker is known.
+    # Before the run is: who buries a worker sees to its private queue.
     made.store.add_worker(WorkerInfo(id=worker_id, host=socket.gethostname(), pid=os.getpid(), queues=(queue,)))
     try:
         handle = start(options, kwargs)
         if inline:
             _drive_inline(handle, worker_id, queue)
         elif handle.execution.queue == queue:
-            settings = worker_settings(queues=(queue,), tick=TICK)
+            settings = worker_settings(queues=(queue,), tick=TICK, registered=True)
             make_worker(settings, worker_id=worker_id).run(until=lambda: _is_over(handle.id))
     finally:
-        made.store.remove_worker(worker_id)
+        dismiss(worker_id, made.store, made.queue)
     return made.client.result(handle.id, timeout=0) if inline else wait_workflow(handle)
 
 
 def _drive_inline(handle: WorkflowHandle, worker_id: UUID, queue: str) -> None:
-    settings = worker_settings(queues=(queue,), tick=TICK, inline=True, around_activity=_savepoints)
+    settings = worker_settings(queues=(queue,), tick=TICK, registered=True, inline=True, around_activity=_savepoints)
     while not _is_over(handle.id):
         make_worker(settings, worker_id=worker_id).run(until=lambda: _is_over(handle.id), until_idle=True)
         if not _is_over(handle.id):

@@ -15,9 +15,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from django.db import DEFAULT_DB_ALIAS
 
 from django_durable.store.database import Database, hex_of, instant, uuid, uuid_or_none
-from django_durable.store.statements import WORKER
 from django_durable.wakeup import watch_postgres, watch_sqlite
-from durable_core.ports import LEASE, PREFERENCE, PRIVATE, Claim, Entry, EntryKind, QueueStats
+from durable_core.ports import (
+    DEFAULT_QUEUE,
+    LEASE,
+    PREFERENCE,
+    PRIVATE,
+    Claim,
+    Entry,
+    EntryKind,
+    QueueStats,
+    private_queue,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -65,11 +74,8 @@ class Statements:
         # Both kinds at once, by whether queues are named or excluded.
         # Parameters: twice those of *ready*, then worker and end of the lease.
         self.claim, self.peek = {}, {}
-        nobodys = (  # what stands in the private queue of a live worker is left to it
-            f"(substr(queue, 1, {len(PRIVATE)}) <> '{PRIVATE}' OR NOT EXISTS "
-            f"(SELECT 1 FROM {WORKER} w WHERE queue = '{PRIVATE}' || {d.hex('w.id')}))"
-        )
-        for named, of_queues in ((True, f"queue {names}"), (False, f"NOT queue {names} AND {nobodys}")):
+        public = f"substr(queue, 1, {len(PRIVATE)}) <> '{PRIVATE}'"
+        for named, of_queues in ((True, f"queue {names}"), (False, f"NOT queue {names} AND {public}")):
             one = f"{ready} AND {of_queues} {order}"
             self.claim[named] = f"WITH a AS ({one}), b AS ({one}) {claim}"
             # The same, only to look.
@@ -87,6 +93,8 @@ class Statements:
             f"WHERE worker_id {d.among} AND visible_at > {d.instant} ORDER BY id {d.own_free}) "
             "RETURNING kind, ref, queue, priority, preferred"
         )
+        # Parameters: the new queue, the private ones.
+        self.make_public = f"UPDATE {ENTRY} SET queue = %s WHERE queue {names}"
         # A claim whose lease is over counts as ready.
         self.stats = (
             "SELECT queue, SUM(CASE WHEN ready THEN 1 ELSE 0 END), "
@@ -176,6 +184,8 @@ class DatabaseTaskQueue:
             return []
         with self.db.transaction():
             now = self.db.stamp()
+            private = self.db.texts(private_queue(worker_id) for worker_id in worker_ids)
+            self.db.run(self.sql.make_public, DEFAULT_QUEUE, private)
             return [_entry_of(row) for row in self.db.rows(self.sql.release_dead, now, self.db.ids(worker_ids), now)]
 
     def stats(self) -> list[QueueStats]:

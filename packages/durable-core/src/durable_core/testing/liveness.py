@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from durable_core.execution import TaskStatus
-from durable_core.ports import Beat, BeatReply
+from durable_core.ports import DEFAULT_QUEUE, Beat, BeatReply, private_queue
 from durable_core.testing.rows import TaskRow, WorkerRow
 from durable_core.testing.state import State
 
@@ -59,7 +59,14 @@ class WorkerMethods(State):
             buried = [worker_id for worker_id in worker_ids if self._workers.get(worker_id) is not None]
             for worker_id in buried:
                 self._workers.remove(worker_id)
+                self._make_public(private_queue(worker_id))
             return [row.record for worker_id in buried for row in self._tasks.group("worker", worker_id)]
+
+    def _make_public(self, private: str) -> None:
+        for run in [run for run in self._runs if run.is_open and run.record.queue == private]:
+            self._runs.put(run.record.id, replace(run, record=replace(run.record, queue=DEFAULT_QUEUE)))
+        for task in [task for task in self._tasks if task.record.queue == private]:
+            self._tasks.put(task.record.id, replace(task, record=replace(task.record, queue=DEFAULT_QUEUE)))
 
     def _alive(self, row: TaskRow, beat: Beat) -> TaskRow:
         assert row.record.status is TaskStatus.RUNNING, "only a running task has a worker"

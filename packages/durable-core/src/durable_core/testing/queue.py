@@ -14,7 +14,17 @@ from heapq import heappop, heappush
 from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
-from durable_core.ports import LEASE, PREFERENCE, Claim, Entry, EntryKind, QueueStats
+from durable_core.ports import (
+    DEFAULT_QUEUE,
+    LEASE,
+    PREFERENCE,
+    PRIVATE,
+    Claim,
+    Entry,
+    EntryKind,
+    QueueStats,
+    private_queue,
+)
 from durable_core.testing.tables import Journal, Table
 
 if TYPE_CHECKING:
@@ -132,7 +142,12 @@ class InMemoryTaskQueue:
             held = [item for worker_id in worker_ids for item in self._items.group("worker", worker_id)]
             for item in held:
                 self._items.put(item.id, item.ready(now))
-            if held:
+            private = {private_queue(worker_id) for worker_id in worker_ids}
+            stranded = [item for item in self._items if item.entry.queue in private]
+            for item in stranded:
+                moved = replace(item, entry=item.entry._replace(queue=DEFAULT_QUEUE))
+                self._items.put(item.id, moved)
+            if held or stranded:
                 self._journal.after_commit(self._wake_watchers)
             return [item.entry for item in held]
 
@@ -191,7 +206,8 @@ class InMemoryTaskQueue:
         heaps = [
             heap
             for (of_kind, queue), heap in self._ready.items()
-            if of_kind is kind and (queue in queues if queues else queue not in exclude)
+            if of_kind is kind
+            and (queue in queues if queues else queue not in exclude and not queue.startswith(PRIVATE))
         ]
         taken: dict[int, _Item] = {}
         left: dict[int, _Item] = {}

@@ -88,6 +88,10 @@ class InMemoryHistoryStore(ActivityMethods, WorkerMethods):
                 if (run := self._open_run(run_id)) is not None:
                     self._runs.put(run_id, replace(run, waiting_for=text))
 
+    def crashed(self, run_ids: Collection[UUID]) -> set[UUID]:
+        found = {run_id: self.get(run_id) for run_id in run_ids}
+        return {run_id for run_id, record in found.items() if record is not None and record.crashes}
+
     def charge(self, run_ids: Collection[UUID]) -> None:
         with self.transaction():
             for run_id in run_ids:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from durable_core.crashpoints import crashpoint
 from durable_core.errors import StoreUnavailable
+from durable_core.hints import as_hint
 from durable_core.ports import PRIVATE, REDELIVERY, EntryKind, SystemClock, WorkerInfo, new_id
 from durable_core.worker.activities import ActivityDesk
 from durable_core.worker.executor import ActivityExecutor, InlineExecutor
@@ -58,7 +59,7 @@ class Worker:
         self.id = worker_id or new_id()
         self.settings = settings or WorkerSettings()
         self._store = store
-        self._queue = queue
+        self._queue = queue = as_hint(queue)
         self._clock = clock or SystemClock()
         self._wake = threading.Event()
         executor = InlineExecutor if self.settings.inline else ActivityExecutor
@@ -265,7 +266,8 @@ class Worker:
             self._runs.forget_all()
             self._activities.flush()
             self._runs.release_claims()
-            self._store.remove_worker(self.id)
+            if not self.settings.registered:
+                self._store.remove_worker(self.id)
         except StoreUnavailable as error:
             logger.warning("left without saying so, others will notice in a while: %s", error)
         self._executor.close()

@@ -122,9 +122,9 @@ def bury(worker_ids: Collection[UUID], store: HistoryStore, queue: TaskQueue, *,
         runs = _unique(entry.ref for entry in entries if entry.kind is EntryKind.RUN)
         tasks = store.bury(worker_ids)
         suspects = {task.id for task in tasks if task.crashes}
-        suspect_runs = [run_id for run_id in runs if (run := store.get(run_id)) is not None and run.crashes]
+        suspect_runs = store.crashed(runs)
         if not suspects and not suspect_runs:
-            suspects, suspect_runs = {task.id for task in tasks}, runs
+            suspects, suspect_runs = {task.id for task in tasks}, set(runs)
         outcomes = [
             attempts.worker_died(task, now, charged=task.id in suspects, max_crashes=max_crashes) for task in tasks
         ]
@@ -139,6 +139,14 @@ def bury(worker_ids: Collection[UUID], store: HistoryStore, queue: TaskQueue, *,
         len(tasks),
         len(runs),
     )
+
+
+def dismiss(worker_id: UUID, store: HistoryStore, queue: TaskQueue) -> None:
+    """A worker that held nothing is gone for good: what stands in its private queue goes to others."""
+    with unit(store, queue):
+        queue.release_dead([worker_id])
+        store.bury([worker_id])
+        store.remove_worker(worker_id)
 
 
 def _unique(ids: Iterable[UUID]) -> list[UUID]:

@@ -27,6 +27,7 @@ class WorkerSettings:
     max_crashes: int = 3
     drain_timeout: float = 30.0  # seconds that running activities get at SIGTERM
     max_tasks: int = 0  # activities after which the worker drains; 0: no limit
+    registered: bool = False  # whoever made the worker adds and removes its row
     inline: bool = False  # activities in the loop's own thread, and no other thread: for a caller's open transaction
     stuck_after: float = 10.0  # seconds without a ctx call after which workflow code is interrupted
     run: RunSettings = field(default_factory=RunSettings)

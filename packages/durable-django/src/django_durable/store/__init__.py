@@ -3,7 +3,8 @@
 runs      create, read            commits   decisions         workers   heartbeats
 mail      letters to runs         tasks     attempts          schedule  what is due
 
-statements, in terms of a dialect (sqlite, postgres), run by `database` on the thread's own connection
+sql holds the statements of each, in terms of a dialect (sqlite, postgres); `database` runs them on the thread's own
+connection
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from datetime import datetime
 
+    from durable_core.ports import StoreConnection
+
 
 class DjangoHistoryStore(Workers):
     """`HistoryStore` on ``connections[alias]``, SQLite or Postgres. One object per process, for all its threads."""
@@ -31,6 +34,10 @@ class DjangoHistoryStore(Workers):
 
     def transaction(self) -> AbstractContextManager[None]:
         return self.db.transaction()
+
+    def connection(self) -> StoreConnection:
+        """For queues that can live in this database."""
+        return self.db.shared()
 
     def in_transaction(self) -> bool:
         return self.db.in_transaction()

@@ -6,7 +6,7 @@ from datetime import timedelta
 from functools import cached_property
 
 from django_durable.store.database import Database
-from django_durable.store.statements import Statements
+from django_durable.store.sql import Statements
 
 # Mail, and an attempt given back, have an entry in the queue already; only if that is lost must the scheduler look.
 REDELIVERY = timedelta(seconds=30)

@@ -20,6 +20,7 @@ from django.db import transaction as django_transaction
 
 from django_durable.store import postgres, sqlite
 from durable_core.errors import ConfigurationError, StoreUnavailable
+from durable_core.ports import StoreConnection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -197,6 +198,24 @@ class Database:
         return StoreUnavailable(
             f"database {self.alias!r}: {exc}".strip(), ambiguous=lost and unanswered and state not in TRY_AGAIN
         )
+
+    def shared(self) -> StoreConnection:
+        return StoreConnection(vendor=self.connection.vendor, use=self._raw, parameters=self._parameters)
+
+    def _parameters(self) -> dict[str, Any]:
+        return self.connection.get_connection_params()
+
+    @contextmanager
+    def _raw(self) -> Iterator[Any]:
+        connection = self.connection
+        connection.validate_no_broken_transaction()
+        try:
+            connection.ensure_connection()
+            if not connection.in_atomic_block:
+                self.dialect.settle(connection, worker=self.is_worker)
+            yield connection.connection
+        except Exception as exc:
+            raise self._translated(exc, connection, unanswered=not connection.in_atomic_block) from exc
 
     # Values
 

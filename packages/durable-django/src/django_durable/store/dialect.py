@@ -1,4 +1,4 @@
-"""What the SQL of the two databases differs in; everything else is written once, in `statements`."""
+"""What the SQL of the two databases differs in; everything else is written once, in `sql`."""
 
 from __future__ import annotations
 
@@ -30,9 +30,6 @@ class Dialect(Protocol):
     notify: str  # statement that wakes who listens on a channel, once the transaction commits; "" where there is none
     peeks: bool  # whether to look before a write that may find nothing to do
     clock: str  # statement that tells the time; "" where the host's is the one
-
-    def hex(self, column: str) -> str:
-        """An id as 32 digits of text."""
 
     def insert(self, table: str, columns: Mapping[str, str], *, conflict: str = "") -> str:
         """For `execute_many`: insert rows whose values stand in the order of *columns* (name: Postgres type)."""

@@ -55,9 +55,6 @@ class Postgres:
     peeks = False
     clock = "SELECT clock_timestamp()"
 
-    def hex(self, column: str) -> str:
-        return f"replace({column}::text, '-', '')"
-
     def insert(self, table: str, columns: Mapping[str, str], *, conflict: str = "") -> str:
         # In the order given, so that ids follow the order of mail.
         return (

@@ -105,6 +105,9 @@ class Runs(Part):
             with self.db.transaction():
                 self.db.run_many(self.sql.annotate, [(run_id.hex, text) for run_id, text in waiting_for.items()])
 
+    def crashed(self, run_ids: Collection[UUID]) -> set[UUID]:
+        return {uuid(row[0]) for row in self.db.rows(self.sql.crashed, self.db.ids(run_ids))} if run_ids else set()
+
     def charge(self, run_ids: Collection[UUID]) -> None:
         if run_ids:
             with self.db.transaction():

@@ -31,9 +31,6 @@ class Sqlite:
     peeks = True
     clock = ""
 
-    def hex(self, column: str) -> str:
-        return column
-
     def insert(self, table: str, columns: Mapping[str, str], *, conflict: str = "") -> str:
         return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))}) {conflict}"
 

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from django_durable.store.database import uuid, uuid_or_none
 from django_durable.store.records import task_of
 from django_durable.store.schedule import Schedule
-from durable_core.ports import BeatReply
+from durable_core.ports import DEFAULT_QUEUE, BeatReply, private_queue
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from datetime import timedelta
     from uuid import UUID
 
+    from django_durable.store.database import Row
     from durable_core.ports import Beat, TaskRecord, WorkerInfo
 
 
@@ -63,12 +64,24 @@ class Workers(Schedule):
         if not worker_ids:
             return []
         with self.db.transaction():
-            dead = [uuid(row[0]) for row in self.db.rows(self.sql.own_free_workers, self.db.ids(worker_ids))]
+            rows = self.db.rows(self.sql.own_free_workers, self.db.ids(worker_ids))
+            dead = [uuid(row[0]) for row in rows]
             if not dead:
                 return []
             ids = self.db.ids(dead)
             tasks = [task_of(row) for row in self.db.rows(self.sql.own_free_running, ids)]
             left = self.db.rows(self.sql.workers_of_others, ids, self.db.ids(task.id for task in tasks))
-            kept = {uuid(row[0]) for row in left}
+            kept = {uuid(row[0]) for row in left} | self._make_public(rows)
             self.db.rows(self.sql.delete_workers, self.db.ids(worker_id for worker_id in dead if worker_id not in kept))
             return tasks
+
+    def _make_public(self, workers: Sequence[Row]) -> set[UUID]:
+        """Move what stands in the private queues of these workers; whose could not be moved whole is answered."""
+        owners = {private_queue(uuid(row[0])): uuid(row[0]) for row in workers}
+        served = {queue for row in workers for queue in json.loads(row[1])} & owners.keys()
+        if not served:
+            return set()
+        private = self.db.texts(served)
+        self.db.run(self.sql.move_tasks, DEFAULT_QUEUE, private, private)
+        self.db.run(self.sql.move_runs, DEFAULT_QUEUE, private)
+        return {owners[row[0]] for row in self.db.rows(self.sql.private_left, private, private)}

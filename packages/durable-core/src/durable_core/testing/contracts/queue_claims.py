@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from durable_core.ports import new_id
+from durable_core.ports import DEFAULT_QUEUE, new_id, private_queue
 from durable_core.testing.contracts.queue_base import DELAY, QueueCases, an_entry
 
 
@@ -174,3 +174,25 @@ class ClaimCases(QueueCases):
         assert self.queue.release_dead([new_id()]) == []
         assert self.queue.release_dead([]) == []
         assert self.totals() == (1, 0, 0)
+
+    # Private queues
+
+    def test_private_queue_is_served_only_by_those_that_name_it(self) -> None:
+        owner = new_id()
+        entry = self.enqueue(queue=private_queue(owner))
+        assert self.claim(new_id()) == []
+        assert self.claimed_refs(owner, queues=[private_queue(owner)]) == [entry.ref]
+
+    def test_private_queue_of_a_dead_worker_goes_to_the_default_queue(self) -> None:
+        dead, other = new_id(), new_id()
+        waiting = self.enqueue(queue=private_queue(dead))
+        held = self.enqueue(queue=private_queue(dead), priority=1)
+        others = self.enqueue(queue=private_queue(other))
+        self.claim(dead, queues=[private_queue(dead)], runs=1)
+        assert [entry.ref for entry in self.queue.release_dead([dead])] == [held.ref]
+        claims = self.claim(new_id())
+        assert [(claim.entry.ref, claim.entry.queue) for claim in claims] == [
+            (held.ref, DEFAULT_QUEUE),
+            (waiting.ref, DEFAULT_QUEUE),
+        ]
+        assert self.claimed_refs(queues=[private_queue(other)]) == [others.ref]

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from durable_core.codec import Payload
 from durable_core.execution import Status, TaskStatus
-from durable_core.ports import Beat, BeatReply, TaskRecord, new_id
+from durable_core.ports import DEFAULT_QUEUE, Beat, BeatReply, TaskRecord, new_id, private_queue
 from durable_core.testing.contracts.builders import HOUR, SECOND, StoreCases, a_task, a_worker, outcome_of
 
 SILENCE = 0.2  # seconds, for cases in which a worker must not be heard of
@@ -18,6 +18,11 @@ class WorkerCases(StoreCases):
         worker = a_worker(queues=("default", "slow"))
         self.store.add_worker(worker)
         return worker.id
+
+    def hire_alone(self) -> UUID:
+        worker_id = new_id()
+        self.store.add_worker(a_worker(id=worker_id, queues=(private_queue(worker_id),)))
+        return worker_id
 
     def beat(self, worker_id: UUID, *beats: Beat) -> BeatReply:
         with self.store.transaction():
@@ -166,3 +171,22 @@ class WorkerCases(StoreCases):
         assert self.report(outcome_of(task)).rejected == {task.id}
         (second,) = self.claim(task.id)
         assert (second.attempt, second.crashes) == (2, 1)
+
+    def test_runs_and_tasks_of_a_buried_workers_private_queue_go_to_the_default_queue(self) -> None:
+        dead, alive = (self.hire_alone() for _ in range(2))
+        moved, kept, other = (self.start(queue=queue) for queue in (private_queue(dead), private_queue(alive), "slow"))
+        tasks = {run_id: a_task(queue=self.record_of(run_id).queue) for run_id in (moved, kept, other)}
+        for run_id, task in tasks.items():
+            self.commit(run_id, tasks=[task])
+        self.bury(dead)
+        assert self.record_of(moved).queue == DEFAULT_QUEUE
+        assert [self.record_of(run_id).queue for run_id in (kept, other)] == [private_queue(alive), "slow"]
+        claimed = self.claim(tasks[moved].id, tasks[kept].id)
+        assert {task.run_id: task.queue for task in claimed} == {moved: DEFAULT_QUEUE, kept: private_queue(alive)}
+
+    def test_runs_that_a_worker_died_over_are_told_from_others(self) -> None:
+        charged, innocent = self.start(), self.start()
+        with self.store.transaction():
+            self.store.charge([charged])
+        assert self.store.crashed([charged, innocent, new_id()]) == {charged}
+        assert self.store.crashed([]) == set()

@@ -1,0 +1,108 @@
+"""What the engine needs from a store, a queue and a clock, and the records that cross.
+
+*The store is the truth, the queue is a hint.* A store keeps runs, their histories, their mailboxes, their activity
+tasks and the rows of live workers. A queue carries ids only; whatever it loses, the store's `due_at` makes good.
+
+Times are aware and in UTC, and are the store's (`HistoryStore.now`). Every method of a store may raise
+`StoreUnavailable`; no other exception of a driver crosses a port.
+"""
+
+from durable_core.definitions import DEFAULT_QUEUE
+from durable_core.ports.clock import (
+    Clock,
+    SystemClock,
+)
+from durable_core.ports.ids import (
+    new_id,
+)
+from durable_core.ports.queue import (
+    LEASE,
+    PREFERENCE,
+    PRIVATE,
+    REDELIVERY,
+    Claim,
+    Diagnosable,
+    Entry,
+    EntryKind,
+    Finding,
+    HasConnection,
+    Level,
+    NeedsSetup,
+    QueueStats,
+    StoreConnection,
+    TaskQueue,
+    private_queue,
+    queue_for,
+)
+from durable_core.ports.records import (
+    Beat,
+    BeatReply,
+    Commit,
+    CommitResult,
+    Committed,
+    Created,
+    Due,
+    Letter,
+    LoadedRun,
+    Mail,
+    NewRun,
+    NewTask,
+    Receipt,
+    RunRecord,
+    TaskOutcome,
+    TaskRecord,
+    Verdict,
+    Wake,
+    WorkerInfo,
+)
+from durable_core.ports.store import (
+    MAX_UNREAD,
+    HistoryStore,
+    mailbox_full,
+)
+
+__all__ = [
+    "DEFAULT_QUEUE",
+    "LEASE",
+    "MAX_UNREAD",
+    "PREFERENCE",
+    "PRIVATE",
+    "REDELIVERY",
+    "Beat",
+    "BeatReply",
+    "Claim",
+    "Clock",
+    "Commit",
+    "CommitResult",
+    "Committed",
+    "Created",
+    "Diagnosable",
+    "Due",
+    "Entry",
+    "EntryKind",
+    "Finding",
+    "HasConnection",
+    "HistoryStore",
+    "Letter",
+    "Level",
+    "LoadedRun",
+    "Mail",
+    "NeedsSetup",
+    "NewRun",
+    "NewTask",
+    "QueueStats",
+    "Receipt",
+    "RunRecord",
+    "StoreConnection",
+    "SystemClock",
+    "TaskOutcome",
+    "TaskQueue",
+    "TaskRecord",
+    "Verdict",
+    "Wake",
+    "WorkerInfo",
+    "mailbox_full",
+    "new_id",
+    "private_queue",
+    "queue_for",
+]

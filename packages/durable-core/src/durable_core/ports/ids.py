@@ -1,0 +1,24 @@
+"""Ids of everything that is kept."""
+
+from __future__ import annotations
+
+import os
+import time
+from random import Random
+from uuid import UUID
+
+
+def new_id() -> UUID:
+    """A UUID of version 7 (RFC 9562): sorted by its time of birth, so that indexes grow at one end.
+
+    Its 12 bits behind the milliseconds are their fraction (the RFC's method 3), about 0.25 us.
+    """
+    millis, rest = divmod(time.time_ns(), 1_000_000)
+    fraction = (rest << 12) // 1_000_000
+    random = _entropy.getrandbits(62)
+    return UUID(int=(millis & (1 << 48) - 1) << 80 | 0x7 << 76 | fraction << 64 | 0b10 << 62 | random)
+
+
+# A generator of our own: a project may seed the global one. A child process must not go on with its parent's.
+_entropy = Random(os.urandom(32))
+os.register_at_fork(after_in_child=lambda: _entropy.seed(os.urandom(32)))

@@ -1,0 +1,279 @@
+"""What crosses between the engine and a store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import UUID
+
+from durable_core.events import details_of
+from durable_core.execution import Status, TaskStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime, timedelta
+
+    from durable_core.codec import Payload
+    from durable_core.events import EventRecord, HistoryEvent
+
+# Runs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRun:
+    """A run to be created, PENDING."""
+
+    id: UUID
+    workflow_name: str
+    input: Payload
+    queue: str
+    workflow_id: str | None = None  # at most one open run has it
+    priority: int = 0
+    start_at: datetime | None = None  # not before; None: at once
+    due_at: datetime | None = None  # when the scheduler must look: at start_at, or after a lossy queue
+    deadline: datetime | None = None  # when it times out
+    parent_id: UUID | None = None
+    parent_call_id: str | None = None
+    cancel_with_parent: bool = True
+
+    def wake(self) -> Wake:
+        return Wake(self.id, self.queue, self.priority, None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """A run as the store holds it."""
+
+    id: UUID
+    workflow_name: str
+    workflow_id: str | None
+    status: Status
+    version: int  # goes up with every commit; what a commit was decided on
+    history_length: int  # seq of the last event
+    input: Payload
+    result: Payload | None
+    error: str
+    queue: str
+    priority: int
+    start_at: datetime | None  # not to be begun before
+    deadline: datetime | None
+    parent_id: UUID | None
+    parent_call_id: str | None
+    worker_id: UUID | None  # who has it in memory, if anybody
+    failures: int  # decisions in a row that ended BLOCKED
+    crashes: int  # workers in a row that died over it
+    created_at: datetime
+
+
+class Mail(NamedTuple):
+    """A fact that waits to be moved into a run's history: an event without its place and time."""
+
+    id: int
+    type: str
+    call_id: str | None
+    details: str
+
+
+class Letter(NamedTuple):
+    """Mail to be delivered."""
+
+    run_id: UUID
+    type: str
+    call_id: str | None
+    details: str
+
+
+@dataclass(slots=True)
+class LoadedRun:
+    record: RunRecord
+    events: list[EventRecord]  # whole, by seq
+    mail: list[Mail]  # unread, oldest first
+
+
+class Wake(NamedTuple):
+    """A run that somebody should look at, and what a queue entry for it needs."""
+
+    run_id: UUID
+    queue: str
+    priority: int
+    worker_id: UUID | None  # who has it in memory: asked first
+
+
+# Activities
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewTask:
+    """An activity set in motion by a commit."""
+
+    id: UUID
+    call_id: str
+    activity_name: str
+    input: Payload
+    queue: str
+    priority: int
+    retry_policy: Mapping[str, Any]  # RetryPolicy.to_json
+    expires_at: datetime | None  # schedule-to-close
+    schedule_to_start: timedelta | None
+    start_to_close: timedelta | None
+    heartbeat_timeout: timedelta | None
+    claimed: bool = False  # True: the committing worker starts it itself; attempt 1, token 1
+    due_at: datetime | None = None  # first moment at which the scheduler must look at it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRecord:
+    """An activity as the store holds it."""
+
+    id: UUID
+    run_id: UUID
+    call_id: str
+    activity_name: str
+    status: TaskStatus
+    input: Payload
+    attempt: int  # begun so far; the current one while RUNNING
+    token: int  # goes up with every claim, retry and return; what an outcome must name
+    queue: str
+    priority: int
+    retry_policy: Mapping[str, Any]
+    scheduled_at: datetime
+    started_at: datetime | None  # of the current attempt
+    queued_at: datetime  # when the current wait for a worker began
+    retry_at: datetime | None  # not before, while in retry backoff
+    expires_at: datetime | None
+    schedule_to_start: timedelta | None
+    start_to_close: timedelta | None
+    heartbeat_timeout: timedelta | None
+    heartbeat_at: datetime | None
+    heartbeat_details: Payload | None  # of the last heartbeat, of this attempt or an earlier one
+    crashes: int  # workers that died over it
+    failure: Mapping[str, Any] | None = None  # record of the last failed attempt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskOutcome:
+    """How an attempt ended. Accepted only while the task is open and *token* is its own.
+
+    A status of QUEUED is a retry: *retry_at* says when, and the run hears nothing. Any other status is final, and
+    *fact* is what the run hears.
+    """
+
+    task_id: UUID
+    run_id: UUID
+    token: int
+    status: TaskStatus
+    result: Payload | None = None
+    failure: Mapping[str, Any] | None = None
+    retry_at: datetime | None = None
+    crashes: int = 0  # what the column is set to
+    fact: HistoryEvent | None = None  # for the run
+
+    @property
+    def letter(self) -> Letter | None:
+        """The fact, as mail."""
+        if self.fact is None:
+            return None
+        return Letter(self.run_id, self.fact.type, self.fact.call_id, details_of(self.fact))
+
+
+class Beat(NamedTuple):
+    """A heartbeat of an attempt that runs here."""
+
+    task_id: UUID
+    token: int
+    details: Payload | None  # None: keep what is there
+    due_at: datetime | None  # when the scheduler must look, unless another beat comes first
+    is_sign_of_life: bool  # False: the worker asks about it, but the activity itself has not called in
+
+
+@dataclass(frozen=True, slots=True)
+class BeatReply:
+    known: bool  # False: this worker was declared dead; it must drop what it holds
+    canceled: frozenset[UUID]  # tasks whose activity should stop
+    lost: frozenset[UUID]  # tasks that are no longer this worker's
+
+
+# Decisions
+
+
+@dataclass(slots=True, kw_only=True)
+class Commit:
+    """All that one decision writes for one run: everything or nothing.
+
+    It applies only while the run is open and its version is *version*. *mail_read* is removed from the mailbox.
+    """
+
+    run_id: UUID
+    version: int
+    status: Status
+    events: Sequence[EventRecord] = ()
+    history_length: int = 0
+    result: Payload | None = None
+    error: str = ""
+    waiting_for: str | None = None  # JSON object: kind, what, since, until, at
+    due_at: datetime | None = None
+    failures: int = 0
+    crashes: int = 0
+    worker_id: UUID | None = None  # who keeps it in memory, and has claimed the tasks that are committed as claimed
+    mail_read: Sequence[int] = ()
+    tasks: Sequence[NewTask] = ()
+    outcomes: Sequence[TaskOutcome] = ()  # of attempts whose facts are among the events
+    children: Sequence[NewRun] = ()
+    letters: Sequence[Letter] = ()
+    # What becomes of QUEUED tasks when the run closes; None keeps them. RUNNING ones are told to stop.
+    close_tasks_as: TaskStatus | None = TaskStatus.CANCELED
+
+
+class Verdict(Enum):
+    COMMITTED = "committed"
+    CONFLICT = "conflict"  # the run moved, closed or is gone, or an outcome's token is old: decide again from the store
+    BUSY = "busy"  # somebody holds the row: commit the same thing again, soon
+    UNREAD = "unread"  # the decision closes a run that has mail it has not seen: read it first
+
+
+@dataclass(slots=True)
+class CommitResult:
+    verdict: Verdict
+    mail: list[Mail] = field(default_factory=list)  # unread after this commit
+
+
+@dataclass(slots=True)
+class Committed:
+    results: dict[UUID, CommitResult]
+    wakes: list[Wake]  # runs that got letters
+
+
+class Created(NamedTuple):
+    """What became of a `NewRun`: the run that now has its workflow_id, which may be an older one."""
+
+    run_id: UUID
+    created: bool
+    workflow_name: str
+    input: Payload
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of outcomes: which were refused because another attempt, or the end, came first; whom to wake; and
+    which must be reported again, because somebody holds the task (a cancel in a long transaction, for instance)."""
+
+    rejected: frozenset[UUID]
+    wakes: list[Wake]
+    busy: frozenset[UUID] = frozenset()
+
+
+@dataclass(slots=True)
+class Due:
+    """Rows whose time has come, locked until the transaction ends."""
+
+    wakes: list[Wake]  # runs with a due timer, deadline, retry or unread mail
+    tasks: list[TaskRecord]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerInfo:
+    id: UUID
+    host: str
+    pid: int
+    queues: tuple[str, ...]  # empty: all

@@ -1,0 +1,151 @@
+"""What the engine needs from a history store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from durable_core.errors import LimitExceeded
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from datetime import datetime, timedelta
+    from uuid import UUID
+
+    from durable_core.ports.records import (
+        Beat,
+        BeatReply,
+        Commit,
+        Committed,
+        Created,
+        Due,
+        Letter,
+        LoadedRun,
+        Mail,
+        NewRun,
+        Receipt,
+        RunRecord,
+        TaskOutcome,
+        TaskRecord,
+        Wake,
+        WorkerInfo,
+    )
+
+MAX_UNREAD = 10_000  # letters that may wait in one mailbox; a worker that is up leaves none there
+
+
+@runtime_checkable
+class HistoryStore(Protocol):
+    """Where the truth is kept. One object per process, used from many threads."""
+
+    def now(self) -> datetime:
+        """The store's time, never ahead of it; need not ask the store every time."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """All calls inside write together or not at all. Joins an outer transaction of the caller's."""
+
+    def in_transaction(self) -> bool:
+        """Whether the calling thread has a transaction of its own open."""
+
+    # Runs
+
+    def create(self, runs: Sequence[NewRun]) -> list[Created]:
+        """Insert runs; one whose workflow_id an open run has is not inserted, and that run is returned."""
+
+    def get(self, run_id: UUID) -> RunRecord | None: ...
+
+    def load(self, run_ids: Collection[UUID]) -> dict[UUID, LoadedRun]:
+        """Runs with history and mail; three statements, whatever the number. Unknown ids are missing."""
+
+    def unread(self, run_ids: Collection[UUID]) -> dict[UUID, list[Mail]]:
+        """Mail of runs that are in memory; one statement. Runs without mail may be missing."""
+
+    def lock(self, run_id: UUID) -> LoadedRun | None:
+        """The run, and no writer but the caller until the transaction ends. Its *events* are left empty."""
+
+    def children(self, run_id: UUID) -> list[UUID]:
+        """Open children that are canceled with this run."""
+
+    def commit(self, commits: Sequence[Commit]) -> Committed:
+        """Write decisions of many runs in one transaction with a bounded number of statements.
+
+        Rows that others hold are skipped (BUSY), never waited for. Locks tasks before runs.
+        """
+
+    def annotate(self, waiting_for: Mapping[UUID, str]) -> None:
+        """Say of open runs what they wait for, without deciding anything."""
+
+    def crashed(self, run_ids: Collection[UUID]) -> set[UUID]:
+        """Those of these runs that a dead worker has been charged against before; one statement."""
+
+    def charge(self, run_ids: Collection[UUID]) -> None:
+        """Count a dead worker against each of these runs."""
+
+    # Mail
+
+    def deliver(self, letters: Sequence[Letter]) -> list[Wake]:
+        """Put letters into the mailboxes of open runs, which cannot close before the caller's transaction ends.
+
+        A run that is missing from the answer is closed or does not exist. Raises `LimitExceeded` for one that would
+        have over `MAX_UNREAD` letters waiting; then none was put anywhere. Letters of the engine itself have no limit.
+        """
+
+    # Activities
+
+    def claim_tasks(self, task_ids: Collection[UUID], worker_id: UUID) -> list[TaskRecord]:
+        """Begin an attempt of each task that is QUEUED and not in backoff; committed before user code runs.
+
+        Tasks that were kept when their run closed may begin too.
+        """
+
+    def record_outcomes(self, outcomes: Sequence[TaskOutcome]) -> Receipt:
+        """Close or requeue attempts, and put the letters of the accepted ones into the mailboxes of open runs.
+
+        Never waits for a task that somebody holds. A retry of a task that was told to stop becomes CANCELED.
+        """
+
+    def give_back(self, attempts: Mapping[UUID, int]) -> list[TaskRecord]:
+        """Make claimed attempts (task id: token) that never began QUEUED again, uncharged. Answers which."""
+
+    def requeue(self, due_at: Mapping[UUID, datetime | None]) -> None:
+        """QUEUED tasks leave their backoff; *due_at* is when to look again."""
+
+    def forgotten(self, worker_id: UUID, known: Collection[UUID]) -> dict[UUID, int]:
+        """Attempts claimed by a worker (task id: token) but not in *known*: their claim's reply was lost."""
+
+    # Time
+
+    def next_due(self) -> datetime | None:
+        """The earliest moment at which `due` will find something; one cheap statement."""
+
+    def due(self, now: datetime, *, limit: int, again_at: datetime | None) -> Due:
+        """Lock up to *limit* due rows of each kind, skipping locked ones. Due runs and mail become due again at
+        *again_at* (None: not by themselves). Mail of closed runs is thrown away."""
+
+    # Workers
+
+    def add_worker(self, worker: WorkerInfo) -> None: ...
+
+    def remove_worker(self, worker_id: UUID) -> None: ...
+
+    def beat(self, worker_id: UUID, beats: Sequence[Beat]) -> BeatReply:
+        """Say that a worker and its attempts are alive, and hear which attempts should stop."""
+
+    def dead_workers(self, timeout: timedelta) -> list[UUID]:
+        """Workers without a heartbeat for *timeout*."""
+
+    def bury(self, worker_ids: Collection[UUID]) -> list[TaskRecord]:
+        """Remove workers' rows; answers the attempts they had RUNNING, locked. Only one caller gets each.
+
+        Open runs and tasks of their private queues go to `DEFAULT_QUEUE`: nobody else would ever claim them there.
+
+        What somebody else has locked is not waited for: the worker's row stays, and the rest is for another time.
+        """
+
+
+def mailbox_full(run_id: UUID, waiting: int) -> LimitExceeded:
+    """What `deliver` raises."""
+    return LimitExceeded(
+        f"{waiting:,} messages wait unread in the mailbox of run {run_id}; the limit is {MAX_UNREAD:,}. Is a worker up "
+        "that serves its queue, or is the run BLOCKED?"
+    )

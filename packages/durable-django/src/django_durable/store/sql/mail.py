@@ -1,0 +1,33 @@
+"""Letters to runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django_durable.store.sql.tables import KEEPER, MAIL, OPEN, RUN
+
+if TYPE_CHECKING:
+    from django_durable.store.dialect import Dialect
+
+
+class MailStatements:
+    def __init__(self, d: Dialect) -> None:
+        # Where letters can be put without stopping the addressee from being decided on meanwhile.
+        self.open_runs = f"SELECT id, queue, priority, {KEEPER} FROM {RUN} WHERE id {d.among} AND status IN {OPEN}"
+        # Where letters can be put so that the run cannot close without having read them.
+        self.hold_open_runs = f"{self.open_runs} ORDER BY id {d.hold}"
+        # How full mailboxes are; empty ones are left out.
+        self.count_mail = (
+            f"SELECT execution_id, COUNT(*) FROM {MAIL} WHERE execution_id {d.among} GROUP BY execution_id"
+        )
+        self.insert_mail = d.insert(
+            MAIL,
+            {
+                "execution_id": "uuid",
+                "type": "text",
+                "call_id": "text",
+                "details": "text",
+                "created_at": "timestamptz",
+                "due_at": "timestamptz",
+            },
+        )

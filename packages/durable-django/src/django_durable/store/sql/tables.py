@@ -1,0 +1,26 @@
+"""Names of tables and columns, and the statuses that statements speak of."""
+
+from __future__ import annotations
+
+from durable_core.execution import OPEN_STATUSES
+
+RUN = "django_durable_workflowexecution"
+EVENT = "django_durable_historyevent"
+TASK = "django_durable_activitytask"
+MAIL = "django_durable_mail"
+WORKER = "django_durable_worker"
+
+OPEN = f"({', '.join(repr(status.value) for status in OPEN_STATUSES)})"
+LIVE = "('QUEUED', 'RUNNING')"  # statuses of open tasks
+# Who has a run in memory, if that worker is still there: a queue keeps entries for it for a while.
+KEEPER = f"(SELECT w.id FROM {WORKER} w WHERE w.id = {RUN}.worker_id) AS keeper"
+
+RUN_COLUMNS = (
+    "id, workflow_name, workflow_id, status, version, history_length, input, result, error, queue, priority, "
+    "start_at, deadline, parent_id, parent_call_id, worker_id, failures, crashes, created_at"
+)
+TASK_COLUMNS = (
+    "id, execution_id, call_id, activity_name, status, input, attempt, token, queue, priority, retry_policy, "
+    "scheduled_at, started_at, queued_at, retry_at, expires_at, schedule_to_start, start_to_close, "
+    "heartbeat_timeout, heartbeat_at, heartbeat_details, crashes, failure"
+)

@@ -1,0 +1,56 @@
+"""Activities and their attempts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django_durable.store.sql.tables import TASK, TASK_COLUMNS
+
+if TYPE_CHECKING:
+    from django_durable.store.dialect import Dialect
+
+
+class TaskStatements:
+    def __init__(self, d: Dialect) -> None:
+        # Tasks that may begin an attempt; one that somebody else is about to begin is left out.
+        self.own_free_ready = (
+            f"SELECT {TASK_COLUMNS} FROM {TASK} WHERE id {d.among} AND status = 'QUEUED' "
+            f"AND (retry_at IS NULL OR retry_at <= {d.instant}) "
+            f"ORDER BY id {d.own_free}"
+        )
+        # An attempt begins.
+        self.begin_attempts = d.update(
+            TASK,
+            {"id": "uuid", "worker_id": "uuid", "started_at": "timestamptz", "due_at": "timestamptz"},
+            f"status = 'RUNNING', attempt = {TASK}.attempt + 1, token = {TASK}.token + 1, worker_id = v.worker_id, "
+            "started_at = v.started_at, retry_at = NULL, heartbeat_at = NULL, due_at = v.due_at",
+        )
+        # Attempts somebody reports on; those that others hold are left out.
+        self.own_free_tasks = f"SELECT {TASK_COLUMNS} FROM {TASK} WHERE id {d.among} ORDER BY id {d.own_free}"
+        # The same, waiting for whoever holds them.
+        self.own_tasks = f"SELECT {TASK_COLUMNS} FROM {TASK} WHERE id {d.among} ORDER BY id {d.own}"
+        # Which of these nobody wants another attempt of: their run has closed since they began.
+        self.told_to_stop = f"SELECT id FROM {TASK} WHERE id {d.among} AND cancel_requested"
+        # An attempt that never began is undone.
+        self.undo_attempts = d.update(
+            TASK,
+            {
+                "id": "uuid",
+                "status": "text",
+                "queued_at": "timestamptz",
+                "due_at": "timestamptz",
+                "finished_at": "timestamptz",
+            },
+            f"status = v.status, attempt = {TASK}.attempt - 1, token = {TASK}.token + 1, worker_id = NULL, "
+            "started_at = NULL, queued_at = v.queued_at, due_at = v.due_at, finished_at = v.finished_at",
+        )
+        # Backoff is over.
+        self.requeue = d.update(
+            TASK,
+            {"id": "uuid", "queued_at": "timestamptz", "due_at": "timestamptz"},
+            f"retry_at = NULL, due_at = v.due_at, queued_at = CASE WHEN {TASK}.queued_at < v.queued_at "
+            f"THEN {TASK}.queued_at ELSE v.queued_at END",
+            f"AND {TASK}.status = 'QUEUED'",
+        )
+        # What a worker runs, as the store sees it.
+        self.running = f"SELECT id, token FROM {TASK} WHERE worker_id {d.among} AND status = 'RUNNING'"

@@ -12,7 +12,7 @@ from tests.harness import ROOT
 from tests.servers import postgres, run_directory
 
 
-@pytest.mark.parametrize("module", ["test_api", "test_commands", "test_admin"])
+@pytest.mark.parametrize("module", ["test_api", "test_commands", "test_admin", "test_operations"])
 def test_on_postgres(module, tmp_path_factory):
     # Not the variables of pytest and xdist: they would make that process take itself for a part of this run.
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}

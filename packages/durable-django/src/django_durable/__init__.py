@@ -37,6 +37,7 @@ from django_durable.api import (
 from django_durable.registration import register
 from durable_core.activity import activity_heartbeat, current_activity
 from durable_core.context import WorkflowContext
+from durable_core.definitions import remote_activity, remote_workflow
 from durable_core.errors import (
     ActivityCanceled,
     ActivityError,
@@ -102,6 +103,8 @@ __all__ = [
     "current_activity",
     "query_workflow",
     "register",
+    "remote_activity",
+    "remote_workflow",
     "retry_workflow",
     "run_workflow",
     "send_signal",

@@ -23,7 +23,7 @@ from django_durable.api import WorkflowHandle, start, wait_workflow
 from django_durable.engine import engine, make_worker, worker_settings
 from django_durable.wording import waiting_in_words
 from durable_core.definitions import register
-from durable_core.errors import DurableError, StoreUnavailable
+from durable_core.errors import DurableError, StoreUnavailable, UnknownWorkflowError
 from durable_core.execution import OPEN_STATUSES, Status
 from durable_core.ports import WorkerInfo, new_id, private_queue
 from durable_core.worker import dismiss
@@ -40,9 +40,15 @@ TICK = 0.05  # seconds; a script waits for it
 def drive(workflow: Workflow, kwargs: dict[str, Any]) -> Any:
     """Start a run, bring it to its end here, and return its result; raises as it ended."""
     made = engine()
+    definition = register.find_workflow(workflow)
+    if definition.name not in register.workflows:
+        raise UnknownWorkflowError(
+            f"workflow {definition.name!r} cannot be run in this process, which does not have its code: use "
+            "start_workflow(), and a worker that has it."
+        )
     worker_id = new_id()
     queue = private_queue(worker_id)
-    options = register.find_workflow(workflow).using(queue=queue)
+    options = definition.using(queue=queue)
     inline = made.store.in_transaction()
     # Before the run is: who buries a worker sees to its private queue.
     made.store.add_worker(WorkerInfo(id=worker_id, host=socket.gethostname(), pid=os.getpid(), queues=(queue,)))

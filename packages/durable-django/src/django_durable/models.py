@@ -185,7 +185,8 @@ class Worker(models.Model):
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     host = models.CharField(max_length=NAME_LENGTH)
     pid = models.IntegerField()
-    queues = PayloadField(default=list)  # empty: all
+    queues = PayloadField(default=list)  # empty: all but *exclude*
+    exclude = PayloadField(null=True)  # a list of queues; NULL: none
     started_at = InstantField(default=utc_now)
     heartbeat_at = InstantField(default=utc_now)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from django.db import DEFAULT_DB_ALIAS
 
 from django_durable.store.database import Database, hex_of, instant, uuid, uuid_or_none
-from django_durable.wakeup import watch_postgres, watch_sqlite
+from django_durable.wakeup import is_listening_possible, watch_postgres, watch_sqlite
 from durable_core.ports import (
     DEFAULT_QUEUE,
     LEASE,
@@ -24,6 +24,8 @@ from durable_core.ports import (
     Claim,
     Entry,
     EntryKind,
+    Finding,
+    Level,
     QueueStats,
     private_queue,
 )
@@ -199,6 +201,24 @@ class DatabaseTaskQueue:
                 oldest_ready=None if (since := instant(oldest)) is None else now - since,
             )
             for queue, ready, claimed, delayed, oldest in self.db.rows(self.sql.stats, self.db.at(now))
+        ]
+
+    def diagnose(self) -> list[Finding]:
+        connection: Any = self.db.connection
+        self.stats()
+        words = f"in database {self.db.alias!r}"
+        if connection.vendor == "sqlite" or not self._notify:
+            how = "watching the file" if self.wakeup else "polling alone"
+            return [Finding(Level.OK, "queue", f"{words}; workers hear of entries by {how}")]
+        if is_listening_possible(connection):
+            return [Finding(Level.OK, "queue", f"{words}; workers hear of entries by LISTEN and NOTIFY")]
+        return [
+            Finding(
+                Level.WARNING,
+                "queue",
+                f"{words}; what is sent by NOTIFY does not arrive, so workers find entries by polling, once per tick",
+                'Is there a pooler that pools transactions? Then save the attempt: OPTIONS = {"notify": False}.',
+            )
         ]
 
     @contextmanager

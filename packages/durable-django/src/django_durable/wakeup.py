@@ -6,6 +6,7 @@ Only a hint: whoever is not told looks for himself, once per tick.
 from __future__ import annotations
 
 import logging
+import os
 import random
 import select
 import socket
@@ -25,6 +26,7 @@ logger = logging.getLogger("durable.queue")
 ALERT, IDLE = 0.003, 0.010  # seconds between two looks at an SQLite file; a look takes some 10 us
 IDLE_AFTER = 2.0  # seconds without a change
 RECONNECT = (0.2, 30.0)  # seconds to the first attempt, and at most
+HEARD_WITHIN = 2.0  # seconds
 LOG_INTERVAL = 10.0  # seconds between two complaints
 CHANNEL = "django_durable_queueentry"
 
@@ -110,6 +112,23 @@ def watch_postgres(connection: BaseDatabaseWrapper, wake: Callable[[], None]) ->
             yield
     finally:
         theirs.close()
+
+
+def is_listening_possible(connection: BaseDatabaseWrapper) -> bool:
+    """Whether a session hears what another sends. Takes `HEARD_WITHIN` seconds to say no."""
+    import psycopg
+
+    parameters: Any = {**connection.get_connection_params(), "autocommit": True}
+    word = f"{os.getpid()}.{time.monotonic_ns()}"
+    try:
+        with psycopg.connect(**parameters) as ear, psycopg.connect(**parameters) as mouth:
+            ear.execute(f"LISTEN {CHANNEL}")
+            mouth.execute("SELECT pg_notify(%s, %s)", (CHANNEL, word))
+            ear.execute("SELECT 1")  # a pooler may give this session another backend now
+            return any(notify.payload == word for notify in ear.notifies(timeout=HEARD_WITHIN, stop_after=1))
+    except psycopg.Error as error:
+        logger.debug("LISTEN failed: %s", error)
+        return False
 
 
 def _listen(parameters: dict[str, Any], stopped: socket.socket, wake: Callable[[], None]) -> bool:

@@ -276,4 +276,5 @@ class WorkerInfo:
     id: UUID
     host: str
     pid: int
-    queues: tuple[str, ...]  # empty: all
+    queues: tuple[str, ...]  # empty: all but *exclude*
+    exclude: tuple[str, ...] = ()

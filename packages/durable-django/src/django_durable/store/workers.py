@@ -23,9 +23,11 @@ class Workers(Schedule):
     def add_worker(self, worker: WorkerInfo) -> None:
         self.db.is_worker = True
         now = self.db.stamp()
-        queues = json.dumps(list(worker.queues))
+        queues, exclude = json.dumps(list(worker.queues)), json.dumps(list(worker.exclude))
         with self.db.transaction():
-            self.db.run_many(self.sql.insert_worker, [(worker.id.hex, worker.host[:255], worker.pid, queues, now, now)])
+            self.db.run_many(
+                self.sql.insert_worker, [(worker.id.hex, worker.host[:255], worker.pid, queues, exclude, now, now)]
+            )
 
     def remove_worker(self, worker_id: UUID) -> None:
         self.db.is_worker = False

@@ -10,7 +10,7 @@ from django.core.management.base import CommandError
 from django_durable import api
 from django_durable.management.shared import DurableCommand, add_input, read_object
 from django_durable.wording import json_in_words
-from durable_core.definitions import register
+from durable_core.definitions import WorkflowDefinition, register, remote_workflow
 from durable_core.errors import WaitTimeout, WorkflowCanceled, WorkflowError, WorkflowFailed, WorkflowTimeout
 
 FAILED, CANCELED, TIMED_OUT, WAIT_RAN_OUT = 3, 4, 5, 124  # exit codes with --wait
@@ -23,9 +23,10 @@ class Command(DurableCommand):
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("name", metavar="NAME", help="name of a registered workflow")
+        parser.add_argument("name", metavar="NAME", help="of a workflow; with --queue also one of another project")
         add_input(parser, "the workflow's keywords, an object")
         parser.add_argument("--timeout", type=float, metavar="SECONDS", help="from start to close")
+        parser.add_argument("--queue", metavar="NAME", help="whose workers run it (the workflow's own, or default)")
         parser.add_argument("--workflow-id", metavar="ID", help="an id of your own: one open run has it")
         parser.add_argument(
             "--wait",
@@ -37,7 +38,7 @@ class Command(DurableCommand):
         )
 
     def run(self, **options: Any) -> None:
-        workflow = register.find_workflow(options["name"])
+        workflow = _workflow(options["name"], options["queue"])
         if options["workflow_id"] is not None:
             workflow = workflow.using(workflow_id=options["workflow_id"])
         kwargs = read_object(options["input"], "the input of a workflow")
@@ -55,6 +56,14 @@ class Command(DurableCommand):
         except WorkflowError as error:
             raise CommandError(str(error), returncode=_code_of(error)) from error
         self.say(f"completed: {json_in_words(result)}")
+
+
+def _workflow(name: str, queue: str | None) -> WorkflowDefinition:
+    if queue is None:
+        return register.find_workflow(name)
+    if name in register.workflows:
+        return register.find_workflow(name).using(queue=queue)
+    return remote_workflow(name, queue=queue)
 
 
 def _code_of(error: WorkflowError) -> int:

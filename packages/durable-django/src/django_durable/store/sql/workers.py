@@ -19,6 +19,7 @@ class WorkerStatements:
                 "host": "text",
                 "pid": "int",
                 "queues": "text",
+                "exclude": "text",
                 "started_at": "timestamptz",
                 "heartbeat_at": "timestamptz",
             },

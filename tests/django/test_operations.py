@@ -1,0 +1,167 @@
+"""What operators ask at 3 a.m.: `durable_doctor`, `durable_queue`, `durable_queue_setup`."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+from django.db import connection, connections
+from django.test import override_settings
+
+from django_durable import start_workflow
+from django_durable.doctor import databases, examine
+from django_durable.engine import engine
+from django_durable.models import QueueEntry, Worker, WorkflowExecution
+from durable_core.definitions import register
+from durable_core.ports import Entry, EntryKind, Level, WorkerInfo, new_id
+from tests.harness import wait_until
+from tests.store.databases import registered, sqlite_settings
+
+def findings(subject):
+    return [finding for finding in examine() if finding.subject == subject]
+
+
+def hire(**queues):
+    worker = WorkerInfo(id=new_id(), host="host-1", pid=1, **{"queues": (), **queues})
+    engine().store.add_worker(worker)
+    engine().store.remove_worker(new_id())  # this thread does no worker's work
+    return worker
+
+
+# durable_doctor
+
+
+def test_doctor_has_nothing_to_say_about_a_healthy_project(project):
+    with project.worker():
+        wait_until(Worker.objects.exists, "the worker to come up")
+        seen = project.manage("durable_doctor")
+    assert seen.returncode == 0, seen.stdout + seen.stderr
+    assert "no problems, no warnings" in seen.stdout
+    assert "1 alive" in seen.stdout
+
+
+def test_doctor_finds_work_that_nobody_does(project):
+    start_workflow("located")
+    seen = project.manage("durable_doctor")
+    assert seen.returncode == 1
+    assert "none is up" in seen.stdout
+    assert "no worker serves 'default', where 1 open run and 0 queued activities wait" in seen.stdout
+    assert "manage.py durable_worker --queue-name default" in seen.stdout
+
+
+def test_doctor_answers_scripts_in_json(project):
+    start_workflow("located")
+    seen = project.manage("durable_doctor", "--format", "json")
+    assert seen.returncode == 1
+    found = json.loads(seen.stdout)
+    assert {"level", "subject", "message", "hint"} == set(found[0])
+    assert "problem" in {finding["level"] for finding in found}
+
+
+@pytest.mark.parametrize(
+    ("queues", "served"),
+    [
+        ({}, True),
+        ({"queues": ("mail", "slow")}, True),
+        ({"queues": ("mail",)}, False),
+        ({"exclude": ("mail",)}, True),
+        ({"exclude": ("slow",)}, False),
+    ],
+)
+def test_doctor_knows_which_queues_a_worker_serves(queues, served):
+    start_workflow(register.find_workflow("located").using(queue="slow"))
+    hire(**queues)
+    assert [finding.level for finding in findings("queues")] == [Level.OK if served else Level.PROBLEM]
+
+
+def test_doctor_finds_workers_that_died_unseen(project):
+    with project.worker() as worker:
+        wait_until(Worker.objects.exists, "the worker to come up")
+        worker.kill()
+    with override_settings(DURABLE={"HEARTBEAT_INTERVAL": 0.01, "WORKER_TIMEOUT": 0.03}):
+        wait_until(lambda: "died without a word" in findings("workers")[0].message, "the silence to be long enough")
+        assert findings("workers")[0].level is Level.PROBLEM
+
+
+def test_doctor_finds_what_is_late():
+    handle = start_workflow("located")
+    assert [finding.level for finding in findings("schedule")] == [Level.OK]
+    late = engine().store.now() - timedelta(minutes=5)
+    WorkflowExecution.objects.filter(pk=handle.id).update(due_at=late)
+    [finding] = findings("schedule")
+    assert finding.level is Level.PROBLEM
+    assert finding.message.startswith("due and not looked at: 1 runs, the oldest for 5 min")
+
+
+def test_doctor_counts_blocked_runs():
+    for _ in range(2):
+        WorkflowExecution.objects.filter(pk=start_workflow("located").id).update(status="BLOCKED")
+    [finding] = findings("runs")
+    assert (finding.level, finding.message) == (Level.WARNING, "2 BLOCKED: 2 of located")
+
+
+def test_doctor_survives_wrong_settings_and_names_them(project):
+    project.settings["WORKER_TIMEOUT"] = "soon"
+    seen = project.manage("durable_doctor")
+    assert seen.returncode == 1
+    assert "settings (durable.E005)" in seen.stdout
+    assert "DURABLE['WORKER_TIMEOUT'] is 'soon'" in seen.stdout
+    assert "Traceback" not in seen.stderr
+
+
+def test_doctor_finds_missing_migrations_and_pragmas(tmp_path):
+    bare = {**sqlite_settings(tmp_path / "bare.sqlite3"), "OPTIONS": {"timeout": 0}}
+    with registered(bare) as alias, override_settings(DURABLE={"DATABASE": alias}):
+        found = list(examine())
+    problems = {finding.subject: finding.message for finding in found if finding.level is Level.PROBLEM}
+    assert problems["migrations"].startswith("not applied: django_durable.0001_initial")
+    assert "cannot be asked" in problems["queue"]
+    pragmas = [finding.message for finding in found if finding.subject == "SQLite"]
+    assert pragmas == ["journal_mode is delete", "busy_timeout is 0 ms"]
+
+
+def test_doctor_finds_old_transactions(monkeypatch):
+    monkeypatch.setattr(databases, "OLD_SNAPSHOT", timedelta())
+    if connection.vendor == "sqlite":
+        assert findings("transactions") == [], "SQLite has no sessions of others to look at"
+        return
+    other = connections.create_connection("default")
+    try:
+        other.set_autocommit(False)
+        with other.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        [finding] = findings("transactions")
+        assert finding.level is Level.WARNING
+        assert "idle in transaction" in finding.message
+    finally:
+        other.close()
+    assert [finding.level for finding in findings("transactions")] == [Level.OK]
+
+
+# durable_queue
+
+
+def test_queue_shows_what_stands_in_it(project):
+    assert project.manage("durable_queue").stdout == ""
+    entries = [Entry(EntryKind.RUN, new_id(), queue) for queue in ("default", "default", "mail")]
+    engine().queue.enqueue(entries)
+    engine().queue.enqueue([Entry(EntryKind.RUN, new_id(), "mail")], delay=timedelta(hours=1))
+    engine().queue.claim(new_id(), {EntryKind.RUN: 1}, queues=("default",), exclude=())
+    lines = project.manage("durable_queue").stdout.splitlines()
+    assert lines[0].split() == ["queue", "ready", "oldest", "claimed", "delayed", "dead"]
+    assert [line.split()[:2] for line in lines[1:]] == [["default", "1"], ["mail", "1"]]
+    assert lines[1].split()[-3:] == ["1", "0", "0"]
+    assert lines[2].split()[-3:] == ["0", "1", "0"]
+    rows = json.loads(project.manage("durable_queue", "--format", "json").stdout)
+    assert [(row["queue"], row["ready"], row["claimed"], row["delayed"]) for row in rows] == [
+        ("default", 1, 1, 0),
+        ("mail", 1, 0, 1),
+    ]
+    assert rows[0]["oldest_ready_seconds"] >= 0
+    assert QueueEntry.objects.count() == 4, "looking changes nothing"
+
+
+def test_queue_setup_has_nothing_to_do_for_the_database_queue(project):
+    done = project.manage("durable_queue_setup")
+    assert (done.returncode, done.stdout) == (0, "nothing to do for queue backend 'database'\n")

@@ -10,7 +10,16 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 
-from django_durable import register, retry_workflow, send_signal, start_workflow
+from django_durable import (
+    UnknownWorkflowError,
+    register,
+    remote_workflow,
+    retry_workflow,
+    run_workflow,
+    send_signal,
+    start_workflow,
+    wait_workflow,
+)
 from tests.scenarios import ledger
 from tests.sites import entered
 from tests.waiting import wait_until
@@ -230,6 +239,27 @@ def test_rule_13_an_unknown_activity_is_left_to_another_worker_and_charged_no_at
     assert "no activity 'new_activity' here" in said
     assert results["activity"] == "new"
     assert tasks["activity"][0].attempt == 1
+
+
+def test_rule_13_a_name_of_another_project_needs_its_queue(quiet_site, queue):
+    """Release 1 knows none of these names; workers of release 2 on another queue do."""
+    site, theirs = quiet_site, f"{queue}-theirs"
+    handle = start_workflow(site.on_queue("delegates", queue), queue=theirs)
+    refused = site.project.manage("durable_start", "newcomer", DURABLE_TEST_CODE="1")
+    started = site.project.manage("durable_start", "newcomer", "--queue", theirs, DURABLE_TEST_CODE="1")
+    assert refused.returncode == 1
+    assert "Unknown workflow 'newcomer'" in refused.stderr
+    with (
+        site.project.worker("--queue-name", queue, DURABLE_TEST_CODE="1"),
+        site.project.worker("--queue-name", theirs, DURABLE_TEST_CODE="2"),
+    ):
+        assert handle.result(timeout=30) == ["new", "new", "TypeError"]
+        assert wait_workflow(started.stdout.strip(), timeout=30) == "new"
+
+
+def test_rule_13_a_remote_workflow_cannot_be_run_here():
+    with pytest.raises(UnknownWorkflowError, match="cannot be run in this process"):
+        run_workflow(remote_workflow("of_another_project", queue="theirs"))
 
 
 # 8: replay is read-only

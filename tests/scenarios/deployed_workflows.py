@@ -5,7 +5,7 @@ They wait for the signal "go", which a test sends when the next release is there
 
 from __future__ import annotations
 
-from django_durable import register
+from django_durable import ActivityError, RetryPolicy, register, remote_activity, remote_workflow
 
 from .durable_activities import echo, effect, effect_anew
 from .release import CODE
@@ -161,3 +161,15 @@ if NEW:
 @register.workflow
 def needs_new_activity(ctx, queue):
     return ctx.run_activity(register.find_activity("new_activity").using(queue=queue))
+
+
+@register.workflow
+def delegates(ctx, queue):
+    """Release 1 knows neither the activity nor the child; workers of *queue* do."""
+    activity = remote_activity("new_activity", queue=queue, retry_policy=RetryPolicy(maximum_attempts=1))
+    done = ctx.run_activity(activity)
+    child = ctx.run_workflow(remote_workflow("newcomer", queue=queue))
+    try:
+        ctx.run_activity(activity, "surplus argument")
+    except ActivityError as error:
+        return [done, child, error.type_name]

@@ -163,6 +163,33 @@ class ActivityDefinition:
             raise TypeError(f"activity {self.name!r}: {error}; its signature is {self.name}{self.signature}") from None
 
 
+def remote_workflow(name: str, *, queue: str, **options: Any) -> WorkflowDefinition:
+    """A workflow that this process does not know, but workers of *queue* do: for starts, and as a child.
+
+    Its input is checked there, not here: what does not fit fails the run. *options* are those of `using()`. Raises
+    `ConfigurationError`.
+    """
+    check_name(name, "the name of a remote workflow")
+    made = WorkflowDefinition(name, _elsewhere, WorkflowOptions(), inspect.signature(lambda **kwargs: None))
+    return made.using(queue=queue, **options)
+
+
+def remote_activity(name: str, *, queue: str, **options: Any) -> ActivityDefinition:
+    """An activity that this process does not know, but workers of *queue* do.
+
+    Its arguments are checked there: what does not fit is a failed attempt. *options* are those of `using()`; what its
+    decorator says of retries and limits is not known here. Raises `ConfigurationError`.
+    """
+    check_name(name, "the name of a remote activity")
+    signature = inspect.signature(lambda *args, **kwargs: None)
+    made = ActivityDefinition(name, _elsewhere, ActivityOptions(), signature, False, (0, math.inf))
+    return made.using(queue=queue, **options)
+
+
+def _elsewhere(*args: Any, **kwargs: Any) -> None:
+    raise AssertionError("the code of a remote definition is in another process")
+
+
 class WorkflowFunction(Protocol, Generic[P, R_co]):
     """A registered workflow: still the function it was, and `using()` beside it."""
 

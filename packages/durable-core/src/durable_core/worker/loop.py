@@ -234,7 +234,13 @@ class Worker:
     # Coming and going
 
     def _register(self) -> None:
-        info = WorkerInfo(id=self.id, host=socket.gethostname(), pid=os.getpid(), queues=self.settings.queues)
+        info = WorkerInfo(
+            id=self.id,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            queues=self.settings.queues,
+            exclude=self.settings.exclude,
+        )
         while not self.is_stopping:
             try:
                 self._store.add_worker(info)

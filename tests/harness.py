@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 ROOT = Path(__file__).resolve().parent.parent
 MANAGE = [sys.executable, "-m", "tests.project.manage"]
@@ -78,8 +79,6 @@ class Project:
     _workers: int = 0
 
     def environment(self, **extra: str) -> dict[str, str]:
-        import json
-
         return {
             **os.environ,
             "DURABLE_TEST_DB": self.url,
@@ -103,8 +102,10 @@ class Project:
         )
 
     @contextmanager
-    def worker(self, *args: str, **extra: str) -> Iterator[WorkerProcess]:
-        """A worker process; drained at the end, if it still lives."""
+    def worker(self, *args: str, durable: Mapping[str, Any] | None = None, **extra: str) -> Iterator[WorkerProcess]:
+        """A worker process; drained at the end, if it still lives. *durable* is what it has in DURABLE besides."""
+        if durable is not None:
+            extra["DURABLE_TEST_SETTINGS"] = json.dumps({**self.settings, **durable})
         self._workers += 1
         log = self.folder / f"worker-{self._workers}.log"
         process = WorkerProcess(["--tick", "0.05", *args], self.environment(**extra), log)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -217,8 +216,8 @@ def test_p9_a_queue_may_duplicate_delay_and_reorder(site, key):
 
 def test_p9_a_queue_that_loses_half_of_its_entries_costs_only_time(quiet_site, queue, key):
     site = quiet_site
-    lossy = {**site.project.settings, "QUEUE": {"BACKEND": "tests.scenarios.lossy.LossyQueue"}}
-    with site.project.worker("--queue-name", queue, DURABLE_TEST_SETTINGS=json.dumps(lossy)):
+    lossy = {"REDELIVERY": 0.4, "QUEUE": {"BACKEND": "tests.scenarios.lossy.LossyQueue"}}
+    with site.project.worker("--queue-name", queue, durable=lossy):
         handles = [start_workflow(site.on_queue("sequence", queue), n=3) for _ in range(4)]
         children = [
             start_workflow(site.on_queue("parent", queue), child="echoes", given={"value": n}) for n in range(4)

@@ -186,6 +186,18 @@ def test_rule_21_a_cancel_is_never_lost_and_once_caught_not_raised_again(site, k
     assert {"signal_received", "workflow_cancel_requested"} <= set(site.history(handle))
 
 
+def test_rule_21_a_second_request_is_read_and_leads_to_nothing(site, key):
+    handle = site.start("shielded", key=key)
+    wait_until(lambda: ledger.effects(key), "the shielded activity to begin")
+    for _ in range(2):
+        cancel_workflow(handle, graceful=True)
+        # Unread, it would wake the run again and again.
+        wait_until(lambda: not site.execution(handle).mailbox.exists(), "the request to be read")
+    assert site.history(handle).count("workflow_cancel_requested") == 1
+    ledger.open_gate(key)
+    site.until(handle, "CANCELED")
+
+
 def test_rule_21_a_cancel_before_the_run_began_is_raised_at_its_first_wait(quiet_site, queue, key):
     site = quiet_site
     handle = site.start(site.on_queue("cleans_up", queue), key=key)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -76,8 +75,8 @@ def bad_deploy(quiet_site_on):
                 story.before[name] = events_of(site, handle)
         for handle in story.handles.values():
             send_signal(handle, "go")
-        strict = {**site.project.settings, "STRICT_INPUTS": True}
-        with site.project.worker(*serve, DURABLE_TEST_CODE="2", DURABLE_TEST_SETTINGS=json.dumps(strict)):
+        strict = {"STRICT_INPUTS": True}
+        with site.project.worker(*serve, DURABLE_TEST_CODE="2", durable=strict):
             story.strict = site.until(story.handles["changed_arguments"], "BLOCKED")
             for name in CHANGES:
                 story.blocked[name] = site.until(story.handles[name], "BLOCKED")

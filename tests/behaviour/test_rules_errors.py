@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from typing import Any
 
@@ -47,9 +46,9 @@ def test_rule_9_so_does_one_that_is_no_exception(site, kind):
 
 def test_rule_9_on_workflow_error_block_parks_the_run_until_the_code_is_mended(quiet_site, queue, key):
     site = quiet_site
-    settings = json.dumps({**site.project.settings, "ON_WORKFLOW_ERROR": "block"})
+    settings = {"ON_WORKFLOW_ERROR": "block"}
     handle = start_workflow(site.on_queue("raises_until_mended", queue), key=key)
-    with site.project.worker("--queue-name", queue, DURABLE_TEST_SETTINGS=settings) as worker:
+    with site.project.worker("--queue-name", queue, durable=settings) as worker:
         execution = site.until(handle, "BLOCKED")
         assert "RuntimeError: mend me" in execution.error
         assert execution.waiting_for["kind"] == "code"
@@ -63,14 +62,14 @@ def test_rule_9_on_workflow_error_block_parks_the_run_until_the_code_is_mended(q
 
 def test_rule_9_a_blocked_run_is_tried_again_with_backoff(quiet_site, queue, key):
     site = quiet_site
-    settings = json.dumps({**site.project.settings, "ON_WORKFLOW_ERROR": "block"})
+    settings = {"ON_WORKFLOW_ERROR": "block"}
     handle = start_workflow(site.on_queue("raises_until_mended", queue), key=key)
 
     def tried(times):
         execution = site.execution(handle)
         return execution if execution.failures >= times else None
 
-    with site.project.worker("--queue-name", queue, DURABLE_TEST_SETTINGS=settings):
+    with site.project.worker("--queue-name", queue, durable=settings):
         for times in (1, 3):
             execution = wait_until(partial(tried, times), f"{times} tries")
             delay = (execution.due_at - execution.updated_at).total_seconds()

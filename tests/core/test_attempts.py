@@ -14,7 +14,7 @@ from durable_core import events as e
 from durable_core.codec import Payload
 from durable_core.execution import TaskStatus
 from durable_core.failures import describe
-from durable_core.ports import TaskRecord
+from durable_core.ports import OVERRUN, TaskRecord, due_while_running, earliest
 from durable_core.retry import RetryPolicy
 from durable_core.worker import attempts
 
@@ -171,5 +171,5 @@ def test_when_the_scheduler_must_look():
     assert attempts.due_while_queued(task_of(), NOW, None) is None
     limits: Any = {"expires_at": None, "start_to_close": SECOND, "heartbeat_timeout": None}
     # The worker itself comes first: it can interrupt the thread.
-    assert attempts.due_while_running(NOW, **limits) == NOW + SECOND + attempts.GRACE
-    assert attempts.earliest(None, None) is None
+    assert due_while_running(NOW, **limits) == NOW + SECOND + OVERRUN
+    assert earliest(None, None) is None

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from durable_core.definitions import LONGEST, Registry, as_timedelta
+from durable_core.definitions import Registry
 from durable_core.errors import ConfigurationError, UnknownActivityError, UnknownQueryError, UnknownWorkflowError
+from durable_core.options import LONGEST, as_timedelta
 from durable_core.retry import DEFAULT_RETRY_POLICY, RetryPolicy
 
 

@@ -9,8 +9,8 @@ import pytest
 from durable_core import commands as c
 from durable_core import events as e
 from durable_core.codec import NULL, Payload
-from durable_core.definitions import ActivityOptions, WorkflowOptions
 from durable_core.execution import CLOSED_STATUSES, OPEN_STATUSES, TRANSITIONS, Status, TaskStatus, record
+from durable_core.options import ActivityOptions, WorkflowOptions
 from tests.core.stories import EPOCH
 
 COMMANDS = {

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
+from durable_core import engine
 from durable_core import events as e
-from durable_core import replay
 from durable_core.codec import encode
 from durable_core.decision import RunSettings
 from durable_core.errors import (
@@ -202,7 +202,7 @@ def test_a_fact_nobody_asked_for_is_an_error_of_the_caller():
 
 
 def test_the_history_has_a_limit_and_a_replay_meets_it_at_the_same_place(monkeypatch):
-    monkeypatch.setattr(replay, "MAX_HISTORY", 6)
+    monkeypatch.setattr(engine, "MAX_HISTORY", 6)
 
     def fn(ctx):
         handle = ctx.start_activity("old")
@@ -223,7 +223,7 @@ def test_the_history_has_a_limit_and_a_replay_meets_it_at_the_same_place(monkeyp
 
 
 def test_the_limit_fails_code_that_ignores_it(monkeypatch):
-    monkeypatch.setattr(replay, "MAX_HISTORY", 20)
+    monkeypatch.setattr(engine, "MAX_HISTORY", 20)
 
     def fn(ctx):
         while True:

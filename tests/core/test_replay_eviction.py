@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 from greenlet import greenlet
 
-from durable_core import replay
+from durable_core import branch
 from durable_core.decision import CodeFailed
 from durable_core.errors import (
     CodeStuck,
@@ -107,7 +107,7 @@ def test_code_that_swallows_its_eviction_cannot_write():
     story.start()
     story.run.close()  # ends, although the code does not
     assert story.types == ["workflow_started", "timer_started"]
-    replay._UNSTOPPABLE.clear()
+    branch._UNSTOPPABLE.clear()
 
 
 def test_code_that_swallows_its_eviction_once_and_returns_does_not_complete():
@@ -125,7 +125,7 @@ def test_code_that_swallows_its_eviction_once_and_returns_does_not_complete():
 
 def test_a_run_that_never_began_can_be_closed():
     run = Story(lambda ctx: None).run
-    run._code = greenlet(run._main)
+    run._branch.begin(run._main)
     run.close()
     assert not run.is_closed
 

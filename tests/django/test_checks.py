@@ -32,8 +32,8 @@ def test_a_sound_project_passes():
 
 
 def test_problems_of_the_setting_are_errors():
-    found = found_for({"QUEUE": {"BACKEND": "redis"}, "MAX_CRASHES": -1, "DATABASE": "nope"})
-    assert set(found) == {"durable.E002", "durable.E005", "durable.E003"}
+    found = found_for({"QUEUE": {"BACKEND": "databse"}, "MAX_CRASHES": -1, "DATABASE": "nope"})
+    assert set(found) == {"durable.E001", "durable.E005", "durable.E003"}
     assert all(message.level == checks.ERROR and message.hint for message in found.values())
 
 

@@ -18,6 +18,7 @@ from durable_core.ports import Entry, EntryKind, Level, WorkerInfo, new_id
 from tests.harness import wait_until
 from tests.store.databases import registered, sqlite_settings
 
+
 def findings(subject):
     return [finding for finding in examine() if finding.subject == subject]
 

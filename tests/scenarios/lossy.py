@@ -8,13 +8,7 @@ from itertools import count
 from typing import Any
 
 from django_durable.queue import DatabaseTaskQueue
-from django_durable.store import base, mail, schedule
 from durable_core.ports import Entry
-from durable_core.worker import loop, runs
-
-SOON = timedelta(seconds=0.4)
-for module in (base, mail, schedule, loop, runs):
-    module.REDELIVERY = SOON  # type: ignore[attr-defined] # so that a test need not wait 30 s
 
 
 class LossyQueue(DatabaseTaskQueue):

@@ -16,7 +16,6 @@ from uuid import UUID
 from durable_core import events as e
 from durable_core.codec import MAX_PAYLOAD_BYTES, Payload, decode, encode
 from durable_core.crashpoints import crashpoint
-from durable_core.definitions import DEFAULT_QUEUE, as_timedelta, check_name
 from durable_core.errors import (
     DurableError,
     UnknownExecutionError,
@@ -30,6 +29,8 @@ from durable_core.errors import (
 )
 from durable_core.execution import Status, TaskStatus
 from durable_core.hints import as_hint
+from durable_core.hooks import SILENT, Announcer
+from durable_core.options import DEFAULT_QUEUE, as_timedelta, check_name
 from durable_core.ports import (
     REDELIVERY,
     Commit,
@@ -46,7 +47,9 @@ from durable_core.ports import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from durable_core.definitions import Duration, Registry, WorkflowDefinition
+    from durable_core.definitions import Registry, WorkflowDefinition
+    from durable_core.hooks import News
+    from durable_core.options import Duration
     from durable_core.ports import HistoryStore, RunRecord, TaskQueue
 
 FIRST_POLL = 0.002  # seconds between two looks at a run that is waited for; grows
@@ -72,12 +75,16 @@ class Client:
         *,
         after_commit: Callable[[Callable[[], None]], None] = lambda send: send(),
         payload_limit: int = MAX_PAYLOAD_BYTES,
+        redelivery: timedelta = REDELIVERY,
+        hooks: Announcer = SILENT,
     ) -> None:
         self._store = store
         self._queue = as_hint(queue)
         self._registry = registry
         self._after_commit = after_commit
         self._payload_limit = payload_limit
+        self._redelivery = redelivery
+        self._hooks = hooks
 
     def start(
         self,
@@ -149,7 +156,8 @@ class Client:
                 raise _unknown(run_id)
             if locked.record.status.is_closed:
                 return False
-            self._cancel_tree(locked, reason, keep_queued=keep_queued)
+            ends = self._cancel_tree(locked, reason, keep_queued=keep_queued)
+        self._hooks.announce(ends)
         return True
 
     def find(self, run_id: UUID) -> RunRecord:
@@ -184,7 +192,7 @@ class Client:
     # Inside
 
     def _again_at(self) -> Any:
-        return None if self._queue.transactional else self._store.now() + REDELIVERY
+        return None if self._queue.transactional else self._store.now() + self._redelivery
 
     def _wake(self, wakes: Iterable[Wake]) -> None:
         entries = [Entry(EntryKind.RUN, w.run_id, w.queue, w.priority, w.worker_id) for w in wakes]
@@ -205,16 +213,17 @@ class Client:
             execution_id=run_id,
         )
 
-    def _cancel_tree(self, locked: LoadedRun, reason: str, *, keep_queued: bool) -> None:
+    def _cancel_tree(self, locked: LoadedRun, reason: str, *, keep_queued: bool) -> list[News]:
         record = locked.record
         children = self._store.children(record.id)
-        self._close(locked, e.WorkflowCanceled(reason=reason), keep_queued=keep_queued)
+        ends = [self._close(locked, e.WorkflowCanceled(reason=reason), keep_queued=keep_queued)]
         for child_id in children:
             child = self._store.lock(child_id)
             if child is not None and not child.record.status.is_closed:
-                self._cancel_tree(child, "its parent was canceled", keep_queued=keep_queued)
+                ends += self._cancel_tree(child, "its parent was canceled", keep_queued=keep_queued)
+        return ends
 
-    def _close(self, locked: LoadedRun, end: e.WorkflowCanceled, *, keep_queued: bool) -> None:
+    def _close(self, locked: LoadedRun, end: e.WorkflowCanceled, *, keep_queued: bool) -> News:
         """End a locked run from outside; signals that it has not read become history before the end."""
         record = locked.record
         now = self._store.now()
@@ -248,10 +257,11 @@ class Client:
         match (result := committed.results[record.id]).verdict:
             case Verdict.COMMITTED:
                 self._wake(committed.wakes)
+                return record.id, record.workflow_name, events
             case Verdict.UNREAD:
                 # How an activity or a child ended may be written to a run that somebody has locked.
                 later = LoadedRun(record, [], [*locked.mail, *result.mail])
-                self._close(later, end, keep_queued=keep_queued)
+                return self._close(later, end, keep_queued=keep_queued)
             case verdict:
                 raise DurableError(f"run {record.id} could not be closed ({verdict.value}) although it was locked.")
 

@@ -34,13 +34,28 @@ def _make_encoder() -> Callable[[object], str]:
     """
     make_chunks = getattr(json.encoder, "c_make_encoder", None)  # None where json has no C part
     if make_chunks is None:
-        return json.JSONEncoder(allow_nan=False, separators=(",", ":"), check_circular=False).encode
+        return json.JSONEncoder(allow_nan=False, separators=(",", ":"), check_circular=False, default=_default).encode
     quote = json.encoder.encode_basestring_ascii
-    chunks = make_chunks(None, _refuse_object, quote, None, ":", ",", False, False, False)
+    chunks = make_chunks(None, _default, quote, None, ":", ",", False, False, False)
     return lambda value: "".join(chunks(value, 0))
 
 
-def _refuse_object(value: object) -> None:
+_stand_in: Callable[[object], Any] | None = None
+
+
+def convert_with(stand_in: Callable[[object], Any] | None) -> None:
+    """From now on, objects that JSON does not know are stored as what *stand_in* puts in their place.
+
+    It answers None for those that it does not know either, and raises `TypeError` where it fails. One for the whole
+    process: what a client, a workflow and an activity hand over is stored alike.
+    """
+    global _stand_in  # noqa: PLW0603 - encode() is called from places that nobody could hand it to
+    _stand_in = stand_in
+
+
+def _default(value: object) -> Any:
+    if _stand_in is not None and (found := _stand_in(value)) is not None:
+        return found
     raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
 
 
@@ -97,13 +112,11 @@ def _culprit(value: object, path: str, above: set[int], depth: int) -> tuple[str
             return None
         case float():
             return None if math.isfinite(value) else (path, f"{value} (NaN and infinities have no JSON form)")
-        case bytes() | bytearray():
-            return path, f"{type(value).__name__} (encode it, for instance as base64 text)"
+        case _ if depth > MAX_NESTING:
+            return path, f"nesting over {MAX_NESTING} levels"
         case dict() | list() | tuple():
             if id(value) in above:
                 return path, "a reference to a container that holds it (a cycle)"
-            if depth > MAX_NESTING:
-                return path, f"nesting over {MAX_NESTING} levels"
             inside = above | {id(value)}
             for key, item in _items(value):
                 if isinstance(value, dict) and not isinstance(key, str | int | float | bool | None):
@@ -113,8 +126,18 @@ def _culprit(value: object, path: str, above: set[int], depth: int) -> tuple[str
                     return found
             return None
         case _:
-            hint = "pass its primary key instead" if hasattr(value, "_meta") else "convert it to plain data first"
-            return path, f"an object of type {type(value).__qualname__} ({hint})"
+            try:
+                found = None if _stand_in is None else _stand_in(value)
+            except TypeError as error:
+                return path, f"an object of type {type(value).__qualname__} ({error})"
+            return (path, _refusal(value)) if found is None else _culprit(found, path, above, depth + 1)
+
+
+def _refusal(value: object) -> str:
+    if isinstance(value, bytes | bytearray):
+        return f"{type(value).__name__} (encode it, for instance as base64 text)"
+    hint = "pass its primary key instead" if hasattr(value, "_meta") else "convert it to plain data first"
+    return f"an object of type {type(value).__qualname__} ({hint})"
 
 
 def _items(container: dict[Any, Any] | list[Any] | tuple[Any, ...]) -> Any:
@@ -130,4 +153,6 @@ def _depth(value: object) -> int:
         if isinstance(item, dict | list | tuple):
             deepest = max(deepest, depth)
             stack.extend((child, depth + 1) for _, child in _items(item))
+        elif _stand_in is not None and not isinstance(item, str | int | float | None):
+            stack.append((_stand_in(item), depth))
     return deepest

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from durable_core.codec import Payload
-    from durable_core.definitions import ActivityOptions, WorkflowOptions
+    from durable_core.options import ActivityOptions, WorkflowOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,124 +1,44 @@
 """`WorkflowContext`: the only door from workflow code to the outside.
 
 A call either finds its fact in the history, or becomes a command and suspends the code's greenlet until the fact is
-there. Nothing here does I/O; `Engine` is what a run offers to its context.
+there. Nothing here does I/O.
 """
 
 from __future__ import annotations
 
-import logging
 import uuid
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from random import Random
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any
 
 from durable_core import commands as c
 from durable_core import events as e
-from durable_core.codec import NULL, Payload, decode, encode
-from durable_core.definitions import (
-    ActivityDefinition,
-    ActivityOptions,
-    WorkflowDefinition,
-    WorkflowOptions,
-    as_timedelta,
-)
+from durable_core.calls import start_activity, start_child
+from durable_core.codec import NULL, decode, encode
+from durable_core.engine import WorkflowInfo
 from durable_core.errors import (
-    ActivityCanceled,
-    ActivityError,
-    ActivityTimeout,
-    ChildCanceled,
     CodeStuck,
     ConfigurationError,
     PayloadError,
     RunEvicted,
     SideEffectError,
     WaitTimeout,
-    WorkflowFailed,
-    WorkflowTimeout,
 )
-from durable_core.failures import describe, summary
+from durable_core.failures import describe
+from durable_core.handles import ActivityHandle, ChildHandle, result_of, waiting_for
+from durable_core.logs import ReplaySafeLogger
+from durable_core.options import as_timedelta
+from durable_core.waits import Future, Timer, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import datetime
 
-    from durable_core.definitions import Duration, Registry
-
-
-class Future:
-    """The fact that a call waits for, once it is there."""
-
-    __slots__ = ("call_id", "fact")
-
-    def __init__(self, call_id: str) -> None:
-        self.call_id = call_id
-        self.fact: e.HistoryEvent | None = None
-
-
-class Waiting(NamedTuple):
-    """What code waits for, as `waiting_for` tells it."""
-
-    kind: str  # activity, child, signal or timer
-    what: str
-
-
-class Engine(Protocol):
-    """What a run offers to its context."""
-
-    registry: Registry
-    info: WorkflowInfo
-    time: datetime  # of the fact that the code is working on
-    replaying: bool
-    payload_limit: int
-
-    @property
-    def is_silent(self) -> bool: ...
-    def check_caller(self) -> None: ...
-    def is_recorded(self, event_type: str, name: str) -> bool: ...
-    def next_call_id(self) -> str: ...
-    def issue(self, command: c.Command) -> e.HistoryEvent: ...
-    def side_effect(self, call_id: str, perform: Callable[[], c.Command]) -> e.HistoryEvent: ...
-    def future(self, call_id: str) -> Future: ...
-    def signal(self, call_id: str, name: str) -> Future: ...
-    def withdraw(self, call_id: str, name: str) -> None: ...
-    def wait(self, future: Future, waiting: Waiting, timer: tuple[str, datetime] | None = None) -> bool: ...
-    def version(self, change_id: str, version: int, *, deprecated: bool = False) -> int: ...
-    def shield(self, *, enter: bool) -> None: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkflowInfo:
-    """Who the run is."""
-
-    execution_id: uuid.UUID
-    workflow_name: str
-    workflow_id: str | None
-    parent_id: uuid.UUID | None
-    queue: str
-    priority: int
-    created_at: datetime  # aware, UTC
-    deadline: datetime | None  # aware, UTC; when the run times out
-
-
-@dataclass(frozen=True, slots=True)
-class ActivityHandle:
-    """An activity that was started; `ctx.wait_activity` gets its result, as often as asked."""
-
-    call_id: str
-    activity_name: str
-
-
-@dataclass(frozen=True, slots=True)
-class ChildHandle:
-    """A child workflow that was started; `ctx.wait_workflow` gets its result, as often as asked."""
-
-    call_id: str
-    workflow_name: str
-    id: uuid.UUID
-
-    def __str__(self) -> str:
-        return str(self.id)
+    from durable_core.calls import Activity, Workflow
+    from durable_core.engine import Engine
+    from durable_core.handles import Handle
+    from durable_core.options import Duration
 
 
 class WorkflowContext:
@@ -191,9 +111,7 @@ class WorkflowContext:
 
     # Activities
 
-    def run_activity(
-        self, activity: str | Callable[..., Any] | ActivityDefinition, /, *args: Any, **kwargs: Any
-    ) -> Any:
+    def run_activity(self, activity: Activity, /, *args: Any, **kwargs: Any) -> Any:
         """The result of an activity: start it and wait for it.
 
         *activity* is a name, a registered function or ``function.using(timeout=5)``; all other arguments are the
@@ -202,49 +120,15 @@ class WorkflowContext:
         """
         return self.wait_activity(self.start_activity(activity, *args, **kwargs))
 
-    def start_activity(
-        self, activity: str | Callable[..., Any] | ActivityDefinition, /, *args: Any, **kwargs: Any
-    ) -> ActivityHandle:
+    def start_activity(self, activity: Activity, /, *args: Any, **kwargs: Any) -> ActivityHandle:
         """Start an activity and go on; see `run_activity`."""
-        engine = self._engine
-        name, options = self._activity(activity, args, kwargs)
-        payload = encode(
-            {"args": args, "kwargs": kwargs}, what=f"the arguments of activity {name!r}", limit=engine.payload_limit
-        )
-        call_id = engine.next_call_id()
-        engine.issue(c.ScheduleActivity(call_id=call_id, activity_name=name, input=payload, options=options))
-        return ActivityHandle(call_id, name)
+        return start_activity(self._engine, activity, args, kwargs)
 
     def wait_activity(self, handle: ActivityHandle, *, timeout: Duration | None = None) -> Any:
         """The result of a started activity. After *timeout* seconds: `WaitTimeout`; the activity goes on."""
         if not isinstance(handle, ActivityHandle):
             raise TypeError(f"wait_activity() got {handle!r}; expected what ctx.start_activity() returned.")
-        waiting = Waiting("activity", handle.activity_name)
-        fact = self._await(handle.call_id, waiting, timeout)
-        match fact:
-            case e.ActivityCompleted():
-                return decode(fact.result)
-            case e.ActivityTimedOut():
-                raise ActivityTimeout(handle.activity_name, kind=fact.kind, **_parts(fact.failure))
-            case e.ActivityFailed():
-                raise ActivityError(handle.activity_name, **_parts(fact.failure))
-            case e.ActivityCanceled():
-                raise ActivityCanceled(handle.activity_name, type_name="ActivityCanceled", message=fact.reason)
-            case _:
-                raise AssertionError(f"{fact} is no outcome of an activity")
-
-    def _activity(
-        self, activity: str | Callable[..., Any] | ActivityDefinition, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[str, ActivityOptions]:
-        # What is in the history was checked when the code first came here. Since then the function may have got another
-        # signature, or live in other workers only: a replay just needs the name.
-        engine = self._engine
-        if isinstance(activity, str) and engine.is_recorded(e.ActivityScheduled.type, activity):
-            return activity, ActivityOptions()
-        definition = engine.registry.find_activity(activity)
-        if not engine.is_recorded(e.ActivityScheduled.type, definition.name):
-            definition.check_input(args, kwargs)
-        return definition.name, definition.options
+        return self._result_of(handle, timeout)
 
     # Time
 
@@ -255,7 +139,7 @@ class WorkflowContext:
         call_id = engine.next_call_id()
         timer = engine.issue(c.StartTimer(call_id=call_id, fire_at=self._at(span)))
         assert isinstance(timer, e.TimerStarted)
-        engine.wait(Future(call_id), Waiting("timer", "sleep"), (call_id, timer.fire_at))
+        engine.wait(Future(call_id), Waiting("timer", "sleep"), Timer(call_id, timer.fire_at))
 
     # Signals
 
@@ -273,16 +157,15 @@ class WorkflowContext:
         wait = engine.issue(c.StartSignalWait(call_id=call_id, name=name, fire_at=fire_at))
         assert isinstance(wait, e.SignalWaitStarted)
         future = engine.signal(call_id, name)
-        timer = None if wait.fire_at is None else (call_id, wait.fire_at)
+        timer = None if wait.fire_at is None else Timer(call_id, wait.fire_at)
         if not engine.wait(future, Waiting("signal", name), timer):
-            engine.withdraw(call_id, name)
             raise WaitTimeout(f"no signal {name!r} came within {_seconds(timeout)} s")
         assert isinstance(future.fact, e.SignalReceived)
         return decode(future.fact.payload)
 
     # Children
 
-    def run_workflow(self, workflow: str | Callable[..., Any] | WorkflowDefinition, /, **kwargs: Any) -> Any:
+    def run_workflow(self, workflow: Workflow, /, **kwargs: Any) -> Any:
         """The result of a child workflow: start it and wait for it. Its input are the keywords.
 
         Raises `WorkflowFailed`, `WorkflowTimeout` or `WorkflowCanceled` as the child ended,
@@ -290,69 +173,15 @@ class WorkflowContext:
         """
         return self.wait_workflow(self.start_workflow(workflow, **kwargs))
 
-    def start_workflow(self, workflow: str | Callable[..., Any] | WorkflowDefinition, /, **kwargs: Any) -> ChildHandle:
+    def start_workflow(self, workflow: Workflow, /, **kwargs: Any) -> ChildHandle:
         """Start a child workflow and go on; see `run_workflow`. ``timeout=`` is the child's, as in the public call."""
-        engine = self._engine
-        changes = {"timeout": kwargs.pop("timeout")} if "timeout" in kwargs else {}
-        name, options = self._child(workflow, changes, kwargs)
-        payload = encode(kwargs, what=f"the input of workflow {name!r}", limit=engine.payload_limit)
-        call_id = engine.next_call_id()
-        # Made from the parent's id, so that a replay, or a second worker, can only mean the same child.
-        child_id = uuid.uuid5(engine.info.execution_id, call_id)
-        engine.issue(
-            c.StartChildWorkflow(
-                call_id=call_id,
-                workflow_name=name,
-                child_id=child_id,
-                input=payload,
-                options=options,
-            )
-        )
-        return ChildHandle(call_id, name, child_id)
+        return start_child(self._engine, workflow, kwargs)
 
     def wait_workflow(self, handle: ChildHandle, *, timeout: Duration | None = None) -> Any:
         """The result of a started child. After *timeout* seconds: `WaitTimeout`; the child goes on."""
         if not isinstance(handle, ChildHandle):
             raise TypeError(f"wait_workflow() got {handle!r}; expected what ctx.start_workflow() returned.")
-        fact = self._await(handle.call_id, Waiting("child", handle.workflow_name), timeout)
-        label = f"child workflow {handle.workflow_name!r}"
-        match fact:
-            case e.ChildWorkflowCompleted():
-                return decode(fact.result)
-            case e.ChildWorkflowFailed():
-                raise WorkflowFailed(
-                    f"{label} failed: {summary(fact.failure)}",
-                    execution_id=handle.id,
-                    type_name=fact.failure["type"],
-                    failure=fact.failure,
-                )
-            case e.ChildWorkflowCanceled():
-                raise ChildCanceled(f"{label} was canceled", execution_id=handle.id, reason=fact.reason)
-            case e.ChildWorkflowTimedOut():
-                raise WorkflowTimeout(f"{label} timed out", execution_id=handle.id)
-            case _:
-                raise AssertionError(f"{fact} is no end of a child")
-
-    def _child(
-        self,
-        workflow: str | Callable[..., Any] | WorkflowDefinition,
-        changes: dict[str, Any],
-        kwargs: dict[str, Any],
-    ) -> tuple[str, WorkflowOptions]:
-        engine = self._engine
-        if isinstance(workflow, str) and engine.is_recorded(e.ChildWorkflowScheduled.type, workflow):
-            return workflow, WorkflowOptions()
-        definition = engine.registry.find_workflow(workflow)
-        if changes:
-            definition = definition.using(**changes)
-        if definition.options.workflow_id is not None:
-            raise ConfigurationError(
-                f"child workflow {definition.name!r} was given a workflow_id; the id of a child is its parent's "
-                "to make. Start it by start_workflow() in an activity if it needs one of its own."
-            )
-        if not engine.is_recorded(e.ChildWorkflowScheduled.type, definition.name):
-            definition.check_input(kwargs)
-        return definition.name, definition.options
+        return self._result_of(handle, timeout)
 
     # Changing code under running workflows
 
@@ -384,48 +213,35 @@ class WorkflowContext:
     @contextmanager
     def shield(self) -> Iterator[None]:
         """A graceful cancel that arrives inside the block is raised at its end."""
-        self._engine.shield(enter=True)
+        self._engine.enter_shield()
         try:
             yield
         finally:
-            self._engine.shield(enter=False)
+            self._engine.leave_shield()
 
     # Inside
 
-    def _await(self, call_id: str, waiting: Waiting, timeout: Duration | None) -> e.HistoryEvent:
+    def _result_of(self, handle: Handle, timeout: Duration | None) -> Any:
         engine = self._engine
-        future = engine.future(call_id)
+        future, waiting = engine.outcome(handle.call_id), waiting_for(handle)
         if timeout is None:
             engine.wait(future, waiting)
         else:
             span = _span(timeout, f"the timeout of a wait for {waiting.what!r}")
             timer_id = engine.next_call_id()  # taken whether or not the fact is there: ids depend on code alone
             if future.fact is None:
-                timer = engine.issue(c.StartTimer(call_id=timer_id, fire_at=self._at(span), waits_for=call_id))
+                timer = engine.issue(c.StartTimer(call_id=timer_id, fire_at=self._at(span), waits_for=handle.call_id))
                 assert isinstance(timer, e.TimerStarted)
-                if not engine.wait(future, waiting, (timer_id, timer.fire_at)):
+                if not engine.wait(future, waiting, Timer(timer_id, timer.fire_at)):
                     raise WaitTimeout(f"{waiting.kind} {waiting.what!r} was not done within {_seconds(timeout)} s")
         assert future.fact is not None
-        return future.fact
+        return result_of(handle, future.fact)
 
     def _at(self, span: timedelta) -> datetime:
         try:
             return self._engine.time + span
         except OverflowError:
             raise ConfigurationError(f"a wait of {span} ends after the year 9999; expected a shorter one.") from None
-
-
-class ReplaySafeLogger(logging.LoggerAdapter[logging.Logger]):
-    """Logs to ``durable.workflow.<name>`` with the run's id in `extra`; silent while code is replayed or unwound."""
-
-    def __init__(self, engine: Engine) -> None:
-        info = engine.info
-        extra = {"execution_id": str(info.execution_id), "workflow_name": info.workflow_name}
-        super().__init__(logging.getLogger(f"durable.workflow.{info.workflow_name}"), extra)
-        self._engine = engine
-
-    def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - logging's own name
-        return not self._engine.is_silent and super().isEnabledFor(level)
 
 
 def _span(duration: Duration, what: str) -> timedelta:
@@ -444,15 +260,4 @@ def _seconds(duration: Duration | None) -> str:
     return f"{seconds:.15g}"
 
 
-def _parts(failure: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type_name": failure.get("type", ""),
-        "message": failure.get("message", ""),
-        "attempt": failure.get("attempt", 0),
-        "base_type_names": failure.get("bases", ()),
-        "traceback": failure.get("traceback", ""),
-        "cause": failure.get("cause"),
-    }
-
-
-__all__ = ["ActivityHandle", "ChildHandle", "Payload", "WorkflowContext", "WorkflowInfo"]
+__all__ = ["ActivityHandle", "ChildHandle", "WorkflowContext", "WorkflowInfo"]

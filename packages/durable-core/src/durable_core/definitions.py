@@ -1,12 +1,11 @@
-"""The registry: which function a name stands for, and the options it was registered with."""
+"""The registry: which function a name stands for, with which options."""
 
 from __future__ import annotations
 
 import inspect
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
 from durable_core.errors import (
@@ -16,97 +15,12 @@ from durable_core.errors import (
     UnknownWorkflowError,
     did_you_mean,
 )
+from durable_core.options import ActivityOptions, Duration, WorkflowOptions, changed, check_name
 from durable_core.retry import DEFAULT_RETRY_POLICY, RetryPolicy
 
 P = ParamSpec("P")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
-
-Duration = float | timedelta  # seconds, or a timedelta
-
-MAX_NAME = 200  # characters; the width of the columns that hold names
-DEFAULT_QUEUE = "default"
-LONGEST = timedelta(days=365_000)  # about a thousand years; any later, and the sum with a date overflows
-
-
-def as_timedelta(value: object, *, what: str) -> timedelta | None:
-    """*value* as a timedelta; None stays None.
-
-    Raises `ConfigurationError` unless it is a number of seconds, or a timedelta, from 0 to a thousand years.
-    """
-    if value is None:
-        return None
-    if isinstance(value, timedelta):
-        span = value
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        try:
-            span = timedelta(seconds=value)
-        except (OverflowError, ValueError):
-            raise ConfigurationError(f"{what} is {value!r}; expected seconds that fit a timedelta.") from None
-    else:
-        raise ConfigurationError(f"{what} is {value!r}; expected seconds (a number) or a timedelta.")
-    if span < timedelta(0):
-        raise ConfigurationError(f"{what} is {value!r}; expected 0 or more.")
-    if span > LONGEST:
-        raise ConfigurationError(f"{what} is {value!r}; expected at most {LONGEST.days:,} days.")
-    return span
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkflowOptions:
-    """How one run is started. None leaves it to the definition."""
-
-    workflow_id: str | None = None  # the caller's own id: one open run per workflow_id
-    run_after: timedelta | datetime | None = None  # from now, or an aware time
-    queue: str | None = None
-    priority: int | None = None  # higher first
-    timeout: timedelta | None = None  # from start to close, all retries and waits included
-    cancel_with_parent: bool = True  # what happens to a child whose parent closes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ActivityOptions:
-    """How one activity is run. None leaves it to the definition; there, None means no limit."""
-
-    retry_policy: RetryPolicy | None = None
-    timeout: timedelta | None = None  # schedule-to-close: from the call to the end, all retries included
-    schedule_to_start: timedelta | None = None  # in a queue, per attempt
-    start_to_close: timedelta | None = None  # one attempt
-    heartbeat_timeout: timedelta | None = None  # between two heartbeats of one attempt
-    queue: str | None = None
-    priority: int | None = None  # higher first
-
-
-_DURATIONS = frozenset({"timeout", "schedule_to_start", "start_to_close", "heartbeat_timeout"})
-Options = TypeVar("Options", WorkflowOptions, ActivityOptions)
-
-
-def changed(options: Options, changes: Mapping[str, Any], *, what: str) -> Options:
-    """A copy of *options* with *changes*, checked. Raises `ConfigurationError` for an unknown name or a bad value."""
-    known = {f.name for f in fields(options)}
-    clean: dict[str, Any] = {}
-    for name, value in changes.items():
-        if name not in known:
-            raise ConfigurationError(f"{what}.using() got an unknown option {name!r}. {did_you_mean(name, known)}")
-        if name in _DURATIONS or (name == "run_after" and not isinstance(value, datetime)):
-            clean[name] = as_timedelta(value, what=f"{what}: {name}")
-        else:
-            clean[name] = value
-    run_after = clean.get("run_after")
-    if isinstance(run_after, datetime) and run_after.tzinfo is None:
-        raise ConfigurationError(f"{what}: run_after is the naive time {run_after}; expected an aware one.")
-    for name in ("queue", "workflow_id"):
-        if clean.get(name) is not None:
-            check_name(clean[name], f"{what}: {name}")
-    policy = clean.get("retry_policy")
-    if policy is not None and not isinstance(policy, RetryPolicy):
-        raise ConfigurationError(f"{what}: retry_policy is {policy!r}; expected a RetryPolicy.")
-    priority = clean.get("priority")
-    if priority is not None and (isinstance(priority, bool) or not isinstance(priority, int)):
-        raise ConfigurationError(f"{what}: priority is {priority!r}; expected a whole number, higher first.")
-    if priority is not None and not -32768 <= priority <= 32767:
-        raise ConfigurationError(f"{what}: priority is {priority}; expected -32768 to 32767.")
-    return replace(options, **clean)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -384,11 +298,6 @@ def _name_of(fn: Callable[..., Any], name: str | None) -> str:
     label = fn.__name__ if name is None else name
     check_name(label, "name")
     return label
-
-
-def check_name(name: object, what: str) -> None:
-    if not isinstance(name, str) or not name or len(name) > MAX_NAME or "\x00" in name:
-        raise ConfigurationError(f"{what} is {name!r}; expected a text of 1 to {MAX_NAME} characters without NUL.")
 
 
 def _workflow_name(workflow: str | Callable[..., Any]) -> str:

@@ -18,14 +18,15 @@ from django.db import connections, transaction
 
 from django_durable.engine import engine
 from durable_core.client import FIRST_POLL, LONGEST_POLL
-from durable_core.definitions import WorkflowDefinition, as_timedelta, register
+from durable_core.definitions import WorkflowDefinition, register
 from durable_core.errors import DurableError, UnknownExecutionError, UnknownQueryError, WaitTimeout, WorkflowClosed
 from durable_core.execution import Status, TaskStatus
+from durable_core.options import as_timedelta
 from durable_core.ports import Entry, EntryKind
 
 if TYPE_CHECKING:
     from django_durable.models import WorkflowExecution
-    from durable_core.definitions import Duration
+    from durable_core.options import Duration
 
     Execution: TypeAlias = "WorkflowHandle | UUID | str | WorkflowExecution"
 

@@ -9,6 +9,8 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
+from django.conf import settings
+
 from durable_core import hooks
 from durable_core.errors import ConfigurationError
 from durable_core.ports import HasConnection, HistoryStore, TaskQueue
@@ -31,28 +33,44 @@ class PackageMissing(UnknownBackend):
     """The queue is known, and its package is not installed."""
 
 
-@cache
+class UnusableBackend(UnknownBackend):
+    """The queue is known, and its plugin is broken, turned off, or not the only one with that name."""
+
+
 def plugins() -> hooks.Plugins:
-    """Loaded once per process. Ours is handed in, so that it is there also where the package's metadata is not."""
+    """Loaded once per process."""
+    raw = getattr(settings, "DURABLE", None)
+    # Not conf(): it asks for plugins itself, and says what is wrong with this key.
+    modules: Any = raw.get("PLUGINS") if isinstance(raw, Mapping) else None
+    return _load(tuple(modules) if is_list_of_modules(modules) else ())
+
+
+@cache
+def _load(modules: tuple[str, ...]) -> hooks.Plugins:
     from django_durable import plugin
 
-    return hooks.load(plugin)
+    # Ours is handed in, so that it is there also where the package's metadata is not.
+    return hooks.load(plugin, modules=modules)
+
+
+def is_list_of_modules(value: Any) -> bool:
+    """Whether ``DURABLE["PLUGINS"]`` may be this."""
+    return isinstance(value, list | tuple) and all(isinstance(path, str) and path for path in value)
 
 
 def find_queue(name: str) -> Callable[..., TaskQueue]:
     """What makes the queue *name*, a short name or a dotted path. Raises `UnknownBackend`."""
     queues = plugins().queues
-    if name in queues.factories:
-        return queues.factories[name]
+    if name in queues.contested:
+        raise UnusableBackend(*queues.contest(name))
+    if name in queues.offers:
+        try:
+            return queues.find(name)
+        except (Exception, SystemExit) as error:
+            raise _unusable(queues.offers[name][0], error) from error
     if "." in name:
         return _imported(name)
-    what = f"Unknown queue backend {name!r}."
-    installed = f"Installed: {', '.join(sorted(queues.factories))}."
-    if name in EXTRAS:
-        raise PackageMissing(f"{what} {installed}", f"Install it with: pip install '{EXTRAS[name]}'")
-    near = get_close_matches(name, [*queues.factories, *EXTRAS], n=1)
-    hint = f"Did you mean {near[0]!r}?" if near else "Name one of these, or a class by its dotted path."
-    raise UnknownBackend(f"{what} {installed}", hint)
+    raise _unknown(name)
 
 
 def make_queue(name: str, options: Mapping[str, Any], store: HistoryStore) -> TaskQueue:
@@ -88,6 +106,31 @@ def _parameters(factory: Callable[..., Any]) -> list[str]:
         return list(inspect.signature(factory).parameters)
     except ValueError:
         return []
+
+
+def _unknown(name: str) -> UnknownBackend:
+    found = plugins()
+    what = f"Unknown queue backend {name!r}. Installed: {', '.join(sorted(found.queues.offers))}."
+    for broken in found.broken:
+        what += f" Plugin {broken.name!r} could not be loaded: {broken.error.rstrip('.')}."
+    if name in [plugin.name for plugin in found.disabled]:
+        return UnusableBackend(
+            f"Queue backend {name!r} is turned off by {hooks.DISABLE}.", "Take it out there, or choose another queue."
+        )
+    if name in EXTRAS:
+        return PackageMissing(what, f"Install it with: pip install '{EXTRAS[name]}'")
+    near = get_close_matches(name, [*found.queues.offers, *EXTRAS], n=1)
+    hint = f"Did you mean {near[0]!r}?" if near else "Name one of these, or a class by its dotted path."
+    return UnknownBackend(what, hint)
+
+
+def _unusable(offer: hooks.Offer[TaskQueue], error: BaseException) -> UnknownBackend:
+    said = str(error) if isinstance(error, ConfigurationError) else f"{type(error).__name__}: {error}"
+    owner = offer.distribution or "the project"
+    what = f"Queue backend {offer.name!r} of {owner} cannot be loaded: {said.rstrip('.')}."
+    if isinstance(error, ModuleNotFoundError) and offer.name in EXTRAS:
+        return PackageMissing(what, f"Install what it needs with: pip install '{EXTRAS[offer.name]}'")
+    return UnusableBackend(what, f"Mend or upgrade {owner}, or choose another queue.")
 
 
 def _imported(path: str) -> Callable[..., TaskQueue]:

@@ -3,8 +3,8 @@
 E001  unknown queue backend                  W002  SQLite without what makes it fit for several processes
 E002  its package is missing                 W005  starts are not atomic with the rows of the default database
 E003  the alias is not in DATABASES          W006  a query of a workflow that is not registered
-E004  two callables with one name
-E005  a setting is wrong or unknown
+E004  two callables with one name            W007  two plugins offer a queue of one name
+E005  a setting is wrong or unknown          W008  a plugin that is to be turned off is not there
 E006  a plugin that could not be loaded (a warning: the others work)
 E007  a database there is no SQL for
 """
@@ -21,6 +21,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django_durable import backends, conf
 from durable_core.definitions import register
 from durable_core.errors import ConfigurationError, did_you_mean
+from durable_core.hooks import DISABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,14 +67,19 @@ def check_registrations(**kwargs: Any) -> list[CheckMessage]:
 
 
 def check_plugins(**kwargs: Any) -> list[CheckMessage]:
-    return [
-        checks.Warning(
-            f"Plugin {plugin.name!r} of {plugin.distribution} could not be loaded: {plugin.error}",
-            hint=f"Upgrade or uninstall {plugin.distribution}. The other plugins work.",
-            id="durable.E006",
-        )
-        for plugin in backends.plugins().broken
-    ]
+    plugins = backends.plugins()
+    found: list[CheckMessage] = []
+    for broken in plugins.broken:
+        owner = f" of {broken.distribution}" if broken.distribution else ""
+        message = f"Plugin {broken.name!r}{owner} could not be loaded: {broken.error}"
+        found.append(checks.Warning(message, hint=broken.remedy, id="durable.E006"))
+    for name in plugins.queues.contested:
+        message, hint = plugins.queues.contest(name)
+        found.append(checks.Warning(message, hint=hint, id="durable.W007"))
+    for name, reason in plugins.not_disabled.items():
+        message = f"{DISABLE} names {name!r}, which cannot be turned off."
+        found.append(checks.Warning(message, hint=reason, id="durable.W008"))
+    return found
 
 
 def check_database(**kwargs: Any) -> list[CheckMessage]:

@@ -12,7 +12,7 @@ All keys are optional. What is wrong becomes a `Problem`: `manage.py check` show
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple
@@ -48,10 +48,12 @@ class Conf:
     heartbeat_interval: float = 5.0  # seconds
     worker_timeout: float = 15.0  # seconds without a heartbeat after which a worker is dead
     workflow_code_timeout: float = 10.0  # seconds without a ctx call after which workflow code is stopped
+    redelivery: float = 30.0  # seconds after which what a queue was given, or mail, is taken to be lost
     max_crashes: int = 3
     max_payload: int = MAX_PAYLOAD_BYTES  # encoded bytes
     strict_inputs: bool = False
     on_workflow_error: str = "fail"  # or "block"
+    plugins: Sequence[str] = ()  # modules of the project with hooks
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +79,11 @@ KEYS = {
     "HEARTBEAT_INTERVAL": _Key("heartbeat_interval", lambda v: _is_number(v) and v > 0, "seconds, more than 0"),
     "WORKER_TIMEOUT": _Key("worker_timeout", lambda v: _is_number(v) and v > 0, "seconds, more than 0"),
     "WORKFLOW_CODE_TIMEOUT": _Key("workflow_code_timeout", lambda v: _is_number(v) and v > 0, "seconds, more than 0"),
+    "REDELIVERY": _Key("redelivery", lambda v: _is_number(v) and v > 0, "seconds, more than 0"),
     "MAX_CRASHES": _Key("max_crashes", _whole(1), "a whole number, 1 or more"),
     "MAX_PAYLOAD": _Key("max_payload", _whole(1), "a whole number of bytes, 1 or more"),
     "STRICT_INPUTS": _Key("strict_inputs", lambda v: isinstance(v, bool), "True or False"),
+    "PLUGINS": _Key("plugins", backends.is_list_of_modules, "a list of modules, such as ['shop.durable_hooks']"),
     "ON_WORKFLOW_ERROR": _Key("on_workflow_error", lambda v: v in ("fail", "block"), "'fail' or 'block'"),
 }
 NAMES = [*KEYS, "QUEUE"]

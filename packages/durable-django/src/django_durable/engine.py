@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
@@ -14,14 +14,16 @@ from django.db import close_old_connections, connections, reset_queries, transac
 
 from django_durable import backends
 from django_durable.conf import Conf, conf
+from durable_core import codec
 from durable_core.client import Client
 from durable_core.decision import RunSettings
 from durable_core.definitions import register
 from durable_core.hints import as_hint
+from durable_core.hooks import Announcer
 from durable_core.worker import Worker, WorkerSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from uuid import UUID
 
     from durable_core.ports import HistoryStore, TaskQueue
@@ -37,6 +39,7 @@ class Engine:
     store: HistoryStore
     queue: TaskQueue
     client: Client
+    hooks: Announcer
 
 
 @cache
@@ -45,14 +48,25 @@ def engine() -> Engine:
     chosen = conf()
     store = backends.find_store(STORE)()
     queue = as_hint(backends.make_queue(chosen.queue_backend, chosen.queue_options, store))
+    hooks = Announcer(backends.plugins().manager, after_commit=partial(_once_committed, chosen.database))
+    codec.convert_with(hooks.encode if hooks.encodes else None)
     client = Client(
         store,
         queue,
         register,
         after_commit=partial(transaction.on_commit, using=chosen.database, robust=True),
         payload_limit=chosen.max_payload,
+        redelivery=timedelta(seconds=chosen.redelivery),
+        hooks=hooks,
     )
-    return Engine(chosen, store, queue, client)
+    return Engine(chosen, store, queue, client, hooks)
+
+
+def _once_committed(alias: str, tell: Callable[[], None]) -> None:
+    if connections[alias].in_atomic_block:
+        transaction.on_commit(tell, using=alias, robust=True)
+    else:
+        tell()  # not by on_commit(), which connects anew if the connection was lost since then
 
 
 # Workers
@@ -65,6 +79,7 @@ def worker_settings(**choices: Any) -> WorkerSettings:
         "cache_size": chosen.workflow_cache_size,
         "heartbeat_interval": chosen.heartbeat_interval,
         "worker_timeout": timedelta(seconds=chosen.worker_timeout),
+        "redelivery": timedelta(seconds=chosen.redelivery),
         "max_crashes": chosen.max_crashes,
         "stuck_after": chosen.workflow_code_timeout,
         "run": RunSettings(
@@ -79,6 +94,7 @@ def worker_settings(**choices: Any) -> WorkerSettings:
 
 def make_worker(settings: WorkerSettings, *, worker_id: UUID | None = None) -> Worker:
     made = engine()
+    settings = replace(settings, hooks=made.hooks)
     return Worker(
         made.store, made.queue, register, settings=settings, worker_id=worker_id, release_thread=release_thread
     )

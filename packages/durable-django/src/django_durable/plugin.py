@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from durable_core.hooks import hookimpl
@@ -33,4 +34,5 @@ def _store() -> DjangoHistoryStore:
     from django_durable.conf import conf
     from django_durable.store import DjangoHistoryStore
 
-    return DjangoHistoryStore(conf().database)
+    chosen = conf()
+    return DjangoHistoryStore(chosen.database, redelivery=timedelta(seconds=chosen.redelivery))

@@ -12,10 +12,11 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from django.db import DEFAULT_DB_ALIAS
+from django.db import DEFAULT_DB_ALIAS, Error
 
 from django_durable.store.database import Database, hex_of, instant, uuid, uuid_or_none
 from django_durable.wakeup import is_listening_possible, watch_postgres, watch_sqlite
+from durable_core.errors import StoreUnavailable
 from durable_core.ports import (
     DEFAULT_QUEUE,
     LEASE,
@@ -205,7 +206,10 @@ class DatabaseTaskQueue:
 
     def diagnose(self) -> list[Finding]:
         connection: Any = self.db.connection
-        self.stats()
+        try:
+            self.stats()
+        except (StoreUnavailable, Error) as error:
+            return [Finding(Level.PROBLEM, "queue", f"cannot be asked: {error}".strip())]
         words = f"in database {self.db.alias!r}"
         if connection.vendor == "sqlite" or not self._notify:
             how = "watching the file" if self.wakeup else "polling alone"

@@ -7,7 +7,7 @@ Times are aware and in UTC, and are the store's (`HistoryStore.now`). Every meth
 `StoreUnavailable`; no other exception of a driver crosses a port.
 """
 
-from durable_core.definitions import DEFAULT_QUEUE
+from durable_core.options import DEFAULT_QUEUE
 from durable_core.ports.clock import (
     Clock,
     SystemClock,
@@ -60,11 +60,14 @@ from durable_core.ports.store import (
     HistoryStore,
     mailbox_full,
 )
+from durable_core.ports.times import GRACE, OVERRUN, due_while_running, earliest
 
 __all__ = [
     "DEFAULT_QUEUE",
+    "GRACE",
     "LEASE",
     "MAX_UNREAD",
+    "OVERRUN",
     "PREFERENCE",
     "PRIVATE",
     "REDELIVERY",
@@ -101,6 +104,8 @@ __all__ = [
     "Verdict",
     "Wake",
     "WorkerInfo",
+    "due_while_running",
+    "earliest",
     "mailbox_full",
     "new_id",
     "private_queue",

@@ -121,6 +121,36 @@ class NewTask:
     claimed: bool = False  # True: the committing worker starts it itself; attempt 1, token 1
     due_at: datetime | None = None  # first moment at which the scheduler must look at it
 
+    def committed(self, run_id: UUID, now: datetime, *, retry_policy: Mapping[str, Any] | None = None) -> TaskRecord:
+        """What the store holds once this is committed; if *claimed*, what `claim_tasks` would have answered.
+
+        *retry_policy* is the store's own copy; None: this one will do.
+        """
+        return TaskRecord(
+            id=self.id,
+            run_id=run_id,
+            call_id=self.call_id,
+            activity_name=self.activity_name,
+            status=TaskStatus.RUNNING if self.claimed else TaskStatus.QUEUED,
+            input=self.input,
+            attempt=1 if self.claimed else 0,
+            token=1 if self.claimed else 0,
+            queue=self.queue,
+            priority=self.priority,
+            retry_policy=self.retry_policy if retry_policy is None else retry_policy,
+            scheduled_at=now,
+            started_at=now if self.claimed else None,
+            queued_at=now,
+            retry_at=None,
+            expires_at=self.expires_at,
+            schedule_to_start=self.schedule_to_start,
+            start_to_close=self.start_to_close,
+            heartbeat_timeout=self.heartbeat_timeout,
+            heartbeat_at=None,
+            heartbeat_details=None,
+            crashes=0,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskRecord:

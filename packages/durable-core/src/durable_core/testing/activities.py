@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from durable_core.execution import TaskStatus
-from durable_core.ports import Receipt, TaskOutcome, TaskRecord
-from durable_core.testing.rows import GRACE, TaskRow, as_stored, begun, closed, queued
+from durable_core.ports import GRACE, Receipt, TaskOutcome, TaskRecord
+from durable_core.testing.rows import TaskRow, as_stored, begun, closed, queued
 from durable_core.testing.state import State
 
 if TYPE_CHECKING:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from durable_core.codec import decode, encode
 from durable_core.execution import Status, TaskStatus
-from durable_core.ports import Mail, NewRun, NewTask, RunRecord, TaskRecord, WorkerInfo
+from durable_core.ports import Mail, NewRun, NewTask, RunRecord, TaskRecord, WorkerInfo, due_while_running, earliest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,12 +15,6 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from durable_core.codec import Payload
-
-# A letter, and an attempt given back, have an entry in the queue already; only if that is lost must the scheduler
-# make another.
-REDELIVERY = timedelta(seconds=30)
-GRACE = timedelta(seconds=5)
-OVERRUN = timedelta(seconds=2)  # in which the worker itself ends an attempt that ran past start_to_close
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,30 +82,7 @@ def new_run(run: NewRun, now: datetime) -> RunRow:
 
 
 def new_task(task: NewTask, run_id: UUID, worker_id: UUID | None, now: datetime) -> TaskRow:
-    record = TaskRecord(
-        id=task.id,
-        run_id=run_id,
-        call_id=task.call_id,
-        activity_name=task.activity_name,
-        status=TaskStatus.RUNNING if task.claimed else TaskStatus.QUEUED,
-        input=task.input,
-        attempt=1 if task.claimed else 0,
-        token=1 if task.claimed else 0,
-        queue=task.queue,
-        priority=task.priority,
-        retry_policy=as_stored(task.retry_policy),
-        scheduled_at=now,
-        started_at=now if task.claimed else None,
-        queued_at=now,
-        retry_at=None,
-        expires_at=task.expires_at,
-        schedule_to_start=task.schedule_to_start,
-        start_to_close=task.start_to_close,
-        heartbeat_timeout=task.heartbeat_timeout,
-        heartbeat_at=None,
-        heartbeat_details=None,
-        crashes=0,
-    )
+    record = task.committed(run_id, now, retry_policy=as_stored(task.retry_policy))
     return TaskRow(record=record, worker_id=worker_id if task.claimed else None, due_at=task.due_at)
 
 
@@ -128,10 +98,11 @@ def begun(row: TaskRow, worker_id: UUID, now: datetime) -> TaskRow:
         retry_at=None,
         heartbeat_at=None,
     )
-    due_at = earliest(
-        old.expires_at,
-        now + old.start_to_close + OVERRUN if old.start_to_close is not None else None,
-        now + old.heartbeat_timeout if old.heartbeat_timeout is not None else None,
+    due_at = due_while_running(
+        now,
+        expires_at=old.expires_at,
+        start_to_close=old.start_to_close,
+        heartbeat_timeout=old.heartbeat_timeout,
     )
     return replace(row, record=record, worker_id=worker_id, due_at=due_at)
 
@@ -146,10 +117,6 @@ def closed(row: TaskRow, status: TaskStatus, *, result: Payload | None = None, *
     """The task with its last word said."""
     record = replace(row.record, status=status, retry_at=None, **changes)
     return TaskRow(record=record, worker_id=None, due_at=None, result=result)
-
-
-def earliest(*times: datetime | None) -> datetime | None:
-    return min((time for time in times if time is not None), default=None)
 
 
 def as_stored(value: Mapping[str, Any]) -> Mapping[str, Any]:

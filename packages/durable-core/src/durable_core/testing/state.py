@@ -6,8 +6,8 @@ from itertools import count
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from durable_core.ports import Mail, Wake
-from durable_core.testing.rows import REDELIVERY, MailRow, RunRow, TaskRow, WorkerRow
+from durable_core.ports import REDELIVERY, Mail, Wake
+from durable_core.testing.rows import MailRow, RunRow, TaskRow, WorkerRow
 from durable_core.testing.tables import Journal, Table
 
 if TYPE_CHECKING:

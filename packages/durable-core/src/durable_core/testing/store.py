@@ -25,8 +25,8 @@ class InMemoryHistoryStore(ActivityMethods, WorkerMethods):
     """Runs, histories, mail, tasks and workers, in this process and gone with it.
 
     Transactions run one after another, so no row is ever busy; one inside another joins it. May be used from
-    many threads. Mail that nobody has read is due after `rows.REDELIVERY`, an attempt given back after
-    `rows.GRACE`.
+    many threads. Mail that nobody has read is due after `ports.REDELIVERY`, an attempt given back after
+    `ports.GRACE`.
     """
 
     # Runs

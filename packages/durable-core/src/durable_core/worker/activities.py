@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from durable_core.codec import encode
 from durable_core.crashpoints import crashpoint
 from durable_core.errors import StoreUnavailable, did_you_mean
+from durable_core.ports import earliest
 from durable_core.worker import attempts
 from durable_core.worker.units import unit
 
@@ -84,7 +85,7 @@ class ActivityDesk:
             logger.info("an outcome of activity task %s came too late and was refused", task_id)
         retries = [outcome.retry_at for outcome in self._reports]
         self._reports = [outcome for outcome in self._reports if outcome.task_id in receipt.busy]
-        return attempts.earliest(*retries)
+        return earliest(*retries)
 
     def starts_here(self, activity_name: str, reserved: int) -> bool:
         """Whether a new attempt may be begun here without the queue; *reserved* others were promised a place."""

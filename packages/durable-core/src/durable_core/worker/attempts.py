@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from durable_core import events as e
 from durable_core.execution import TaskStatus
 from durable_core.failures import invented
-from durable_core.ports import TaskOutcome
+from durable_core.ports import TaskOutcome, earliest
 from durable_core.retry import RetryPolicy
 
 if TYPE_CHECKING:
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
     from durable_core.codec import Payload
     from durable_core.ports import TaskRecord
-
-# The database times an attempt out this much later than its own worker would: the worker can interrupt the thread.
-GRACE = timedelta(seconds=2)
 
 
 def completed(task: TaskRecord, result: Payload) -> TaskOutcome:
@@ -88,25 +85,6 @@ def due_while_queued(task: TaskRecord, now: datetime, again_at: datetime | None)
     """When the scheduler must look at a task that was just put into the queue."""
     start_by = None if task.schedule_to_start is None else now + task.schedule_to_start
     return earliest(task.expires_at, start_by, again_at)
-
-
-def due_while_running(
-    now: datetime,
-    *,
-    expires_at: datetime | None,
-    start_to_close: timedelta | None,
-    heartbeat_timeout: timedelta | None,
-) -> datetime | None:
-    """When the scheduler must look at an attempt that begins now."""
-    return earliest(
-        expires_at,
-        None if start_to_close is None else now + start_to_close + GRACE,
-        None if heartbeat_timeout is None else now + heartbeat_timeout,
-    )
-
-
-def earliest(*times: datetime | None) -> datetime | None:
-    return min((time for time in times if time is not None), default=None)
 
 
 def worker_died(task: TaskRecord, now: datetime, *, charged: bool, max_crashes: int) -> TaskOutcome:

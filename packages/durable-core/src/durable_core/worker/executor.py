@@ -15,6 +15,7 @@ from contextlib import nullcontext
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +23,10 @@ from durable_core import activity as activity_context
 from durable_core.activity import CurrentActivity
 from durable_core.codec import NULL, Payload, decode, encode
 from durable_core.crashpoints import crashpoint
-from durable_core.definitions import as_timedelta
 from durable_core.errors import ActivityCanceled, ActivityInterrupted, PayloadError
 from durable_core.failures import describe, invented, type_names
+from durable_core.hooks import SILENT, ActivityCall, Announcer, blame_of
+from durable_core.options import as_timedelta
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -83,9 +85,11 @@ class ActivityExecutor:
         payload_limit: int,
         release_thread: Callable[[], None] = lambda: None,
         on_begin: Callable[[TaskRecord], None] = lambda task: None,
+        hooks: Announcer = SILENT,
     ) -> None:
         self._clock = clock
         self._on_begin = on_begin
+        self._hooks = hooks
         self._wake = wake
         self._around = around
         self._payload_limit = payload_limit
@@ -273,26 +277,32 @@ class ActivityExecutor:
             self._wake()
 
     def _call(self, attempt: Attempt) -> Ending:
-        task, definition = attempt.task, attempt.definition
         activity_context.enter(attempt.current)
         try:
             with self._around():
-                arguments = decode(task.input)
-                value = definition.fn(*arguments["args"], **arguments["kwargs"])
-                if definition.is_async:
-                    value = _run_async(attempt, value)
+                value = self._value_of(attempt)
             crashpoint("activity-returned")
             if value is None:
                 return Ending(attempt, NULL)
-            what = f"the result of activity {definition.name!r}"
+            what = f"the result of activity {attempt.definition.name!r}"
             return Ending(attempt, encode(value, what=what, limit=self._payload_limit))
         except BaseException as error:  # noqa: BLE001 - sys.exit() in an activity is a failed attempt like any other
             return self._failed(attempt, error)
         finally:
             activity_context.enter(None)
 
+    def _value_of(self, attempt: Attempt) -> Any:
+        arguments = decode(attempt.task.input)
+        args, kwargs = arguments["args"], arguments["kwargs"]
+        if not self._hooks.wraps_activities:
+            return _perform(attempt, args, kwargs)
+        perform = partial(_perform, attempt, args, kwargs)
+        return self._hooks.call_activity(ActivityCall(attempt.current, args, kwargs, perform))
+
     def _failed(self, attempt: Attempt, error: BaseException) -> Ending:
         failure = describe(error, attempt=attempt.task.attempt)
+        if blame := blame_of(error):
+            failure["message"] += f" ({blame})"
         canceled = isinstance(error, ActivityCanceled) and attempt.current.canceled
         # A result that cannot be stored would not be storable next time either, and its effect has happened.
         retryable = not isinstance(error, PayloadError)
@@ -328,6 +338,11 @@ class InlineExecutor(ActivityExecutor):
 
 
 _MISSING: Any = object()
+
+
+def _perform(attempt: Attempt, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    value = attempt.definition.fn(*args, **kwargs)
+    return _run_async(attempt, value) if attempt.definition.is_async else value
 
 
 def _run_async(attempt: Attempt, coroutine: Coroutine[Any, Any, Any]) -> Any:

@@ -8,8 +8,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from durable_core.errors import CodeStuck, StoreUnavailable
-from durable_core.ports import Beat
-from durable_core.worker.attempts import GRACE, earliest
+from durable_core.ports import OVERRUN, Beat, earliest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -144,7 +143,7 @@ class Liveness:
             if task.heartbeat_timeout is not None:
                 must_end_by = None
                 if task.start_to_close is not None and task.started_at is not None:
-                    must_end_by = task.started_at + task.start_to_close + GRACE
+                    must_end_by = task.started_at + task.start_to_close + OVERRUN
                 due_at = earliest(self._store.now() + task.heartbeat_timeout, task.expires_at, must_end_by)
             return Beat(task.id, task.token, taken[0], due_at, is_sign_of_life=True)
         if attempt.begun is not None and now - attempt.begun > OLD_ENOUGH:

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 from durable_core.crashpoints import crashpoint
 from durable_core.errors import StoreUnavailable
 from durable_core.hints import as_hint
-from durable_core.ports import PRIVATE, REDELIVERY, EntryKind, SystemClock, WorkerInfo, new_id
+from durable_core.hooks import SILENT
+from durable_core.ports import PRIVATE, EntryKind, SystemClock, WorkerInfo, new_id
 from durable_core.worker.activities import ActivityDesk
 from durable_core.worker.executor import ActivityExecutor, InlineExecutor
 from durable_core.worker.liveness import CodeWatch, Liveness
@@ -58,6 +59,14 @@ class Worker:
     ) -> None:
         self.id = worker_id or new_id()
         self.settings = settings or WorkerSettings()
+        self._info = WorkerInfo(
+            id=self.id,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            queues=self.settings.queues,
+            exclude=self.settings.exclude,
+        )
+        self._life = SILENT if self.settings.registered else self.settings.hooks  # a run's own worker is no news
         self._store = store
         self._queue = queue = as_hint(queue)
         self._clock = clock or SystemClock()
@@ -71,13 +80,14 @@ class Worker:
             payload_limit=self.settings.run.payload_limit,
             release_thread=release_thread,
             on_begin=self._on_begin,
+            hooks=self.settings.hooks,
         )
         watch = CodeWatch(self._clock, self.settings.stuck_after)
         self._activities = ActivityDesk(
             store, queue, registry, self._executor, self.id, max_crashes=self.settings.max_crashes
         )
         self._runs = RunDesk(store, queue, registry, self.settings, self._activities, watch, self.id)
-        self._scheduler = Scheduler(store, queue, self._clock, self.settings, redelivery=REDELIVERY)
+        self._scheduler = Scheduler(store, queue, self._clock, self.settings)
         self._liveness = Liveness(
             self.id,
             store,
@@ -122,10 +132,12 @@ class Worker:
         for so many rounds (0: no limit). Nothing stays claimed afterwards."""
         with ExitStack() as stack:
             self._register()
+            stack.callback(self._life.worker_stopped, self._info)
             stack.callback(self._leave)
             if not self.settings.inline:
                 stack.enter_context(self._liveness)
                 stack.enter_context(self._queue.watch(self._on_wake))
+            self._life.worker_started(self._info)
             rounds = 0
             while not self._is_done():
                 worked = self._round()
@@ -234,16 +246,9 @@ class Worker:
     # Coming and going
 
     def _register(self) -> None:
-        info = WorkerInfo(
-            id=self.id,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            queues=self.settings.queues,
-            exclude=self.settings.exclude,
-        )
         while not self.is_stopping:
             try:
-                self._store.add_worker(info)
+                self._store.add_worker(self._info)
             except StoreUnavailable as error:
                 self._on_outage(error)
                 self._rest()
@@ -257,6 +262,7 @@ class Worker:
         now = self._clock.monotonic()
         if self._drain_until is None:
             logger.info("draining: %s", self._stop_reason)
+            self._life.worker_stopping(self._info, self._stop_reason)
             self._drain_until = now + self.settings.drain_timeout
             self._runs.draining = True
             with suppress(StoreUnavailable):

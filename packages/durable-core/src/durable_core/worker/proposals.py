@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 from durable_core import events as e
 from durable_core.codec import encode
 from durable_core.events import details_of
-from durable_core.execution import Status, TaskStatus
-from durable_core.ports import Commit, Letter, NewRun, NewTask, TaskRecord, new_id, queue_for
+from durable_core.execution import Status
+from durable_core.ports import Commit, Letter, NewRun, NewTask, due_while_running, earliest, new_id, queue_for
 from durable_core.retry import DEFAULT_RETRY_POLICY
-from durable_core.worker.attempts import due_while_running, earliest
 from durable_core.worker.slots import Proposal
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def propose(
         task = _task(command, record, now, starts_here=starts_here, again_at=again_at)
         tasks.append(task)
         if task.claimed:
-            eager.append(_begun(task, record.id, now, worker_id))
+            eager.append(task.committed(record.id, now))
     commit = Commit(
         run_id=record.id,
         version=slot.version,
@@ -133,34 +132,6 @@ def _task(
         heartbeat_timeout=options.heartbeat_timeout,
         claimed=claimed,
         due_at=due_at,
-    )
-
-
-def _begun(task: NewTask, run_id: UUID, now: datetime, worker_id: UUID | None) -> TaskRecord:
-    """The record of a task that is committed as claimed: what `claim_tasks` would have answered."""
-    return TaskRecord(
-        id=task.id,
-        run_id=run_id,
-        call_id=task.call_id,
-        activity_name=task.activity_name,
-        status=TaskStatus.RUNNING,
-        input=task.input,
-        attempt=1,
-        token=1,
-        queue=task.queue,
-        priority=task.priority,
-        retry_policy=task.retry_policy,
-        scheduled_at=now,
-        started_at=now,
-        queued_at=now,
-        retry_at=None,
-        expires_at=task.expires_at,
-        schedule_to_start=task.schedule_to_start,
-        start_to_close=task.start_to_close,
-        heartbeat_timeout=task.heartbeat_timeout,
-        heartbeat_at=None,
-        heartbeat_details=None,
-        crashes=0,
     )
 
 

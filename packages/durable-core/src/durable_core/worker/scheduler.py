@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import random
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from durable_core.crashpoints import crashpoint
@@ -32,14 +31,11 @@ BATCH = 500  # due rows of a kind per turn
 class Scheduler:
     """Looks after what must happen at a time, at most once a tick."""
 
-    def __init__(
-        self, store: HistoryStore, queue: TaskQueue, clock: Clock, settings: WorkerSettings, *, redelivery: timedelta
-    ) -> None:
+    def __init__(self, store: HistoryStore, queue: TaskQueue, clock: Clock, settings: WorkerSettings) -> None:
         self._store = store
         self._queue = queue
         self._clock = clock
         self._settings = settings
-        self._redelivery = redelivery
         self._next_look = 0.0  # monotonic seconds
         # Workers that start together must not all look for the dead at once.
         self._next_roll_call = clock.monotonic() + random.uniform(0, settings.heartbeat_interval)
@@ -81,7 +77,7 @@ class Scheduler:
 
     def _turn_due_rows(self, now: datetime) -> bool:
         """Whether any row led to something. A beat may come between a row's due time and our look at it."""
-        again_at = None if self._queue.transactional else now + self._redelivery
+        again_at = None if self._queue.transactional else now + self._settings.redelivery
         with unit(self._store, self._queue) as box:
             due = self._store.due(now, limit=BATCH, again_at=again_at)
             box.wake(due.wakes)

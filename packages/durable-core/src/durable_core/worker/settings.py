@@ -8,6 +8,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from durable_core.decision import RunSettings
+from durable_core.hooks import SILENT, Announcer
+from durable_core.ports import REDELIVERY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +27,7 @@ class WorkerSettings:
     heartbeat_interval: float = 5.0  # seconds
     worker_timeout: timedelta = timedelta(seconds=15)  # three missed heartbeats
     max_crashes: int = 3
+    redelivery: timedelta = REDELIVERY  # after which an entry of a queue that can lose some is taken to be lost
     drain_timeout: float = 30.0  # seconds that running activities get at SIGTERM
     max_tasks: int = 0  # activities after which the worker drains; 0: no limit
     registered: bool = False  # whoever made the worker adds and removes its row
@@ -32,3 +35,4 @@ class WorkerSettings:
     stuck_after: float = 10.0  # seconds without a ctx call after which workflow code is interrupted
     run: RunSettings = field(default_factory=RunSettings)
     around_activity: Callable[[], AbstractContextManager[Any]] = nullcontext
+    hooks: Announcer = SILENT

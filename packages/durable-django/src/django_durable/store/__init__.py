@@ -15,10 +15,11 @@ from django.db import DEFAULT_DB_ALIAS
 
 from django_durable.store.database import Database
 from django_durable.store.workers import Workers
+from durable_core.ports import REDELIVERY
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from durable_core.ports import StoreConnection
 
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
 class DjangoHistoryStore(Workers):
     """`HistoryStore` on ``connections[alias]``, SQLite or Postgres. One object per process, for all its threads."""
 
-    def __init__(self, alias: str = DEFAULT_DB_ALIAS) -> None:
+    def __init__(self, alias: str = DEFAULT_DB_ALIAS, *, redelivery: timedelta = REDELIVERY) -> None:
         self.db = Database(alias)
+        self.redelivery = redelivery
 
     def now(self) -> datetime:
         return self.db.now()

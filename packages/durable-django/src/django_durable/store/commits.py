@@ -12,13 +12,12 @@ from __future__ import annotations
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from django_durable.store.base import GRACE
 from django_durable.store.database import hex_of
 from django_durable.store.mail import Mailboxes
-from django_durable.store.records import earliest, failure_text, mail_of, row_of_task, storable
+from django_durable.store.records import failure_text, mail_of, row_of_task, storable
 from django_durable.store.runs import Runs
 from durable_core.execution import Status, TaskStatus
-from durable_core.ports import CommitResult, Committed, Mail, Verdict, Wake
+from durable_core.ports import GRACE, CommitResult, Committed, Mail, Verdict, Wake, earliest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

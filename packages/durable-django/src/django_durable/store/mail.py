@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from django_durable.store.base import REDELIVERY, Part
+from django_durable.store.base import Part
 from django_durable.store.database import uuid
 from django_durable.store.records import row_of_letter, wake_of
 from durable_core.ports import MAX_UNREAD, mailbox_full
@@ -33,7 +33,7 @@ class Mailboxes(Part):
         wakes = [wake_of(row) for row in self.db.rows(addressees, self.db.ids({letter.run_id for letter in letters}))]
         there = {wake.run_id for wake in wakes}
         now = self.db.now()
-        text, due_at = self.db.dialect.text_of(now), self.db.dialect.text_of(now + REDELIVERY)
+        text, due_at = self.db.dialect.text_of(now), self.db.dialect.text_of(now + self.redelivery)
         self.db.run_many(
             self.sql.insert_mail, [row_of_letter(letter, text, due_at) for letter in letters if letter.run_id in there]
         )

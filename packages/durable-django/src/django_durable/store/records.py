@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 from django_durable.store.database import hex_of, instant, seconds, seconds_of, uuid, uuid_or_none
 from durable_core.execution import Status, TaskStatus
 from durable_core.failures import summary
-from durable_core.ports import Mail, RunRecord, TaskRecord, Wake
+from durable_core.ports import Mail, RunRecord, TaskRecord, Wake, earliest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
     from typing import Any
     from uuid import UUID
 
@@ -172,7 +171,3 @@ def storable(text: str) -> str:
     if text.isascii() and "\0" not in text:
         return text
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
-
-
-def earliest(*instants: datetime | None) -> datetime | None:
-    return min((at for at in instants if at is not None), default=None)

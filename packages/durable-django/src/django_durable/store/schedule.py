@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from django_durable.store.base import REDELIVERY
 from django_durable.store.commits import CLOSED_RUNS
 from django_durable.store.database import Row, instant
 from django_durable.store.records import task_of, wake_of
@@ -49,7 +48,7 @@ class Schedule(Tasks):
         if dead:
             self.db.run(self.sql.delete_mail, self.db.numbers(dead))
         if blocked:
-            self.db.run(self.sql.postpone_mail, self.db.at(now + REDELIVERY), self.db.numbers(blocked))
+            self.db.run(self.sql.postpone_mail, self.db.at(now + self.redelivery), self.db.numbers(blocked))
         if waiting:
             self.db.run(self.sql.postpone_mail, self.db.at(again_at), self.db.numbers(waiting))
         ready = {run_id for number, run_id in mail if number in frozenset(waiting)}

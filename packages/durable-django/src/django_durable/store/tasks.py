@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from django_durable.store.base import GRACE
 from django_durable.store.commits import LIVE_TASKS, Commits
 from django_durable.store.database import instant, uuid
-from django_durable.store.records import earliest, task_of
+from django_durable.store.records import task_of
 from durable_core.execution import TaskStatus
-from durable_core.ports import Receipt, TaskRecord
+from durable_core.ports import GRACE, Receipt, TaskRecord, due_while_running, earliest
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -21,8 +19,6 @@ if TYPE_CHECKING:
 
     from django_durable.store.database import Row
     from durable_core.ports import TaskOutcome
-
-OVERRUN = timedelta(seconds=2)  # in which the worker itself ends an attempt that ran past start_to_close
 
 
 class Tasks(Commits):
@@ -136,11 +132,11 @@ def _is_current(task: Row | None, outcome: TaskOutcome) -> bool:
 
 
 def running_due_at(task: TaskRecord, now: datetime) -> datetime | None:
-    """When the scheduler must look at an attempt that begins now."""
-    return earliest(
-        task.expires_at,
-        None if task.start_to_close is None else now + task.start_to_close + OVERRUN,
-        None if task.heartbeat_timeout is None else now + task.heartbeat_timeout,
+    return due_while_running(
+        now,
+        expires_at=task.expires_at,
+        start_to_close=task.start_to_close,
+        heartbeat_timeout=task.heartbeat_timeout,
     )
 
 

@@ -23,7 +23,8 @@ from django_durable.engine import engine, make_worker, worker_settings
 from django_durable.management.shared import DurableCommand, require_migrated
 from django_durable.stopping import listening, watching_parent
 from django_durable.supervisor import REPLACE_ME, Supervisor
-from durable_core.definitions import MAX_NAME, register
+from durable_core.definitions import register
+from durable_core.options import MAX_NAME
 from durable_core.worker import Worker, WorkerSettings
 
 LEVELS = {0: logging.ERROR, 1: logging.INFO, 2: logging.INFO, 3: logging.DEBUG}

@@ -1,0 +1,126 @@
+"""Workflow code in a greenlet: it runs until it has to wait, and goes on from there.
+
+Nothing is raised to suspend it, so `except` and `finally` in user code mean what they say. Only when the run leaves
+memory is its code unwound, by `RunEvicted`; what it does on the way has no effect.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NoReturn
+
+from greenlet import getcurrent, greenlet
+
+from durable_core.errors import DurableError, RunEvicted
+from durable_core.places import Place, caller
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from durable_core.waits import Wait
+
+MAX_CALLS_AFTER_EVICTION = 1_000
+
+
+class Branch:
+    """One strand of a run's code: its greenlet, the ids of its calls, and what it waits for."""
+
+    def __init__(self) -> None:
+        self.wait: Wait | None = None
+        self.is_alive = False  # whether there is code to go on with
+        self.problem: DurableError | None = None  # why the code can never go on
+        self.in_side_effect = False
+        self.evicted = False
+        self._code: greenlet | None = None
+        self._driver: greenlet | None = None
+        self._calls = 0
+        self._calls_after_eviction = 0
+
+    # For whoever drives it
+
+    @property
+    def has_begun(self) -> bool:
+        return self._code is not None
+
+    @property
+    def place(self) -> Place:
+        """Where the suspended code is. Asked for when somebody wants to know: a replay passes many places."""
+        assert self._code is not None
+        return caller(self._code.gr_frame)
+
+    def begin(self, main: Callable[[], None]) -> None:
+        """From now on there is code; `resume` lets it run."""
+        self._code = greenlet(main)
+        self.is_alive = True
+
+    def resume(self) -> None:
+        """Let the code run until it waits, or ends."""
+        assert self._code is not None
+        self._driver = getcurrent()
+        self._code.parent = self._driver
+        self._code.switch()
+        self.is_alive = not self._code.dead and self.problem is None
+
+    def close(self) -> None:
+        """Unwind the code."""
+        self.evicted, self.is_alive = True, False
+        while self._code:  # begun, and not at its end
+            self._driver = getcurrent()
+            self._code.parent = self._driver
+            self._code.throw(RunEvicted)
+            if self._calls_after_eviction > MAX_CALLS_AFTER_EVICTION:
+                # Code that catches everything in a loop cannot be unwound. Were it collected, it would be resumed.
+                _UNSTOPPABLE.append(self._code)
+                break
+        self._code = None
+
+    # For the code's own greenlet
+
+    @property
+    def coming_call_id(self) -> str:
+        return str(self._calls)
+
+    def next_call_id(self) -> str:
+        self.check_caller()
+        call_id = str(self._calls)
+        self._calls += 1
+        return call_id
+
+    def wait_for(self, wait: Wait) -> None:
+        """Suspend the code until somebody resumes it."""
+        self.wait = wait
+        try:
+            self._suspend()
+            self.check_caller()
+        finally:
+            self.wait = None
+
+    def park(self, problem: DurableError) -> NoReturn:
+        """Leave the code where it is, for good; whoever drives it raises *problem*."""
+        self.problem = problem
+        self._suspend()
+        raise RunEvicted
+
+    def check_caller(self) -> None:
+        """Raises `DurableError` when it is not the code itself that calls, `RunEvicted` when that is being unwound."""
+        if self.evicted:
+            self._calls_after_eviction += 1
+            if self._calls_after_eviction > MAX_CALLS_AFTER_EVICTION:
+                self._suspend()
+            raise RunEvicted
+        if getcurrent() is not self._code:
+            raise DurableError(
+                "ctx was used outside its workflow's own code (from a thread, a callback or another workflow). "
+                "Only the workflow function itself, and what it calls, may use it."
+            )
+        if self.in_side_effect:
+            raise DurableError(
+                "ctx was used inside the function of a side effect, which a replay does not call. Use ctx before or "
+                "behind ctx.side_effect()."
+            )
+
+    def _suspend(self) -> None:
+        assert self._driver is not None
+        self._driver.switch()
+
+
+_UNSTOPPABLE: list[greenlet] = []

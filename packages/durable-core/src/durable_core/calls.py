@@ -1,0 +1,79 @@
+"""From a call that starts something to the command for it: which definition is meant, and whether its input fits.
+
+What is in the history was checked when the code first came here. Since then the function may have got another
+signature, or live in other workers only: a replay just needs the name.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from durable_core import commands as c
+from durable_core import events as e
+from durable_core.codec import encode
+from durable_core.definitions import ActivityDefinition, WorkflowDefinition
+from durable_core.errors import ConfigurationError
+from durable_core.handles import ActivityHandle, ChildHandle
+from durable_core.options import ActivityOptions, WorkflowOptions
+
+if TYPE_CHECKING:
+    from durable_core.engine import Engine
+
+# How code may name one: by its name, its function, or `function.using(...)`.
+Activity = str | Callable[..., Any] | ActivityDefinition
+Workflow = str | Callable[..., Any] | WorkflowDefinition
+
+
+def start_activity(engine: Engine, activity: Activity, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ActivityHandle:
+    """Raises `UnknownActivityError`, `TypeError` or `PayloadError`; nothing has happened then."""
+    name, options = _activity(engine, activity, args, kwargs)
+    what = f"the arguments of activity {name!r}"
+    payload = encode({"args": args, "kwargs": kwargs}, what=what, limit=engine.payload_limit)
+    call_id = engine.next_call_id()
+    engine.issue(c.ScheduleActivity(call_id=call_id, activity_name=name, input=payload, options=options))
+    return ActivityHandle(call_id, name)
+
+
+def start_child(engine: Engine, workflow: Workflow, kwargs: dict[str, Any]) -> ChildHandle:
+    """Raises `UnknownWorkflowError`, `TypeError`, `PayloadError` or `ConfigurationError`; nothing has happened then."""
+    changes = {"timeout": kwargs.pop("timeout")} if "timeout" in kwargs else {}
+    name, options = _child(engine, workflow, changes, kwargs)
+    payload = encode(kwargs, what=f"the input of workflow {name!r}", limit=engine.payload_limit)
+    call_id = engine.next_call_id()
+    # Made from the parent's id, so that a replay, or a second worker, can only mean the same child.
+    child_id = uuid.uuid5(engine.info.execution_id, call_id)
+    engine.issue(
+        c.StartChildWorkflow(call_id=call_id, workflow_name=name, child_id=child_id, input=payload, options=options)
+    )
+    return ChildHandle(call_id, name, child_id)
+
+
+def _activity(
+    engine: Engine, activity: Activity, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[str, ActivityOptions]:
+    if isinstance(activity, str) and engine.is_recorded(e.ActivityScheduled.type, activity):
+        return activity, ActivityOptions()
+    definition = engine.registry.find_activity(activity)
+    if not engine.is_recorded(e.ActivityScheduled.type, definition.name):
+        definition.check_input(args, kwargs)
+    return definition.name, definition.options
+
+
+def _child(
+    engine: Engine, workflow: Workflow, changes: dict[str, Any], kwargs: dict[str, Any]
+) -> tuple[str, WorkflowOptions]:
+    if isinstance(workflow, str) and engine.is_recorded(e.ChildWorkflowScheduled.type, workflow):
+        return workflow, WorkflowOptions()
+    definition = engine.registry.find_workflow(workflow)
+    if changes:
+        definition = definition.using(**changes)
+    if definition.options.workflow_id is not None:
+        raise ConfigurationError(
+            f"child workflow {definition.name!r} was given a workflow_id; the id of a child is its parent's "
+            "to make. Start it by start_workflow() in an activity if it needs one of its own."
+        )
+    if not engine.is_recorded(e.ChildWorkflowScheduled.type, definition.name):
+        definition.check_input(kwargs)
+    return definition.name, definition.options

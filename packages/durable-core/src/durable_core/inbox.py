@@ -1,0 +1,118 @@
+"""What comes from outside, and which call of the code it is for: outcomes by call_id, signals by name."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+from durable_core import commands as c
+from durable_core import events as e
+from durable_core.errors import DurableError
+from durable_core.waits import Future
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+OUTCOMES = (
+    e.ActivityCompleted,
+    e.ActivityFailed,
+    e.ActivityTimedOut,
+    e.ActivityCanceled,
+    e.ChildWorkflowCompleted,
+    e.ChildWorkflowFailed,
+    e.ChildWorkflowCanceled,
+    e.ChildWorkflowTimedOut,
+)
+
+
+class _Child(NamedTuple):
+    id: UUID
+    ends_with_the_run: bool
+
+
+class Outcomes:
+    """How the activities and children end that the code has started."""
+
+    def __init__(self) -> None:
+        self._futures: dict[str, Future] = {}
+        self._children: dict[str, _Child] = {}  # open ones
+
+    def expect(self, command: c.ScheduleActivity | c.StartChildWorkflow) -> None:
+        """Something was started."""
+        self._futures[command.call_id] = Future(command.call_id)
+        if isinstance(command, c.StartChildWorkflow):
+            self._children[command.call_id] = _Child(command.child_id, command.options.cancel_with_parent)
+
+    def awaits(self, call_id: str) -> bool:
+        """Whether this call started something that has not ended."""
+        future = self._futures.get(call_id)
+        return future is not None and future.fact is None
+
+    def resolve(self, call_id: str, fact: e.HistoryEvent) -> bool:
+        """Whether the fact belongs to a call of the code. The first one holds."""
+        future = self._futures.get(call_id)
+        if future is None:
+            return False
+        if future.fact is None:
+            future.fact = fact
+            self._children.pop(call_id, None)
+        return True
+
+    def of(self, call_id: str) -> Future:
+        """What the outcome of a call will be put into."""
+        future = self._futures.get(call_id)
+        if future is None:
+            raise DurableError(f"This run has started nothing by call {call_id}; the handle is another run's.")
+        return future
+
+    def abandoned(self) -> list[UUID]:
+        """Open children that are canceled with the run."""
+        return [child.id for child in self._children.values() if child.ends_with_the_run]
+
+    def unawaited(self) -> int:
+        """How many activities and children are under way that end with the run."""
+        return sum(future.fact is None and self._ends_with_the_run(future) for future in self._futures.values())
+
+    def _ends_with_the_run(self, future: Future) -> bool:
+        child = self._children.get(future.call_id)
+        return child is None or child.ends_with_the_run
+
+
+class Listener(Future):
+    """A wait for the next signal of a name."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, call_id: str, name: str) -> None:
+        self.call_id = call_id
+        self.name = name
+        self.fact = None
+
+
+class Signals:
+    """Signals that nobody has read, and waits that no signal has come for: of one name, never both."""
+
+    def __init__(self) -> None:
+        self._unread: dict[str, deque[e.SignalReceived]] = {}
+        self._listeners: dict[str, deque[Listener]] = {}
+
+    def receive(self, signal: e.SignalReceived) -> None:
+        listeners = self._listeners.get(signal.name)
+        if listeners:
+            listeners.popleft().fact = signal
+        else:
+            self._unread.setdefault(signal.name, deque()).append(signal)
+
+    def listen(self, call_id: str, name: str) -> Listener:
+        """What the oldest unread signal of this name is in, or the next one will be."""
+        listener = Listener(call_id, name)
+        unread = self._unread.get(name)
+        if unread:
+            listener.fact = unread.popleft()
+        else:
+            self._listeners.setdefault(name, deque()).append(listener)
+        return listener
+
+    def withdraw(self, listener: Listener) -> None:
+        """A wait ended without its signal: the next one is for somebody else."""
+        self._listeners[listener.name].remove(listener)

@@ -1,0 +1,98 @@
+"""A recorded history as the code meets it that is brought back: step by step, and in a step call by call.
+
+A step is a fact from outside and, behind it, what the code asked for then. The code must ask for exactly that again;
+if it does not, either newer code wrote the history (the run is left to that), or the code was changed under the run.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NoReturn
+
+from durable_core import events as e
+from durable_core import mismatch
+from durable_core.errors import NondeterminismError
+from durable_core.execution import record
+from durable_core.places import caller
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from durable_core import commands as c
+    from durable_core.errors import DurableError
+    from durable_core.patches import Patches
+
+
+class Transcript:
+    def __init__(
+        self,
+        records: Sequence[e.EventRecord],
+        patches: Patches,
+        *,
+        park: Callable[[DurableError], NoReturn],
+        strict_inputs: bool,
+    ) -> None:
+        self._records = records
+        self._facts = [e.event_of(record) for record in records]
+        self._patches = patches
+        self._park = park
+        self._strict_inputs = strict_inputs
+        self._step = 0  # where the current step begins
+        self._next = 0  # what the code must ask for next
+        self._end = 0  # where the next step begins
+        self.warnings: list[str] = []
+        patches.load(self._facts)
+
+    @property
+    def length(self) -> int:
+        """The seq of the last event that the code has come past."""
+        return self._records[self._next - 1].seq if self._next else 0
+
+    def steps(self) -> Iterator[tuple[e.HistoryEvent, e.EventRecord]]:
+        """Each fact from outside, in turn; what stands behind it is what `fact_of` finds until the next one."""
+        facts = self._facts
+        while self._end < len(facts):
+            self._step = self._end
+            self._next = self._end = self._step + 1
+            while self._end < len(facts) and isinstance(facts[self._end], e.COMMANDED):
+                self._end += 1
+            yield facts[self._step], self._records[self._step]
+
+    def skip_markers(self) -> None:
+        """Markers stand among the calls, and are not found by their place."""
+        while self._next < self._end and isinstance(marker := self._facts[self._next], e.VersionMarker):
+            self._patches.passed(marker)
+            self._next += 1
+
+    def upcoming(self) -> e.HistoryEvent | None:
+        """What the code must ask for next; None: nothing more in this step."""
+        self.skip_markers()
+        return self._facts[self._next] if self._next < self._end else None
+
+    def fact_of(self, command: c.Command) -> e.HistoryEvent:
+        """The recorded fact of what the code asks for; a mismatch parks the code, which must not go on from it."""
+        found = self.upcoming()
+        asked = record(command)
+        if found is None:
+            self._park(self._newer_code() or mismatch.asked_for_more(asked, self._records[self._step], caller()))
+        self._next += 1
+        if mismatch.identity(found) != mismatch.identity(asked):
+            self._park(self._newer_code() or mismatch.asked_for_other(found, self.length, asked, caller()))
+        if (problem := mismatch.changed_arguments(found, asked)) is not None:
+            message = f"{problem} The call is at {caller()}."
+            if self._strict_inputs:
+                self._park(NondeterminismError(message + " DURABLE['STRICT_INPUTS'] makes this a mismatch."))
+            self.warnings.append(message)
+        return found
+
+    def never_asked(self, whereabouts: str) -> DurableError:
+        """Why a step cannot be over yet. *whereabouts* is what the code does instead."""
+        found = self.upcoming()
+        assert found is not None
+        self._next += 1
+        return self._newer_code() or mismatch.never_asked(found, self.length, whereabouts)
+
+    def _newer_code(self) -> DurableError | None:
+        """Markers further on count too: newer code wrote the whole of this step."""
+        for fact in self._facts[self._next : self._end]:
+            self._patches.passed(fact)
+        return self._patches.newer_code()

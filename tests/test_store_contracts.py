@@ -5,20 +5,22 @@ from __future__ import annotations
 import time
 from contextlib import AbstractContextManager
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
+from django.db import connections
 
 from django_durable.queue import DatabaseTaskQueue
 from django_durable.store import DjangoHistoryStore
 from durable_core.execution import TaskStatus
-from durable_core.testing.contracts import (
+from durable_core.testing import (
     ConcurrentStoreContract,
+    Elsewhere,
     HistoryStoreContract,
     TransactionalQueueContract,
 )
-from tests.store.databases import column, database, empty, session
+from tests.store.databases import column, database, empty, registered, session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,16 +72,32 @@ class TestStoreOnPostgres(StoreOnDjango, ConcurrentStoreContract):
 class QueueOnDjango(StoreOnDjango, TransactionalQueueContract):
     lease = 1.0
     preference = 0.5
+    nowhere: dict[str, Any]  # what makes settings of a database those of one that does not answer
 
     def make_queue(self) -> DatabaseTaskQueue:
         return DatabaseTaskQueue(
             self.alias, lease=timedelta(seconds=self.lease), preference=timedelta(seconds=self.preference)
         )
 
+    def make_queue_without_server(self) -> DatabaseTaskQueue:
+        return DatabaseTaskQueue(self.absent)
+
+    @pytest.fixture(autouse=True)
+    def _absent(self, _database: None) -> Iterator[None]:
+        with registered({**connections[self.alias].settings_dict, **self.nowhere}) as self.absent:
+            yield
+
+    def elsewhere(self) -> Elsewhere:
+        settings = connections[self.alias].settings_dict
+        arguments = {"settings": settings, "lease": self.lease, "preference": self.preference}
+        return Elsewhere("tests.store.elsewhere:database_queue", arguments)
+
 
 class TestQueueOnSqlite(QueueOnDjango):
     vendor = "sqlite"
+    nowhere = {"NAME": "/no/such/folder/durable.sqlite3"}
 
 
 class TestQueueOnPostgres(QueueOnDjango):
     vendor = "postgres"
+    nowhere = {"HOST": "127.0.0.1", "PORT": "1"}

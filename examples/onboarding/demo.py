@@ -1,6 +1,7 @@
 """A worker is killed in the middle of an activity, and the workflow finishes as if nothing had happened.
 
     python demo.py
+    python demo.py --queue toy_queue.ToyQueue --option path=/tmp/toy-queue     # on another queue than the database
 
 Needs the two packages (durable-core, durable-django) and nothing else; `nox -s demo` installs them first. Everything
 happens in one SQLite file beside this script, which is kept afterwards for the admin. Exit code 0: all that was
@@ -9,6 +10,7 @@ promised held.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import signal
@@ -146,6 +148,8 @@ def prepare() -> None:
     for leftover in PROJECT.glob(f"{DATABASE.name}*"):
         leftover.unlink()
     say(f"   {DATABASE}")
+    if queue := os.environ.get("ONBOARDING_QUEUE"):
+        say(f"   with the queue {queue}")
     manage("migrate", "--verbosity", "0")
     manage(
         "createsuperuser", "--noinput", "--username", "admin", "--email", "admin@example.com", "--verbosity", "0",
@@ -184,10 +188,10 @@ def first_half(log: Path) -> str:
 
 
 def second_half(run: str, log: Path) -> None:
-    """A worker that knows nothing but the database finishes the run."""
+    """A worker that knows nothing but database and queue finishes the run."""
     from django_durable.models import ActivityTask
 
-    title("Worker 2 starts, and knows nothing but the database")
+    title("Worker 2 starts, and knows nothing but what the first one left behind")
     with worker(log) as process:
         attempts = ActivityTask.objects.filter(execution_id=run, activity_name="import_contacts", attempt=2)
         took = wait_until("the second attempt", attempts.exists)
@@ -252,8 +256,20 @@ def point_to_the_admin(seconds: float) -> None:
     say(f"   then http://127.0.0.1:8000/admin/ as admin, password {PASSWORD}")
 
 
+def choose_queue() -> None:
+    """What the settings of this process and of all that it starts go by."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--queue", metavar="BACKEND", help="a queue's name, or the dotted path of its class")
+    parser.add_argument("--option", metavar="NAME=VALUE", action="append", default=[], help="of the queue; repeatable")
+    chosen = parser.parse_args()
+    if chosen.queue:
+        options = dict(option.split("=", 1) for option in chosen.option)
+        os.environ["ONBOARDING_QUEUE"] = json.dumps({"BACKEND": chosen.queue, "OPTIONS": options})
+
+
 def main() -> int:
     began = time.monotonic()
+    choose_queue()
     os.environ.pop("ONBOARDING_POSTGRES", None)  # the demo is about one file that it may delete
     os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
     sys.path.insert(0, str(PROJECT))

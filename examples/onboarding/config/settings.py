@@ -1,5 +1,9 @@
-"""Settings of the example: SQLite in one file, or Postgres if ONBOARDING_POSTGRES names a database."""
+"""Settings of the example: SQLite in one file, or Postgres if ONBOARDING_POSTGRES names a database.
 
+ONBOARDING_QUEUE is another queue than the database, as JSON: {"BACKEND": "redis", "OPTIONS": {"url": "redis://..."}}
+"""
+
+import json
 import os
 from pathlib import Path
 
@@ -76,3 +80,5 @@ DURABLE = {
     "HEARTBEAT_INTERVAL": 1,
     "WORKER_TIMEOUT": 4,
 }
+if "ONBOARDING_QUEUE" in os.environ:
+    DURABLE["QUEUE"] = json.loads(os.environ["ONBOARDING_QUEUE"])

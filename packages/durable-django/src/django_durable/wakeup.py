@@ -25,6 +25,7 @@ logger = logging.getLogger("durable.queue")
 
 ALERT, IDLE = 0.003, 0.010  # seconds between two looks at an SQLite file; a look takes some 10 us
 IDLE_AFTER = 2.0  # seconds without a change
+ABSENT = 1.0  # seconds between two attempts to open a file that is not there
 RECONNECT = (0.2, 30.0)  # seconds to the first attempt, and at most
 HEARD_WITHIN = 2.0  # seconds
 LOG_INTERVAL = 10.0  # seconds between two complaints
@@ -49,11 +50,16 @@ def watch_sqlite(connection: BaseDatabaseWrapper, wake: Callable[[], None]) -> I
     stopped = threading.Event()
 
     def work() -> None:
-        raw = sqlite3.connect(parameters["database"], uri=True, timeout=0, isolation_level=None)
-        try:
-            _look(raw, wake, stopped)
-        finally:
-            raw.close()
+        while not stopped.is_set():
+            try:
+                raw = sqlite3.connect(parameters["database"], uri=True, timeout=0, isolation_level=None)
+            except sqlite3.Error:
+                stopped.wait(ABSENT)
+                continue
+            try:
+                _look(raw, wake, stopped)
+            finally:
+                raw.close()
 
     with _thread("durable-wakeup", work, stopped.set):
         yield

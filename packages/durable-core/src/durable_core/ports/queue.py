@@ -112,7 +112,10 @@ class TaskQueue(Protocol):
         """One for each queue that has entries, by name."""
 
     def watch(self, wake: Callable[[], None]) -> AbstractContextManager[None]:
-        """Call *wake*, from any thread, when another process may have enqueued; where `wakeup` is False, never."""
+        """Call *wake*, from any thread, when another process may have enqueued; where `wakeup` is False, never.
+
+        While the server does not answer it tries again, and calls *wake* when it listens again. It raises nothing.
+        """
 
 
 @runtime_checkable

@@ -4,9 +4,10 @@
         def make_queue(self) -> TaskQueue:
             return MyQueue()
 
-A backend says how it is made, and how time passes for it; pytest does the rest. Stores whose transactions run side by
-side use `ConcurrentStoreContract`, queues that join a store's transaction `TransactionalQueueContract`: each has the
-whole of the plain suite in it. No case is ever skipped.
+A backend says how it is made, how time passes for it, and what else is so for it: `QueueCases` lists all that a queue
+may declare. pytest does the rest. Stores whose transactions run side by side use `ConcurrentStoreContract`, queues that
+join a store's transaction `TransactionalQueueContract`: each has the whole of the plain suite in it. No case is ever
+skipped: it goes by what was declared.
 """
 
 from pkgutil import iter_modules

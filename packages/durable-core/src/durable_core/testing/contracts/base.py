@@ -32,7 +32,7 @@ class Contract:
         return ManualClock()
 
     def pass_time(self, seconds: float) -> None:
-        """Let time pass for the backend; one that runs on real time sleeps. No case asks for more than a lease."""
+        """Let time pass for the backend; one that runs on real time sleeps. No case asks for two leases at once."""
         self.clock.advance(seconds)
 
     def session(self) -> AbstractContextManager[object]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 
 from durable_core.ports import DEFAULT_QUEUE, new_id, private_queue
-from durable_core.testing.contracts.queue_base import DELAY, QueueCases, an_entry
+from durable_core.testing.contracts.queue_base import QueueCases, an_entry
 
 
 class ClaimCases(QueueCases):
@@ -18,22 +19,22 @@ class ClaimCases(QueueCases):
     def test_eight_threads_claim_every_entry_once(self) -> None:
         entries = [an_entry() for _ in range(80)]
         self.queue.enqueue(entries)
-
-        def work() -> list[str]:
-            worker_id = new_id()
-            refs: list[str] = []
-            while claims := self.claim(worker_id, runs=3):
-                refs += [str(claim.entry.ref) for claim in claims]
-            return refs
-
-        claimed = [ref for refs in self.in_threads([work] * 8) for ref in refs]
-        assert sorted(claimed) == sorted(str(entry.ref) for entry in entries)
+        claimed = self.in_threads([self.drain] * 8)
+        assert sorted(ref for refs in claimed for ref in refs) == sorted(entry.ref for entry in entries)
 
     def test_threads_may_enqueue_side_by_side(self) -> None:
         entries = [an_entry() for _ in range(40)]
         works = [lambda part=entries[n::8]: self.queue.enqueue(part) for n in range(8)]
         self.in_threads(works)
         assert sorted(self.claimed_refs()) == sorted(entry.ref for entry in entries)
+
+    def test_claim_of_one_thread_may_be_ended_by_another(self) -> None:
+        self.enqueue()
+        entry = self.enqueue()
+        first, second = self.claim()
+        works = [partial(self.queue.complete, [first]), partial(self.queue.release, [second])]
+        self.in_threads(works)
+        assert self.claimed_refs() == [entry.ref]
 
     def test_completed_entry_is_gone(self) -> None:
         self.enqueue()
@@ -75,11 +76,17 @@ class ClaimCases(QueueCases):
         assert (claim.entry.kind, claim.entry.ref) == (entry.kind, entry.ref)
         assert (claim.entry.queue, claim.entry.priority) == ("mail", 7)
 
+    def test_released_entry_counts_as_delivered_before(self) -> None:
+        self.enqueue()
+        self.queue.release(self.claim())
+        (claim,) = self.claim()
+        assert claim.deliveries == 2
+
     def test_entry_released_with_a_delay_is_claimed_after_it(self) -> None:
         entry = self.enqueue()
-        self.queue.release(self.claim(), delay=timedelta(seconds=DELAY))
+        self.queue.release(self.claim(), delay=timedelta(seconds=self.delay))
         assert self.claim() == []
-        self.pass_time(1.5 * DELAY)
+        self.pass_time(1.5 * self.delay)
         assert self.claimed_refs() == [entry.ref]
 
     # Leases
@@ -106,15 +113,15 @@ class ClaimCases(QueueCases):
             self.pass_time(1.2 * self.lease)
         assert counts == [1, 2, 3]
 
-    def test_completing_a_lost_claim_is_harmless(self) -> None:
-        self.enqueue()
+    def test_completing_a_lost_claim_does_not_take_the_entry_from_its_holder(self) -> None:
+        entry = self.enqueue()
         lost = self.claim()
         self.pass_time(1.2 * self.lease)
         current = self.claim(new_id())
         self.queue.complete(lost)
-        self.queue.complete(current)
-        assert self.totals() == (0, 0, 0)
-        assert self.claim() == []
+        assert self.totals() == (0, 1, 0)
+        self.queue.release(current)
+        assert self.claimed_refs() == [entry.ref]
 
     def test_releasing_a_lost_claim_does_not_take_the_entry_from_its_holder(self) -> None:
         self.enqueue()
@@ -125,6 +132,18 @@ class ClaimCases(QueueCases):
         assert self.claim() == []
         self.queue.complete(current)
         assert self.totals() == (0, 0, 0)
+
+    def test_lost_claim_does_not_stop_the_others_of_its_batch(self) -> None:
+        self.enqueue(queue="lost")
+        lost = self.claim()
+        self.pass_time(1.2 * self.lease)
+        self.claim(new_id())
+        done, given_back = self.enqueue(), self.enqueue()
+        first, second = self.claim()
+        self.queue.complete([*lost, first])
+        self.queue.release([*lost, second])
+        assert (first.entry.ref, self.claimed_refs()) == (done.ref, [given_back.ref])
+        assert self.totals() == (0, 2, 0)
 
     # Dead workers
 
@@ -155,6 +174,28 @@ class ClaimCases(QueueCases):
         (claim,) = self.claim()
         assert claim.deliveries == 2
 
+    def test_what_a_dead_worker_had_lost_stays_with_its_new_holder(self) -> None:
+        dead = new_id()
+        self.enqueue()
+        self.claim(dead)
+        self.pass_time(1.2 * self.lease)
+        current = self.claim()
+        assert self.queue.release_dead([dead]) == []
+        assert self.claim(new_id()) == []
+        self.queue.complete(current)
+        assert self.totals() == (0, 0, 0)
+
+    def test_worker_that_was_taken_for_dead_cannot_end_what_another_holds(self) -> None:
+        entry = self.enqueue()
+        lost = self.claim(undead := new_id())
+        self.queue.release_dead([undead])
+        current = self.claim()
+        self.queue.complete(lost)
+        self.queue.release(lost)
+        assert self.totals() == (0, 1, 0)
+        self.queue.release(current)
+        assert self.claimed_refs() == [entry.ref]
+
     def test_dead_worker_is_relieved_once(self) -> None:
         dead = new_id()
         self.enqueue()
@@ -171,9 +212,10 @@ class ClaimCases(QueueCases):
 
     def test_unknown_workers_have_nothing_to_give_back(self) -> None:
         self.enqueue()
+        self.claim()
         assert self.queue.release_dead([new_id()]) == []
         assert self.queue.release_dead([]) == []
-        assert self.totals() == (1, 0, 0)
+        assert self.totals() == (0, 1, 0)
 
     # Private queues
 
@@ -181,6 +223,7 @@ class ClaimCases(QueueCases):
         owner = new_id()
         entry = self.enqueue(queue=private_queue(owner))
         assert self.claim(new_id()) == []
+        assert self.claim(owner, exclude=["slow"]) == []
         assert self.claimed_refs(owner, queues=[private_queue(owner)]) == [entry.ref]
 
     def test_private_queue_of_a_dead_worker_goes_to_the_default_queue(self) -> None:
@@ -196,3 +239,13 @@ class ClaimCases(QueueCases):
             (waiting.ref, DEFAULT_QUEUE),
         ]
         assert self.claimed_refs(queues=[private_queue(other)]) == [others.ref]
+
+    def test_delayed_entry_in_the_private_queue_of_a_dead_worker_is_not_forgotten(self) -> None:
+        dead = new_id()
+        entry = an_entry(queue=private_queue(dead))
+        self.queue.enqueue([entry], delay=timedelta(seconds=self.delay))
+        assert self.queue.release_dead([dead]) == []
+        assert self.claim() == []
+        self.pass_time(1.5 * self.delay)
+        (claim,) = self.claim()
+        assert (claim.entry.ref, claim.entry.queue) == (entry.ref, DEFAULT_QUEUE)

@@ -1,0 +1,8 @@
+"""Queues that lie, each about one thing: the honest queue in memory but for a method or two.
+
+To import this package is to register all of them, see `tests.core.lying`.
+"""
+
+from tests.core.lies import claims, endings, entries, outside, servers, transactions, workers
+
+__all__ = ["claims", "endings", "entries", "outside", "servers", "transactions", "workers"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from datetime import timedelta
 
 import pytest
@@ -16,6 +17,7 @@ from django_durable.models import QueueEntry, Worker, WorkflowExecution
 from durable_core.definitions import register
 from durable_core.ports import Entry, EntryKind, Level, WorkerInfo, new_id
 from tests.harness import wait_until
+from tests.scenarios import ledger
 from tests.store.databases import registered, sqlite_settings
 
 
@@ -165,4 +167,46 @@ def test_queue_shows_what_stands_in_it(project):
 
 def test_queue_setup_has_nothing_to_do_for_the_database_queue(project):
     done = project.manage("durable_queue_setup")
-    assert (done.returncode, done.stdout) == (0, "nothing to do for queue backend 'database'\n")
+    assert (done.returncode, done.stdout) == (0, "nothing to set up for queue backend 'database'\n")
+
+
+def test_refill_finds_all_that_a_lost_queue_knew(project, monkeypatch):
+    """As after a change from a queue that loses nothing: what stood in it is noted nowhere else."""
+    monkeypatch.setenv(ledger.VARIABLE, str(project.folder))
+    ledger.open_gate("k-gated")
+    signaled = start_workflow("onboarding", key="k")
+    with project.worker():
+        wait_until(lambda: (signaled.execution.waiting_for or {}).get("kind") == "signal", "the wait for a signal")
+    pending = start_workflow("located")
+    timed = start_workflow(register.find_workflow("located").using(timeout=timedelta(hours=1)))
+    later = start_workflow(register.find_workflow("located").using(run_after=timedelta(hours=1)))
+    signaled.signal("clicked", 5)
+    QueueEntry.objects.all().delete()
+    assert project.manage("durable_worker", "--until-idle").returncode == 0
+    assert {handle.status for handle in (pending, timed)} == {"PENDING"}, "nobody told a worker"
+    done = project.manage("durable_queue_setup", "--refill")
+    assert "workers will look at 3 runs and 0 activities" in done.stdout, done.stderr
+    with project.worker():
+        for handle in (pending, timed, signaled):
+            handle.result(timeout=20)
+    assert later.status == "PENDING"
+    assert later.execution.due_at == later.execution.start_at
+
+
+def test_refill_finds_queued_activities(project, monkeypatch):
+    monkeypatch.setenv(ledger.VARIABLE, str(project.folder))
+    handle = start_workflow("onboarding", key="k")
+    handle.signal("clicked", 5)
+    with project.worker("--queue-name", "default") as worker:
+        wait_until(lambda: ledger.effects("k-gated"), "the activity to begin")
+        worker.send(signal.SIGTERM)
+        wait_until(lambda: "draining" in worker.said, "the worker to drain")
+        worker.send(signal.SIGTERM)
+        worker.wait()
+    assert handle.execution.activities.get(activity_name="gated").status == "QUEUED"
+    QueueEntry.objects.all().delete()
+    handle.execution.activities.update(due_at=None)  # the grace of one that was given back is over
+    assert "1 runs and 1 activities" in project.manage("durable_queue_setup", "--refill").stdout
+    ledger.open_gate("k-gated")
+    with project.worker():
+        handle.result(timeout=20)

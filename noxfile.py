@@ -7,8 +7,8 @@
     nox -s matrix                      the whole suite on every pair whose Python is installed
     nox -s bench -- --tasks 20 --concurrency 10 --payload-size 0 --backend sqlite
 
-Needed: Python and nox. The databases are SQLite and a Postgres out of a wheel; tests/servers.py says how to
-use another one.
+Needed: Python and nox. The servers are a Postgres and a Redis out of wheels; tests/servers.py and
+tests/redis_servers.py say how to use others.
 """
 
 from __future__ import annotations
@@ -32,7 +32,12 @@ nox.options.sessions = ["lint", "types", "imports", "tests"]
 
 ROOT = Path(__file__).parent
 PROJECT = nox.project.load_toml("pyproject.toml")
-PACKAGES = ["packages/durable-core", "packages/durable-django"]  # siblings come first
+PACKAGES = [  # siblings come first
+    "packages/durable-core",
+    "packages/durable-pg-queue",
+    "packages/durable-redis-queue",
+    "packages/durable-django",
+]
 
 OLDEST_PYTHON = (3, 11)
 PAIRS = [  # (Python, Django); Django 6.0 needs Python 3.12
@@ -98,14 +103,16 @@ def group(name: str) -> tuple[str, ...]:
     return nox.project.dependency_groups(PROJECT, name)
 
 
-def install(session: nox.Session, *requirements: str, postgres: bool = False) -> None:
+def install(session: nox.Session, *requirements: str, extra: str = "") -> None:
     """The packages of this repository as they stand here, and *requirements*, resolved together."""
-    extra = "[postgres]" if postgres else ""
-    session.install("-e", PACKAGES[0], "-e", PACKAGES[1] + extra, *requirements)
+    *siblings, django = PACKAGES
+    needed = siblings if extra else siblings[:1]
+    editable = [option for package in (*needed, django + extra) for option in ("-e", package)]
+    session.install(*editable, *requirements)
 
 
 def run_tests(session: nox.Session, django: str) -> None:
-    install(session, *group("test"), django, postgres=True)
+    install(session, *group("test"), django, extra="[all]")
     session.run("python", "-c", SAY_VERSIONS)
     session.run("python", "-m", "pytest", "-n", PYTEST_PROCESSES, *session.posargs)
 
@@ -169,14 +176,14 @@ def lint(session: nox.Session) -> None:
 @nox.session(python=PYTHON)
 def types(session: nox.Session) -> None:
     """Check types with mypy, strictly."""
-    install(session, *group("types"), postgres=True)
+    install(session, *group("types"), extra="[all]")
     session.run("python", "-m", "mypy", *session.posargs)
 
 
 @nox.session(python=PYTHON)
 def imports(session: nox.Session) -> None:
     """Check that the core reads downwards and knows no Django."""
-    install(session, *group("lint"))
+    install(session, *group("lint"), extra="[all]")
     session.run("lint-imports")
 
 
@@ -190,7 +197,7 @@ def docs(session: nox.Session) -> None:
 @nox.session(python=PYTHON)
 def bench(session: nox.Session) -> None:
     """Measure latency and throughput."""
-    install(session, *group("bench"), postgres=True)
+    install(session, *group("bench"), extra="[all]")
     session.run("python", "benchmarks/bench.py", *session.posargs)
 
 
@@ -208,5 +215,5 @@ def build(session: nox.Session) -> None:
     with tempfile.TemporaryDirectory(prefix="durable-build-") as place, session.chdir(place):
         session.run("python", "-m", "venv", "clean")
         python = str(Path(place) / "clean" / "bin" / "python")
-        session.run(python, "-m", "pip", "install", "--quiet", *wheels, external=True)
+        session.run(python, "-m", "pip", "install", "--quiet", *wheels, "psycopg[binary]", external=True)
         session.run(python, "-P", str(ROOT / "tests" / "installed.py"), external=True)

@@ -13,7 +13,12 @@ import django
 from django.conf import settings
 from django.core.management import call_command
 
-PACKAGES = {"durable-core": "durable_core", "durable-django": "django_durable"}
+PACKAGES = {
+    "durable-core": "durable_core",
+    "durable-django": "django_durable",
+    "durable-pg-queue": "durable_pg_queue",
+    "durable-redis-queue": "durable_redis_queue",
+}
 
 
 def check_contents(distribution: str, package: str) -> None:
@@ -37,8 +42,9 @@ def main() -> None:
     django.setup()
     for distribution, package in PACKAGES.items():
         check_contents(distribution, package)
-    for point in entry_points(group="durable"):
-        print("entry point", point.name, "->", point.load().__name__)
+    for group in ("durable", "durable.queues"):
+        for point in entry_points(group=group):
+            print("entry point", group, point.name, "->", point.load().__name__)
     call_command("check")
     call_command("migrate", verbosity=0)
     call_command("makemigrations", check=True, dry_run=True)

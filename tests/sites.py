@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -19,6 +19,7 @@ from django.test import override_settings
 
 from durable_core.execution import OPEN_STATUSES
 from tests.harness import Project
+from tests.redis_servers import redis_server
 from tests.scenarios import ledger
 from tests.servers import postgres, run_directory
 from tests.store.databases import registered, sqlite_settings
@@ -31,7 +32,14 @@ if TYPE_CHECKING:
     from django_durable import WorkflowHandle
     from tests.harness import WorkerProcess
 
-BACKENDS = ("sqlite", "postgres")
+BACKENDS = ("sqlite", "postgres")  # databases, each with the queue in it
+PAIRS = (  # of a store and a queue
+    *BACKENDS,
+    "postgres-with-postgres",
+    "postgres-with-other-postgres",
+    "postgres-with-redis",
+    "sqlite-with-redis",
+)
 CACHES = {"cached": 1000, "replayed": 0}
 
 
@@ -42,7 +50,14 @@ class Site:
     backend: str
     alias: str
     project: Project
+    queue: dict[str, Any] = field(default_factory=dict)  # DURABLE["QUEUE"]
     up: WorkerProcess | None = None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """DURABLE of the process that tests."""
+        chosen = {"QUEUE": self.queue, "REDELIVERY": 1} if self.queue else {}
+        return {"DATABASE": self.alias, **chosen}
 
     @property
     def on_sqlite(self) -> bool:
@@ -126,15 +141,42 @@ def database_of(backend: str, factory: pytest.TempPathFactory) -> Iterator[tuple
 
 
 @contextmanager
-def site_on(backend: str, factory: pytest.TempPathFactory, **durable: Any) -> Iterator[Site]:
-    with database_of(backend, factory) as (alias, url):
+def queue_of(kind: str, factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """``DURABLE["QUEUE"]`` of a fresh queue: what follows "with" in the name of a pair."""
+    with ExitStack() as stack:
+        match kind:
+            case "":
+                yield {}
+            case "postgres":
+                yield {"BACKEND": "postgres"}
+            case "other-postgres":
+                server = stack.enter_context(postgres(shared=run_directory(factory)))
+                other = stack.enter_context(server.database())
+                yield {"BACKEND": "postgres", "OPTIONS": {"dsn": other.url}}
+            case "redis":
+                redis = stack.enter_context(redis_server(shared=run_directory(factory)))
+                options = {"url": redis.url, "prefix": f"t{uuid4().hex}"}
+                yield {"BACKEND": "redis", "OPTIONS": options}
+            case _:
+                raise AssertionError(f"no such queue: {kind}")
+
+
+@contextmanager
+def site_on(pair: str, factory: pytest.TempPathFactory, **durable: Any) -> Iterator[Site]:
+    """A site on a pair; *durable* is the setting of its worker processes."""
+    backend, _, kind = pair.partition("-with-")
+    with queue_of(kind, factory) as chosen, database_of(backend, factory) as (alias, url):
+        if chosen:
+            durable = {"REDELIVERY": 1, **durable, "QUEUE": chosen}
+            with override_settings(DURABLE={"DATABASE": alias, "QUEUE": chosen}):
+                call_command("durable_queue_setup", verbosity=0)
         yield site_of(backend, alias, url, factory, durable)
 
 
 def site_of(backend: str, alias: str, url: str, factory: pytest.TempPathFactory, durable: dict[str, Any]) -> Site:
-    """A site on a database that is there; *durable* is the setting of its worker processes."""
+    """A site on a database that is there."""
     folder: Path = factory.mktemp("ledger")
-    return Site(backend, alias, Project(url, folder, durable))
+    return Site(backend, alias, Project(url, folder, durable), durable.get("QUEUE", {}))
 
 
 @contextmanager
@@ -143,7 +185,7 @@ def entered(site: Site) -> Iterator[Site]:
     before = os.environ.get(ledger.VARIABLE)
     os.environ[ledger.VARIABLE] = str(site.project.folder)
     try:
-        with override_settings(DURABLE={"DATABASE": site.alias}):
+        with override_settings(DURABLE=site.settings):
             yield site
     finally:
         connections[site.alias].close()

@@ -14,7 +14,12 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).parent.parent
 FILES = sorted(ROOT.glob("packages/*/pyproject.toml"))
 PROJECTS = {path.parent.name: tomllib.loads(path.read_text()) for path in FILES}
-IMPORTS = {"durable-core": "durable_core", "durable-django": "django_durable"}
+IMPORTS = {
+    "durable-core": "durable_core",
+    "durable-django": "django_durable",
+    "durable-pg-queue": "durable_pg_queue",
+    "durable-redis-queue": "durable_redis_queue",
+}
 
 
 def requirements(project: dict[str, Any]) -> list[Requirement]:
@@ -57,11 +62,11 @@ class TestPackage:
         assert (ROOT / "packages" / name / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
 
     def test_entry_points_load(self, name: str) -> None:
-        declared = PROJECTS[name]["project"]["entry-points"]["durable"]
-        installed = {point.name: point for point in entry_points(group="durable")}
-        for alias, target in declared.items():
-            assert installed[alias].value == target
-            installed[alias].load()
+        for group, declared in PROJECTS[name]["project"]["entry-points"].items():
+            installed = {point.name: point for point in entry_points(group=group)}
+            for alias, target in declared.items():
+                assert installed[alias].value == target
+                installed[alias].load()
 
 
 def test_django_needs_core() -> None:

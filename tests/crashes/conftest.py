@@ -6,15 +6,23 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.sites import BACKENDS, Site, entered, key, queue, quiet_site, quiet_site_on, site_on
+from tests.sites import PAIRS, Site, entered, key, queue, quiet_site, site_on
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["key", "queue", "quiet_site", "quiet_site_on"]
+__all__ = ["key", "queue", "quiet_site"]
+
+QUICK = {"HEARTBEAT_INTERVAL": 0.3, "WORKER_TIMEOUT": 1.5}
 
 
-@pytest.fixture(scope="session", params=BACKENDS)
+@pytest.fixture(scope="session", params=PAIRS)
+def quiet_site_on(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with site_on(request.param, tmp_path_factory, **QUICK) as site:
+        yield site
+
+
+@pytest.fixture(scope="session", params=PAIRS)
 def busy_site_on(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with site_on(request.param, tmp_path_factory) as site, site.project.worker("--queue-name", "default") as worker:
         site.up = worker

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.db.models import Q
 
-from django_durable.models import ActivityTask, HistoryEvent, Mail, QueueEntry, Worker, WorkflowExecution
+from django_durable.engine import engine
+from django_durable.models import ActivityTask, HistoryEvent, Mail, Worker, WorkflowExecution
 from tests.scenarios import ledger
 from tests.waiting import wait_until
 
@@ -56,14 +57,14 @@ def assert_history_is_sound(site: Site, execution: WorkflowExecution) -> None:
 
 def _leftovers(site: Site, family: list[WorkflowExecution]) -> list[str]:
     tasks = ActivityTask.objects.using(site.alias).filter(execution__in=family)
-    refs = [execution.pk for execution in family] + list(tasks.values_list("pk", flat=True))
-    entries = QueueEntry.objects.using(site.alias).filter(ref__in=refs)
+    queues = {execution.queue for execution in family} | set(tasks.values_list("queue", flat=True))
+    entries = [stats for stats in engine().queue.stats() if stats.queue in queues]
     unread = Mail.objects.using(site.alias).filter(execution__in=family)
     # How an activity or a child ended may be written while its run is canceled: it is thrown away after half a minute.
     canceled = [execution.pk for execution in family if execution.status == "CANCELED"]
     unread = unread.exclude(~Q(type="signal_received"), execution__in=canceled, due_at__isnull=False)
     still = tasks.filter(Q(status="RUNNING") | Q(status="QUEUED"))
-    return [f"entry {e}" for e in entries] + [str(m) for m in unread] + [f"{t} {t.status}" for t in still]
+    return [str(stats) for stats in entries] + [str(m) for m in unread] + [f"{t} {t.status}" for t in still]
 
 
 def until_up(site: Site, worker: WorkerProcess) -> Worker:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from tests.crashes.proof import assert_sound, until_begun, until_up
 from tests.scenarios import ledger
 
-PATIENT = json.dumps({"HEARTBEAT_INTERVAL": 20, "WORKER_TIMEOUT": 60})
+PATIENT = {"HEARTBEAT_INTERVAL": 20, "WORKER_TIMEOUT": 60}
 
 
 @pytest.mark.parametrize(
@@ -28,7 +26,7 @@ def test_death_of_the_process_is_a_failed_attempt(quiet_site, queue, key):
     """Without Python being asked (os._exit), and by a fault in native code."""
     site = quiet_site
     options = ["--queue-name", queue, "--procs", "2"]
-    with site.project.worker(*options, DURABLE_TEST_SETTINGS=PATIENT) as parent:
+    with site.project.worker(*options, durable=PATIENT) as parent:
         for how in ("os._exit", "segfault"):
             handle = site.start(site.on_queue("outlives", queue), key=f"{key}-{how}", how=how)
             assert handle.result(timeout=30) == ["WorkerDied", 2]

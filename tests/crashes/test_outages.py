@@ -71,7 +71,7 @@ def test_restart_of_postgres_in_mid_flight_loses_nothing(tmp_path_factory, queue
             assert "Traceback" not in worker.said
 
 
-@pytest.mark.parametrize("quiet_site_on", ["postgres"], indirect=True)
+@pytest.mark.parametrize("quiet_site_on", ["postgres", "postgres-with-postgres"], indirect=True)
 def test_terminated_connections_are_opened_again(quiet_site, queue, key):
     site = quiet_site
     with site.project.worker("--queue-name", queue, "--tick", "8") as worker:
@@ -143,8 +143,8 @@ def long_transaction(site: Site, act: Callable[[], Any]) -> Iterator[None]:
 @pytest.mark.parametrize("cache", [1000, 0])
 def test_sender_in_a_long_transaction_stalls_only_its_run(cache, quiet_site, queue, key):
     site = quiet_site
-    settings = json.dumps(QUICK | {"WORKFLOW_CACHE_SIZE": cache})
-    with site.project.worker("--queue-name", queue, DURABLE_TEST_SETTINGS=settings) as worker:
+    settings = QUICK | {"WORKFLOW_CACHE_SIZE": cache}
+    with site.project.worker("--queue-name", queue, durable=settings) as worker:
         stalled = site.start(site.on_queue("holds", queue), key=key)
         until_begun(key)
         with long_transaction(site, lambda: send_signal(stalled, "word")):
@@ -164,8 +164,8 @@ def test_sender_in_a_long_transaction_stalls_only_its_run(cache, quiet_site, que
 def test_canceler_in_a_long_transaction_stalls_only_its_run(cache, quiet_site, queue, key):
     """It holds the run, and its tasks as well."""
     site = quiet_site
-    settings = json.dumps(QUICK | {"WORKFLOW_CACHE_SIZE": cache})
-    with site.project.worker("--queue-name", queue, DURABLE_TEST_SETTINGS=settings) as worker:
+    settings = QUICK | {"WORKFLOW_CACHE_SIZE": cache}
+    with site.project.worker("--queue-name", queue, durable=settings) as worker:
         stalled = site.start(site.on_queue("holds", queue), key=key)
         until_begun(key)
         with long_transaction(site, lambda: cancel_workflow(stalled)):
@@ -185,7 +185,7 @@ def test_held_write_lock_of_sqlite_loses_nothing(patience, quiet_site, queue, ke
     site = quiet_site
     options = {"timeout": patience, "init_command": "PRAGMA journal_mode=WAL"}
     with site.project.worker(
-        "--queue-name", queue, DURABLE_TEST_SQLITE_OPTIONS=json.dumps(options), DURABLE_TEST_SETTINGS=json.dumps(QUICK)
+        "--queue-name", queue, DURABLE_TEST_SQLITE_OPTIONS=json.dumps(options), durable=QUICK
     ) as worker:
         held = site.start(site.on_queue("holds", queue), key=key)
         until_begun(key)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-
+from django_durable.engine import engine
 from tests.crashes.proof import assert_sound, until_up
 from tests.scenarios import ledger
 from tests.waiting import wait_until
@@ -14,10 +13,9 @@ PATIENT = {"HEARTBEAT_INTERVAL": 20, "WORKER_TIMEOUT": 60, "MAX_CRASHES": 3}
 
 def test_activity_that_kills_its_worker_fails_for_good(quiet_site, queue, key):
     site = quiet_site
-    settings = json.dumps(PATIENT)
     neighbours = [site.start(site.on_queue("hurries", queue), seconds=0.5 + 0.1 * n) for n in range(3)]
     poisoned = site.start(site.on_queue("poisoned", queue), key=key)
-    with site.project.worker("--queue-name", queue, "--procs", "2", DURABLE_TEST_SETTINGS=settings) as parent:
+    with site.project.worker("--queue-name", queue, "--procs", "2", durable=PATIENT) as parent:
         assert poisoned.result(timeout=30) == "WorkerDied"  # its workflow was woken, and could deal with it
         assert "killed by SIGKILL" in parent.said
         for neighbour in neighbours:  # the first death is blamed on all that were there, the last only on the culprit
@@ -32,16 +30,17 @@ def test_activity_that_kills_its_worker_fails_for_good(quiet_site, queue, key):
 
 def test_code_that_kills_its_worker_blocks_the_run_until_it_is_mended(quiet_site, queue, key):
     site = quiet_site
-    settings = json.dumps(PATIENT)
-    with site.project.worker("--queue-name", queue, "--procs", "2", DURABLE_TEST_SETTINGS=settings) as parent:
+    with site.project.worker("--queue-name", queue, "--procs", "2", durable=PATIENT) as parent:
         poisoned = site.start(site.on_queue("kills_in_code", queue), key=key)
         neighbour = site.start(site.on_queue("holds_one", queue), key=f"{key}-neighbour")
         site.until_waiting(poisoned, "signal")
         poisoned.signal("word")
         blocked = site.until(poisoned, "BLOCKED")
-        assert blocked.error.startswith("WorkerDied: 3 workers died while they ran this workflow's code")
+        deaths = len(ledger.effects(key))
+        # A queue that can lose an entry gives it again, so that both processes may have had it at the last.
+        assert deaths == 3 or (deaths == 4 and not engine().queue.transactional)
+        assert blocked.error.startswith(f"WorkerDied: {deaths} workers died while they ran this workflow's code")
         assert "durable_retry" in blocked.error
-        assert len(ledger.effects(key)) == 3
         assert (blocked.failures, blocked.due_at) == (1, None)  # it is not tried again by itself
         assert site.run_on(queue, "marks", key=f"{key}-new") == 1
         ledger.open_gate(f"{key}-neighbour")
@@ -57,8 +56,8 @@ def test_code_that_kills_its_worker_blocks_the_run_until_it_is_mended(quiet_site
 
 def test_code_that_never_yields_blocks_its_run_and_not_its_worker(quiet_site, queue, key):
     site = quiet_site
-    settings = json.dumps({"HEARTBEAT_INTERVAL": 0.3, "WORKER_TIMEOUT": 1.5, "WORKFLOW_CODE_TIMEOUT": 0.5})
-    with site.project.worker("--queue-name", queue, DURABLE_TEST_SETTINGS=settings) as worker:
+    settings = {"HEARTBEAT_INTERVAL": 0.3, "WORKER_TIMEOUT": 1.5, "WORKFLOW_CODE_TIMEOUT": 0.5}
+    with site.project.worker("--queue-name", queue, durable=settings) as worker:
         until_up(site, worker)
         stuck = site.start(site.on_queue("never_yields", queue), key=key)
         blocked = site.until(stuck, "BLOCKED")
@@ -71,8 +70,8 @@ def test_code_that_never_yields_blocks_its_run_and_not_its_worker(quiet_site, qu
         assert site.execution(stuck).status == "BLOCKED"
         assert worker.process.poll() is None
         assert worker.stop() == 0
+    assert site.project.manage("durable_retry", str(stuck)).returncode == 0
     with site.project.worker("--queue-name", queue, DURABLE_TEST_CODE="3"):
-        assert site.project.manage("durable_retry", str(stuck)).returncode == 0
         assert stuck.result(timeout=30) == "mended"
         assert_sound(site, stuck)
     assert len(ledger.effects(f"{key}-before")) == 1

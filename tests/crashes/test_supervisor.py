@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import time
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from tests.sites import Site
 
 # A dead worker would be found by its silence only after a minute: what is quicker was told by the parent.
-PATIENT = json.dumps({"HEARTBEAT_INTERVAL": 20, "WORKER_TIMEOUT": 60})
+PATIENT = {"HEARTBEAT_INTERVAL": 20, "WORKER_TIMEOUT": 60}
 
 
 def children_of(pid: int) -> set[int]:
@@ -60,7 +59,7 @@ def until_two_up(site: Site, parent: WorkerProcess) -> set[int]:
 def family(quiet_site: Site, queue: str) -> Iterator[tuple[WorkerProcess, set[int]]]:
     """The parent, and its two children."""
     options = ["--queue-name", queue, "--procs", "2", "--drain-timeout", "20"]
-    with quiet_site.project.worker(*options, DURABLE_TEST_SETTINGS=PATIENT) as parent:
+    with quiet_site.project.worker(*options, durable=PATIENT) as parent:
         try:
             yield parent, until_two_up(quiet_site, parent)
         finally:

@@ -60,7 +60,14 @@ class StoreUnavailable(DurableError):
 
 
 class QueueUnavailable(DurableError):
-    """The queue's server did not answer. Nothing is lost: the store makes good what the queue forgets."""
+    """The queue's server did not answer. Nothing is lost: the store makes good what the queue forgets.
+
+    *refused* is True when it did answer, and refuses this (it is full, for instance): other calls may succeed.
+    """
+
+    def __init__(self, message: str, *, refused: bool = False) -> None:
+        super().__init__(message)
+        self.refused = refused
 
 
 # Workflows
@@ -195,6 +202,10 @@ class WaitTimeout(DurableError, TimeoutError):
 
 
 # Not for users to catch
+
+
+class CodeFailed(DurableError):
+    """Workflow code must be mended before the run can go on: it hangs, or raised under `block_on_error`."""
 
 
 class RunEvicted(BaseException):

@@ -102,13 +102,15 @@ class Hints:
     def _on_outage(self, error: QueueUnavailable) -> None:
         with self._lock:
             now = time.monotonic()
-            longest = min(FIRST_PAUSE * 2 ** min(self._failures, 10), LONGEST_PAUSE)
-            self._failures += 1
-            self._closed_until = now + random.uniform(longest / 2, longest)
+            if not error.refused:  # a full server must go on to be emptied
+                longest = min(FIRST_PAUSE * 2 ** min(self._failures, 10), LONGEST_PAUSE)
+                self._failures += 1
+                self._closed_until = now + random.uniform(longest / 2, longest)
             if now - self._last_complaint < LOG_INTERVAL:
                 return
             self._last_complaint = now
-        logger.error("the queue does not answer; what it misses comes later, from the store: %s", error)
+        what = "refuses something" if error.refused else "does not answer"
+        logger.error("the queue %s; what it misses comes later, from the store: %s", what, error)
 
     def _on_contact(self) -> None:
         with self._lock:

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from durable_core import hints
+from durable_core.errors import QueueUnavailable
+from durable_core.hints import Hints, as_hint, backend_of
+from durable_core.ports import Entry, EntryKind, new_id
+from durable_core.testing import InMemoryHistoryStore, InMemoryTaskQueue, ManualClock
+
+ENTRY = Entry(EntryKind.RUN, new_id(), "default")
+
+
+class Away(InMemoryTaskQueue):
+    """A queue whose server does not answer while *error* is set."""
+
+    def __init__(self) -> None:
+        super().__init__(ManualClock())
+        self.error: QueueUnavailable | None = QueueUnavailable("connection refused")
+        self.calls = 0
+
+    def enqueue(self, *args: Any, **options: Any) -> None:
+        self.calls += 1
+        if self.error is not None:
+            raise self.error
+        super().enqueue(*args, **options)
+
+
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Monotonic seconds, moved by hand."""
+    moment = [1000.0]
+    monkeypatch.setattr("durable_core.hints.time.monotonic", lambda: moment[0])
+    monkeypatch.setattr("durable_core.hints.random.uniform", lambda low, high: high)
+    return moment
+
+
+def complaints(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+def claimed(queue: Any) -> int:
+    return len(queue.claim(new_id(), {EntryKind.RUN: 10}, queues=(), exclude=()))
+
+
+def test_outage_is_no_error_and_is_said_once_in_a_while(now, caplog) -> None:
+    queue = Hints(Away())
+    for _ in range(3):
+        queue.enqueue([ENTRY])
+        now[0] += 1
+    assert len(complaints(caplog)) == 1
+    assert "the queue does not answer" in complaints(caplog)[0]
+    assert "connection refused" in complaints(caplog)[0]
+    now[0] += hints.LOG_INTERVAL
+    queue.enqueue([ENTRY])
+    assert len(complaints(caplog)) == 2
+
+
+def test_server_that_is_away_is_left_alone_for_longer_and_longer(now) -> None:
+    away = Away()
+    queue = Hints(away)
+    for attempt, pause in enumerate((0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0), 1):
+        queue.enqueue([ENTRY])
+        assert away.calls == attempt
+        now[0] += pause * 0.99
+        queue.enqueue([ENTRY])
+        assert claimed(queue) == 0
+        assert away.calls == attempt, "it was asked too soon"
+        now[0] += pause * 0.02
+
+
+def test_contact_is_said_and_begins_anew(now, caplog) -> None:
+    caplog.set_level(logging.INFO)
+    away = Away()
+    queue = Hints(away)
+    for _ in range(4):
+        queue.enqueue([ENTRY])
+        now[0] += 10
+    away.error = None
+    queue.enqueue([ENTRY])
+    assert caplog.records[-1].getMessage() == "the queue answers again"
+    assert claimed(queue) == 1
+    away.error = QueueUnavailable("again")
+    queue.enqueue([ENTRY])
+    now[0] += hints.FIRST_PAUSE * 1.01
+    calls = away.calls
+    queue.enqueue([ENTRY])
+    assert away.calls == calls + 1, "the first pause is short again"
+
+
+def test_refusal_does_not_keep_other_calls_away(now, caplog) -> None:
+    caplog.set_level(logging.INFO)
+    away = Away()
+    away.error = None
+    queue = Hints(away)
+    queue.enqueue([ENTRY])
+    away.error = QueueUnavailable("out of memory", refused=True)
+    queue.enqueue([ENTRY])
+    assert claimed(queue) == 1, "or a server that is full is never emptied"
+    assert complaints(caplog) == [
+        "the queue refuses something; what it misses comes later, from the store: out of memory"
+    ]
+    assert "answers again" not in caplog.text
+
+
+def test_wake_up_opens_a_closed_door(now) -> None:
+    away = Away()
+    queue = Hints(away)
+    queue.enqueue([ENTRY])
+    woken = []
+    with queue.watch(lambda: woken.append(1)):
+        away.error = None
+        away._wake_watchers()
+        queue.enqueue([ENTRY])
+    assert woken
+    assert away.calls == 2
+
+
+def test_only_queues_of_their_own_are_wrapped_and_once() -> None:
+    clock = ManualClock()
+    joined = InMemoryTaskQueue(clock, store=InMemoryHistoryStore(clock))
+    assert as_hint(joined) is joined
+    alone = InMemoryTaskQueue(clock)
+    assert as_hint(as_hint(alone)) is not alone
+    assert backend_of(as_hint(as_hint(alone))) is alone
+    assert backend_of(joined) is joined

@@ -12,6 +12,7 @@ import pytest
 from django.db import OperationalError, connections, transaction
 
 from django_durable import DurableError, WaitTimeout, send_signal, start_workflow
+from django_durable.models import Mail, QueueEntry
 from tests.scenarios import ledger
 from tests.servers import Postgres
 from tests.waiting import wait_until
@@ -208,6 +209,62 @@ def test_rule_28_a_signal_that_comes_while_the_run_decides_to_wait_wakes_it(site
         send_signal(handle, "go", number)
         ledger.open_gate(f"{key}-{number}")
     assert [handle.result(timeout=30) for handle in handles] == [0, 1, 2]
+
+
+def send_and_lose_the_wake_up(site, handle, name, payload=None):
+    """A signal of whose coming the queue says nothing; when the scheduler would look after it."""
+    with transaction.atomic(using=site.alias):
+        send_signal(handle, name, payload)
+        made = QueueEntry.objects.using(site.alias).filter(ref=handle.id, worker_id=None)
+        lost, _ = made.delete()
+        letter = Mail.objects.using(site.alias).filter(execution=handle.id).latest("id")
+    assert lost == 1
+    assert letter.due_at is not None
+    return letter.due_at
+
+
+def test_rule_28_mail_that_comes_while_the_run_decides_to_wait_is_read_without_a_wake_up(site, key):
+    """Only the decision's own look into the mailbox can find it before the scheduler does, half a minute later. First
+    in the run's first decision, then in one on its mail, then in one that was made in memory (or after a replay)."""
+    handle = site.start("code_at_gates", key=key, waits=3)
+    looked_after = []
+    for number in range(3):
+        wait_until(partial(ledger.effects, f"{key}-{number}"), "the code to have read its mail")
+        looked_after.append(send_and_lose_the_wake_up(site, handle, "go", number))
+        ledger.open_gate(f"{key}-{number}")
+    ledger.open_gate(f"{key}-end")
+    assert handle.result(timeout=30) == [0, 1, 2]
+    assert site.execution(handle).finished_at < min(looked_after)
+
+
+def test_rule_28_a_run_does_not_close_over_mail_that_comes_while_it_decides(site, key):
+    """Its sender was told nothing, so the history must have it."""
+    handle = site.start("code_at_gates", key=key, waits=0)
+    wait_until(partial(ledger.effects, f"{key}-end"), "the code to have read its mail")
+    looked_after = send_and_lose_the_wake_up(site, handle, "go")
+    ledger.open_gate(f"{key}-end")
+    assert handle.result(timeout=30) == []
+    assert site.history(handle) == ["workflow_started", "signal_received", "workflow_completed"]
+    assert site.execution(handle).finished_at < looked_after
+
+
+@on_postgres
+@pytest.mark.parametrize("waits", [1, 0])
+def test_rule_28_a_run_does_not_decide_over_mail_that_is_not_committed_yet(site, key, waits):
+    """READ COMMITTED shows it to nobody, so what tells of it is its sender's hold of the run. On SQLite no decision
+    can begin to be written before the sender is done."""
+    handle = site.start("code_at_gates", key=key, waits=waits)
+    gate = f"{key}-0" if waits else f"{key}-end"
+    wait_until(partial(ledger.effects, gate), "the code to have read its mail")
+    with transaction.atomic(using=site.alias):
+        looked_after = send_and_lose_the_wake_up(site, handle, "go", 7)
+        ledger.open_gate(gate)
+        assert start_and_finish(site) == 1  # a later round of the same worker: it has tried to write its decision
+        assert site.execution(handle).status == "PENDING"
+    ledger.open_gate(f"{key}-end")
+    assert handle.result(timeout=30) == [7] * waits
+    assert "signal_received" in site.history(handle)
+    assert site.execution(handle).finished_at < looked_after
 
 
 # 29: outages

@@ -1,225 +1,428 @@
 """Two things that happen to one run at the same moment: exactly one of them wins, and the other is told.
 
-Every race is run until each of its ends has been seen, and a number of times at least; what must hold holds for all.
+Every race is run with each side made the first, then with the other already on its way, and then freely, a number of
+times. Who wins those is left to the machine; what must hold holds for all.
 """
 
 from __future__ import annotations
 
 import random
 import subprocess
-import time
-from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import timedelta
+from functools import partial
 from threading import Barrier
 from typing import TYPE_CHECKING, Any
 
-from django.db import connections
+import pytest
+from django.db import connections, transaction
 
-from django_durable import (
-    WorkflowCanceled,
-    WorkflowClosed,
-    WorkflowTimeout,
-    cancel_workflow,
-    send_signal,
-    start_workflow,
-)
+from django_durable import WorkflowCanceled, WorkflowClosed, cancel_workflow, send_signal, start_workflow
+from django_durable.engine import engine
 from django_durable.models import WorkflowExecution
-from tests.crashes.proof import assert_sound
+from tests.crashes.proof import assert_sound, until_begun
 from tests.harness import MANAGE, ROOT
 from tests.scenarios import ledger
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import datetime
 
     from tests.sites import Site
 
-AT_LEAST = 30  # times
-AT_MOST = 400
-WINDOW = 0.03  # seconds over which the opponents are spread
+FREELY = 12  # times
+HEAD_STARTS = (0, 0, 5, 10, 20, 40, 80)  # looks at the database that an opponent takes first: each is ahead sometimes
+ON_POSTGRES = ["postgres"]  # where two can write at a time; what holds for the queue holds for every one
+
+
+class Opponents:
+    """Threads, each with a connection of its own. What they do is begun, and answered; an exception is an answer."""
+
+    def __init__(self, site: Site, pool: ThreadPoolExecutor) -> None:
+        self._site = site
+        self._pool = pool
+        self._dice = random.Random(7)
+
+    def begin(self, act: Callable[[], Any], barrier: Barrier | None = None, looks: int = 0) -> Future[Any]:
+        def do() -> Any:
+            if barrier is not None:
+                barrier.wait()
+            for _ in range(looks):
+                WorkflowExecution.objects.using(self._site.alias).exists()
+            try:
+                return act()
+            except Exception as error:  # noqa: BLE001 - it is for the test to judge
+                return error
+
+        return self._pool.submit(do)
+
+    def at_once(self, *acts: Callable[[], Any]) -> list[Any]:
+        """What they answered who began at the same time, give or take a few looks."""
+        barrier = Barrier(len(acts))
+        begun = [self.begin(act, barrier, self._dice.choice(HEAD_STARTS)) for act in acts]
+        return [answer.result(30) for answer in begun]
 
 
 @contextmanager
-def opponents(site: Site, number: int) -> Iterator[Callable[..., list[Any]]]:
-    """A function that calls functions at the same time, each in a thread of its own, and answers with their results. An
-    exception is a result."""
-    start = Barrier(number)
-    dice = random.Random(7)
-
-    def one(function: Callable[[], Any], head_start: float) -> Any:
-        start.wait()
-        time.sleep(head_start)  # so that each is first sometimes
-        try:
-            return function()
-        except Exception as error:  # noqa: BLE001 - it is for the test to judge
-            return error
-
+def opponents(site: Site, number: int = 3) -> Iterator[Opponents]:
     with ThreadPoolExecutor(number) as pool:
-
-        def at_once(*functions: Callable[[], Any]) -> list[Any]:
-            assert len(functions) == number
-            asked = [pool.submit(one, function, dice.uniform(0, WINDOW)) for function in functions]
-            return [future.result() for future in asked]
-
         try:
-            yield at_once
+            yield Opponents(site, pool)
         finally:
             all_there = Barrier(number)
 
             def disconnect() -> None:
-                connections[site.alias].close()  # each thread has its own
+                connections[site.alias].close()
                 all_there.wait()
 
             for _ in range(number):
                 pool.submit(disconnect)
 
 
-def race(once: Callable[[], str], ends: set[str]) -> Counter[str]:
-    """How often each end was reached."""
-    seen: Counter[str] = Counter()
-    while seen.total() < AT_LEAST or not ends <= seen.keys():
-        assert seen.total() < AT_MOST, f"only these ends in {AT_MOST} races: {seen}"
-        seen[once()] += 1
-    assert seen.keys() <= ends, seen
-    return seen
+# Who is first
+
+
+def one_behind_the_other(site: Site, others: Opponents, first: Callable[[], Any], second: Callable[[], Any]) -> Any:
+    """The answers of both, where the *second* comes when the *first* has acted, and not committed."""
+    with transaction.atomic(site.alias):
+        answer = first()
+        late = others.begin(second)
+        until_waiting(site, 1)
+    return answer, late.result(30)
+
+
+@contextmanager
+def nothing_decided(site: Site) -> Iterator[None]:
+    """While the block lasts a decision of the worker can lock its runs, but not write into their histories."""
+    with transaction.atomic(site.alias), connections[site.alias].cursor() as cursor:
+        cursor.execute("LOCK TABLE django_durable_historyevent IN SHARE MODE")
+        yield
+
+
+def until_waiting(site: Site, sessions: int) -> None:
+    """Until so many sessions wait for a lock. SQLite tells of none, but nobody gets past its one lock either."""
+    if site.on_sqlite:
+        return
+
+    def waiting() -> bool:
+        with connections[site.alias].cursor() as cursor:
+            cursor.execute("SELECT pg_stat_clear_snapshot()")  # or a transaction sees the same again and again
+            cursor.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+            return bool(cursor.fetchone()[0] >= sessions)
+
+    wait_until(waiting, f"{sessions} to wait for a lock")
 
 
 def closed(site: Site, handle: Any) -> str:
     """The status of a run, once it has one that lasts."""
+    return str(site.until_closed(handle).status)
 
-    def ended() -> str | None:
-        status = handle.status
-        return status.value if status.is_closed else None
 
-    return wait_until(ended, f"{handle} to close")
+# Cancel against completion
+
+
+def assert_one_won(site: Site, handle: Any, canceled: Any, sent: Any) -> str:
+    """A canceler and the sender of the word that the run waited for were told what happened."""
+    status = closed(site, handle)
+    assert canceled is (status == "CANCELED"), canceled
+    assert status in ("CANCELED", "COMPLETED")
+    if status == "COMPLETED":
+        assert sent is None
+    else:
+        assert sent is None or isinstance(sent, WorkflowClosed)
+    received = site.history(handle).count("signal_received")
+    assert received == (sent is None)  # who was not told otherwise finds the signal in the history
+    assert_sound(site, handle)
+    return status
 
 
 def test_cancel_against_completion(busy_site):
     site = busy_site
-    with opponents(site, 2) as at_once:
+    with opponents(site) as others:
+        handle = site.start("one_word")
+        cancel, send = race_for_one_word(handle)
+        canceled, sent = one_behind_the_other(site, others, cancel, send)
+        assert isinstance(sent, WorkflowClosed)
+        assert assert_one_won(site, handle, canceled, sent) == "CANCELED"
 
-        def once() -> str:
+        handle = site.start("one_word")
+        cancel, send = race_for_one_word(handle)
+        with transaction.atomic(site.alias):
+            sent, canceled = send(), cancel()
+        assert assert_one_won(site, handle, canceled, sent) == "CANCELED"
+
+        handle = site.start("one_word")
+        cancel, send = race_for_one_word(handle)
+        sent = send()
+        closed(site, handle)
+        assert assert_one_won(site, handle, cancel(), sent) == "COMPLETED"
+
+        for _ in range(FREELY):
             handle = site.start("one_word")
-            canceled, sent = at_once(
-                lambda: cancel_workflow(handle, reason="race"), lambda: send_signal(handle, "word", 1)
-            )
-            status = closed(site, handle)
-            assert status == ("CANCELED" if canceled is True else "COMPLETED"), (canceled, sent)
-            if status == "COMPLETED":
-                assert canceled is False
-                assert sent is None
-            else:
-                assert sent is None or isinstance(sent, WorkflowClosed)
-            received = site.history(handle).count("signal_received")
-            assert received == (sent is None)  # who was not told otherwise finds the signal in the history
-            assert_sound(site, handle)
-            return status
+            canceled, sent = others.at_once(*race_for_one_word(handle))
+            assert_one_won(site, handle, canceled, sent)
 
-        race(once, {"CANCELED", "COMPLETED"})
+
+def race_for_one_word(handle: Any) -> tuple[Callable[[], Any], Callable[[], Any]]:
+    return partial(cancel_workflow, handle, reason="race"), partial(send_signal, handle, "word", 1)
+
+
+@pytest.mark.parametrize("busy_site_on", ON_POSTGRES, indirect=True)
+def test_cancel_that_comes_while_the_completion_is_written_is_too_late(busy_site):
+    site = busy_site
+    with opponents(site) as others:
+        handle = site.start("one_word")
+        site.until_waiting(handle, "signal")
+        cancel, send = race_for_one_word(handle)
+        with nothing_decided(site):
+            sent = others.begin(send).result(30)
+            until_waiting(site, 1)  # the worker, with the end of the run
+            late = others.begin(cancel)
+            until_waiting(site, 2)
+        assert assert_one_won(site, handle, late.result(30), sent) == "COMPLETED"
+
+
+# Signals against completion
+
+
+def assert_all_were_told(site: Site, handle: Any, sent: list[Any]) -> list[int]:
+    """Which of the words 0, 1, 2, ... were accepted: those are in the history, and the first is the result."""
+    assert closed(site, handle) == "COMPLETED"
+    assert all(answer is None or isinstance(answer, WorkflowClosed) for answer in sent), sent
+    accepted = [number for number, answer in enumerate(sent) if answer is None]
+    events = site.execution(handle).history.filter(type="signal_received").order_by("seq")
+    recorded = [event.details["payload"] for event in events]
+    assert sorted(recorded) == accepted
+    assert handle.result(0) == recorded[0]
+    assert_sound(site, handle)
+    return accepted
+
+
+def told(act: Callable[[], Any]) -> Any:
+    """What it answered or raised."""
+    try:
+        return act()
+    except WorkflowClosed as error:
+        return error
 
 
 def test_signal_against_completion(busy_site):
     site = busy_site
-    with opponents(site, 3) as at_once:
+    with opponents(site) as others:
+        handle = site.start("one_word")
+        with transaction.atomic(site.alias):
+            sent = [told(partial(send_signal, handle, "word", number)) for number in range(3)]
+        assert assert_all_were_told(site, handle, sent) == [0, 1, 2]
 
-        def once() -> str:
+        handle = site.start("one_word")
+        sent = [told(partial(send_signal, handle, "word", 0))]
+        closed(site, handle)
+        sent.append(told(partial(send_signal, handle, "word", 1)))
+        assert assert_all_were_told(site, handle, sent) == [0]
+
+        for _ in range(FREELY):
             handle = site.start("one_word")
-            sent = at_once(*(lambda n=n: send_signal(handle, "word", n) for n in range(3)))
-            assert closed(site, handle) == "COMPLETED"
-            assert all(answer is None or isinstance(answer, WorkflowClosed) for answer in sent), sent
-            accepted = [number for number, answer in enumerate(sent) if answer is None]
-            events = site.execution(handle).history.filter(type="signal_received").order_by("seq")
-            recorded = [event.details["payload"] for event in events]
-            assert sorted(recorded) == accepted
-            assert handle.result(0) == recorded[0]
-            assert_sound(site, handle)
-            return "all accepted" if len(accepted) == 3 else "told that it is closed"
-
-        race(once, {"all accepted", "told that it is closed"})
+            sent = others.at_once(*(partial(send_signal, handle, "word", number) for number in range(3)))
+            assert_all_were_told(site, handle, sent)
 
 
-def test_cancel_against_an_activitys_outcome(busy_site):
+@pytest.mark.parametrize("busy_site_on", ON_POSTGRES, indirect=True)
+def test_signal_that_comes_while_the_completion_is_written_is_refused(busy_site):
     site = busy_site
-    with opponents(site, 1) as at_once:
-
-        def once() -> str:
-            handle = site.start("hurries", seconds=WINDOW / 2)
-            [canceled] = at_once(lambda: cancel_workflow(handle))
-            status = closed(site, handle)
-            assert status == ("CANCELED" if canceled else "COMPLETED")
-            assert_sound(site, handle)  # no task is left open, and no outcome stands behind the end
-            return status
-
-        race(once, {"CANCELED", "COMPLETED"})
+    with opponents(site) as others:
+        handle = site.start("one_word")
+        site.until_waiting(handle, "signal")
+        with nothing_decided(site):
+            sent = [others.begin(partial(send_signal, handle, "word", 0)).result(30)]
+            until_waiting(site, 1)
+            late = others.begin(partial(send_signal, handle, "word", 1))
+            until_waiting(site, 2)
+        assert assert_all_were_told(site, handle, [*sent, late.result(30)]) == [0]
 
 
-def test_timeout_against_result(busy_site):
+# Cancel against the outcome of an activity
+
+
+def test_cancel_against_an_activitys_outcome(busy_site, key):
+    site = busy_site
+    with opponents(site) as others:
+        handle = at_gate(site, f"{key}-canceled")
+        with transaction.atomic(site.alias):  # its outcome finds the run held
+            canceled = cancel_workflow(handle)
+            ledger.open_gate(f"{key}-canceled")
+            until_begun(f"{key}-canceled-passed")
+        assert (canceled, end_of(site, handle)) == (True, "CANCELED")
+
+        handle = at_gate(site, f"{key}-completed")
+        ledger.open_gate(f"{key}-completed")
+        closed(site, handle)
+        assert (cancel_workflow(handle), end_of(site, handle)) == (False, "COMPLETED")
+
+        for number in range(FREELY):
+            gate = f"{key}-{number}"
+            handle = at_gate(site, gate)
+            canceled, _ = others.at_once(partial(cancel_workflow, handle), partial(ledger.open_gate, gate))
+            assert end_of(site, handle) == ("CANCELED" if canceled else "COMPLETED")
+
+
+def at_gate(site: Site, gate: str, **options: Any) -> Any:
+    """A run whose activity has begun, and waits there."""
+    handle = start_workflow("waits_at_gate", key=gate, **options)
+    wait_until(lambda: [task.status for task in site.tasks(handle)] == ["RUNNING"], "the activity to begin")
+    return handle
+
+
+def end_of(site: Site, handle: Any) -> str:
+    """How it ended. No task is left open then, and no outcome stands behind the end."""
+    status = closed(site, handle)
+    assert_sound(site, handle)
+    return status
+
+
+@pytest.mark.parametrize("busy_site_on", ON_POSTGRES, indirect=True)
+def test_cancel_that_comes_while_the_outcome_is_written_is_too_late(busy_site, key):
+    site = busy_site
+    with opponents(site) as others:
+        handle = at_gate(site, key)
+        with nothing_decided(site):
+            ledger.open_gate(key)
+            until_waiting(site, 1)
+            late = others.begin(partial(cancel_workflow, handle))
+            until_waiting(site, 2)
+        assert (late.result(30), end_of(site, handle)) == (False, "COMPLETED")
+
+
+# The run's time against its result
+
+
+def test_timeout_against_result(busy_site, key):
     site, dice = busy_site, random.Random(7)
+    handle = at_gate(site, f"{key}-completed", timeout=600)
+    ledger.open_gate(f"{key}-completed")
+    assert end_of(site, handle) == "COMPLETED"
 
-    def once() -> str:
-        handle = start_workflow("hurries", timeout=0.05, seconds=dice.uniform(0.01, 0.07))
-        status = closed(site, handle)
-        try:
-            assert handle.result(0) < 0.07
-            assert status == "COMPLETED"
-        except WorkflowTimeout:
-            assert status == "TIMED_OUT"
-        assert_sound(site, handle)
-        return status
+    handle = start_workflow("waits_at_gate", key=f"{key}-timed-out", timeout=0.05)
+    assert closed(site, handle) == "TIMED_OUT"
+    ledger.open_gate(f"{key}-timed-out")
+    assert end_of(site, handle) == "TIMED_OUT"
 
-    race(once, {"COMPLETED", "TIMED_OUT"})
+    for number in range(FREELY):
+        handle = start_workflow("waits_at_gate", key=f"{key}-{number}", timeout=0.05)
+        wait_until(partial(is_about, site.execution(handle).deadline + timedelta(seconds=dice.uniform(-0.02, 0.005))))
+        ledger.open_gate(f"{key}-{number}")
+        assert end_of(site, handle) in ("COMPLETED", "TIMED_OUT")
+
+
+def is_about(moment: datetime) -> bool:
+    return engine().store.now() >= moment
+
+
+# A child's end against its parent's wait
+
+
+def assert_child_and_parent_agree(site: Site, handle: Any, child: Any) -> str:
+    """What the parent answered: its child's result, or that its patience had come to an end."""
+    result: str = handle.result(timeout=30)
+    assert closed(site, handle) == "COMPLETED"
+    ended = closed(site, child.id)
+    # A child whose parent has closed before it was told to is canceled with it, and never lost.
+    assert (result, ended) in (("done", "COMPLETED"), ("patience", "COMPLETED"), ("patience", "CANCELED"))
+    assert_sound(site, handle)
+    return result
 
 
 def test_child_closing_against_the_parents_wait(busy_site):
     site, dice = busy_site, random.Random(7)
-    with opponents(site, 2) as at_once:
+    with opponents(site) as others:
+        handle, child = parent_and_child(site, patience=600)
+        send_signal(child.id, "word", "done")
+        closed(site, child.id)
+        send_signal(handle, "go")
+        assert assert_child_and_parent_agree(site, handle, child) == "done"
 
-        def once() -> str:
-            handle = site.start("waits_for_child", patience=dice.uniform(0.001, WINDOW))
-            child = child_of(site, handle)
-            at_once(lambda: send_signal(child.id, "word", "done"), lambda: send_signal(handle, "go"))
-            result: str = handle.result(timeout=30)
-            assert closed(site, handle) == "COMPLETED"
-            ended = site.until_closed(child.id)
-            # A child whose parent has closed before it was told to is canceled with it, and never lost.
-            assert result == "done" if ended.status == "COMPLETED" and result != "patience" else result == "patience"
-            assert ended.status in ("COMPLETED", "CANCELED")
-            assert_sound(site, handle)
-            return result
+        handle, child = parent_and_child(site, patience=600)
+        send_signal(handle, "go")
+        site.until_waiting(handle, "child")
+        send_signal(child.id, "word", "done")
+        assert assert_child_and_parent_agree(site, handle, child) == "done"
 
-        race(once, {"done", "patience"})
+        handle, child = parent_and_child(site, patience=0.001)
+        send_signal(handle, "go")
+        assert assert_child_and_parent_agree(site, handle, child) == "patience"
+        assert isinstance(told(partial(send_signal, child.id, "word", "done")), WorkflowClosed)
+
+        for _ in range(FREELY):
+            handle, child = parent_and_child(site, patience=dice.uniform(0.001, 0.03))
+            others.at_once(partial(send_signal, child.id, "word", "done"), partial(send_signal, handle, "go"))
+            assert_child_and_parent_agree(site, handle, child)
+
+
+def parent_and_child(site: Site, patience: float) -> tuple[Any, Any]:
+    handle = site.start("waits_for_child", patience=patience)
+    children = WorkflowExecution.objects.using(site.alias).filter(parent_id=handle.id)
+    return handle, wait_until(children.first, "the child to be started")
+
+
+# A child's end against its parent's
+
+
+def assert_both_ended(site: Site, handle: Any, child: Any, sent: Any, canceled: Any) -> tuple[str, str]:
+    """How the parent and the child ended, after a word to the child and a cancel of the parent."""
+    ends = closed(site, handle), closed(site, child.id)
+    assert ends in (("COMPLETED", "COMPLETED"), ("CANCELED", "COMPLETED"), ("CANCELED", "CANCELED"))
+    assert canceled is (ends[0] == "CANCELED"), canceled
+    assert sent is None or (isinstance(sent, WorkflowClosed) and ends[1] == "CANCELED"), sent
+    if canceled:
+        with pytest.raises(WorkflowCanceled):
+            handle.result(0)
+    else:
+        assert handle.result(0) == "done"
+    assert_sound(site, handle)
+    return ends
+
+
+def waiting_parent(site: Site) -> tuple[Any, Any, Callable[[], Any], Callable[[], Any]]:
+    """A parent that waits for its child, the child, what ends the child, and what cancels the parent."""
+    handle, child = parent_and_child(site, patience=600)
+    send_signal(handle, "go")
+    return handle, child, partial(send_signal, child.id, "word", "done"), partial(cancel_workflow, handle)
 
 
 def test_child_closing_against_the_parents_end(busy_site):
     site = busy_site
-    with opponents(site, 2) as at_once:
+    with opponents(site) as others:
+        handle, child, send, cancel = waiting_parent(site)
+        canceled, sent = one_behind_the_other(site, others, cancel, send)
+        assert isinstance(sent, WorkflowClosed)
+        assert assert_both_ended(site, handle, child, sent, canceled) == ("CANCELED", "CANCELED")
 
-        def once() -> str:
-            handle = site.start("waits_for_child", patience=30)
-            child = child_of(site, handle)
-            send_signal(handle, "go")
-            sent, canceled = at_once(lambda: send_signal(child.id, "word", "done"), lambda: cancel_workflow(handle))
-            try:
-                assert handle.result(timeout=30) == "done"
-                assert canceled is False
-                end = "COMPLETED"
-            except WorkflowCanceled:
-                assert canceled is True
-                end = "CANCELED"
-            ended = site.until_closed(child.id)
-            if end == "COMPLETED":
-                assert ended.status == "COMPLETED"
-            assert sent is None or (isinstance(sent, WorkflowClosed) and ended.status == "CANCELED"), sent
-            assert_sound(site, handle)
-            return end
+        handle, child, send, cancel = waiting_parent(site)
+        sent = send()
+        closed(site, handle)
+        assert assert_both_ended(site, handle, child, sent, cancel()) == ("COMPLETED", "COMPLETED")
 
-        race(once, {"COMPLETED", "CANCELED"})
+        for _ in range(FREELY):
+            handle, child, send, cancel = waiting_parent(site)
+            assert_both_ended(site, handle, child, *others.at_once(send, cancel))
 
 
-def child_of(site: Site, handle: Any) -> Any:
-    children = WorkflowExecution.objects.using(site.alias).filter(parent_id=handle.id)
-    return wait_until(children.first, "the child to be started")
+@pytest.mark.parametrize("busy_site_on", ON_POSTGRES, indirect=True)
+def test_parent_can_be_canceled_while_its_childs_end_is_written(busy_site):
+    """Its canceler has closed it, and waits for the child, when the child writes to it: that must not wait in turn."""
+    site = busy_site
+    with opponents(site) as others:
+        handle, child, send, cancel = waiting_parent(site)
+        site.until_waiting(handle, "child")
+        with nothing_decided(site):
+            sent = others.begin(send).result(30)
+            until_waiting(site, 1)
+            late = others.begin(cancel)
+            until_waiting(site, 2)
+        assert assert_both_ended(site, handle, child, sent, late.result(30)) == ("CANCELED", "COMPLETED")
 
 
 def test_one_id_started_by_many(busy_site, key):
@@ -232,8 +435,8 @@ def test_one_id_started_by_many(busy_site, key):
         )
         for _ in range(3)
     ]
-    with opponents(site, 20) as at_once:
-        handles = at_once(*[lambda: start_workflow(workflow, key=key)] * 20)
+    with opponents(site, 20) as others:
+        handles = others.at_once(*[lambda: start_workflow(workflow, key=key)] * 20)
     said = [process.communicate(timeout=30) for process in processes]
     assert {process.returncode for process in processes} == {0}, said
     assert {str(handle) for handle in handles} | {out.strip() for out, _ in said} == {str(handles[0])}

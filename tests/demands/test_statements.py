@@ -3,45 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
-
-import pytest
-from django.db import connections
+from typing import Any
 
 from django_durable import start_workflow
 from django_durable.engine import engine, make_worker, worker_settings
-from django_durable.models import HistoryEvent, WorkflowExecution
-from durable_core.ports import new_id
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+from tests.demands.counting import counted
 
 READS = ("SELECT", "WITH", "PRAGMA", "BEGIN", "COMMIT")
-
-
-@pytest.fixture
-def alias(quiet_site) -> str:
-    """A database with nothing in it but what the test puts there."""
-    name: str = quiet_site.alias
-    with connections[name].cursor() as cursor:
-        for table in ("queueentry", "mail", "historyevent", "activitytask", "workflowexecution", "worker"):
-            cursor.execute(f"DELETE FROM django_durable_{table}")
-    return name
-
-
-@contextmanager
-def counted(alias: str) -> Iterator[list[str]]:
-    """The statements of the block, but for looks at the clock, which happen once a second."""
-    seen: list[str] = []
-
-    def note(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
-        if "clock_timestamp()" not in sql or len(sql) > 40:
-            seen.append(sql)
-        return execute(sql, params, many, context)
-
-    with connections[alias].execute_wrapper(note):
-        yield seen
 
 
 def drive(**choices: Any) -> None:
@@ -94,27 +62,3 @@ def test_an_idle_worker_writes_nothing_and_asks_little(alias):
     arrival_and_leaving = [sql for sql in writes if "django_durable_worker" in sql]
     assert len(writes) == len(arrival_and_leaving) <= 3, writes
     assert len(seen) <= ticks * 4 + 10, Counter(seen).most_common(8)
-
-
-def test_sleeping_runs_are_neither_loaded_nor_scanned(alias):
-    later = "2999-01-01T00:00:00+00:00"
-    empty: dict[str, Any] = {"input": {}}
-    rows = [
-        WorkflowExecution(
-            id=new_id(), workflow_name="returns", status="RUNNING", queue="default", due_at=later, **empty
-        )
-        for _ in range(20_000)
-    ]
-    WorkflowExecution.objects.using(alias).bulk_create(rows, batch_size=2_000)
-    with connections[alias].cursor() as cursor:
-        cursor.execute("ANALYZE")
-    with counted(alias) as seen:
-        make_worker(worker_settings(tick=0.005, heartbeat_interval=60.0)).run(iterations=10)
-    with connections[alias].cursor() as cursor:
-        for sql in {sql for sql in seen if sql.startswith("SELECT") and "django_durable_" in sql and "%" not in sql}:
-            explain = "EXPLAIN QUERY PLAN " if connections[alias].vendor == "sqlite" else "EXPLAIN "
-            cursor.execute(explain + sql)
-            plan = "\n".join(str(row) for row in cursor.fetchall())
-            assert "SCAN django_durable_workflowexecution" not in plan.replace("USING", ""), plan
-            assert "Seq Scan on django_durable_workflowexecution" not in plan, plan
-    assert not HistoryEvent.objects.using(alias).exists()

@@ -69,10 +69,7 @@ EVERYTHING = [1, 2, 3, "signaled", 1, 4]
 @register.workflow
 def decided_by_two(ctx, key):
     """Its code does not go on before two processes are at it: both then have a decision to commit."""
-    ledger.note(f"{key}-decided")
-    deadline = time.monotonic() + 5
-    while len({line.split()[0] for line in ledger.effects(f"{key}-decided")}) < 2 and time.monotonic() < deadline:
-        time.sleep(0.005)
+    ledger.meet(f"{key}-decided", 2)
     return [ctx.run_activity(mark, f"{key}-one", 1), ctx.run_activity(mark, f"{key}-two", 2)]
 
 
@@ -120,6 +117,19 @@ def takes(seconds: float) -> float:
 @register.workflow
 def hurries(ctx, seconds):
     return ctx.run_activity(takes, seconds)
+
+
+@register.activity(retry_policy=AT_ONCE)
+def passes(key: str) -> str:
+    """Waits for the test, and leaves word when it goes on."""
+    ledger.pass_gate(key)
+    ledger.note(f"{key}-passed")
+    return "passed"
+
+
+@register.workflow
+def waits_at_gate(ctx, key):
+    return ctx.run_activity(passes, key)
 
 
 @register.workflow

@@ -330,6 +330,19 @@ def code_at_gate(ctx, key):
     return ctx.wait_signal("go")
 
 
+@register.workflow
+def code_at_gates(ctx, key, waits):
+    """Its code waits for the test before each of its waits, and before its end: it has read its mail by then."""
+    told = []
+    for number in range(waits):
+        ledger.note(f"{key}-{number}")
+        ledger.pass_gate(f"{key}-{number}")
+        told.append(ctx.wait_signal("go"))
+    ledger.note(f"{key}-end")
+    ledger.pass_gate(f"{key}-end")
+    return told
+
+
 # Children
 
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 VARIABLE = "DURABLE_TEST_LEDGER"  # a folder
 
@@ -40,8 +44,19 @@ def is_open(key: str) -> bool:
 
 def pass_gate(key: str, patience: float = 60.0) -> None:
     """Wait until a test opens the gate."""
+    _wait_until(lambda: is_open(key), f"nobody opened the gate {key!r}", patience)
+
+
+def meet(key: str, parties: int, patience: float = 60.0) -> None:
+    """Wait until so many processes have come here."""
+    note(key)
+    came = f"not all of {parties} processes came to {key!r}"
+    _wait_until(lambda: len({line.split()[0] for line in effects(key)}) >= parties, came, patience)
+
+
+def _wait_until(condition: Callable[[], bool], what_if_not: str, patience: float) -> None:
     deadline = time.monotonic() + patience
-    while not is_open(key):
+    while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"nobody opened the gate {key!r}")
+            raise TimeoutError(what_if_not)
         time.sleep(0.005)

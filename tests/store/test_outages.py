@@ -8,7 +8,7 @@ from django.db.transaction import TransactionManagementError
 
 from django_durable.store import DjangoHistoryStore
 from durable_core.errors import ConfigurationError, StoreUnavailable
-from durable_core.ports import NewRun
+from durable_core.ports import NewRun, WorkerInfo, new_id
 from durable_core.testing.contracts.builders import a_run
 from tests.servers import Postgres
 from tests.store.databases import registered
@@ -36,6 +36,34 @@ def test_lost_connection_is_opened_again(postgres: str) -> None:
         store.get(run.id)
     assert caught.value.ambiguous  # a single statement commits by itself
     assert store.get(run.id) is not None
+
+
+@pytest.mark.parametrize("begins", ["statement", "transaction"])
+def test_connection_is_checked_when_django_is_told_to_check_its_own(postgres: str, begins: str) -> None:
+    """The server was restarted between two requests, and CONN_HEALTH_CHECKS is on."""
+    store, run = DjangoHistoryStore(postgres), a_run()
+    store.create([run])
+    kill(postgres)
+    connection = connections[postgres]
+    connection.health_check_enabled, connection.close_at = True, None  # CONN_MAX_AGE = None
+    connection.close_if_unusable_or_obsolete()  # as a request begins
+    try:
+        if begins == "transaction":
+            with store.transaction():
+                pass
+        assert store.get(run.id) is not None
+    finally:
+        connection.health_check_enabled = False
+
+
+def test_connection_lost_before_a_worker_signs_off_is_an_outage(postgres: str) -> None:
+    """Its connection has settings of its own, which are taken back then."""
+    store, worker = DjangoHistoryStore(postgres), WorkerInfo(id=new_id(), host="host", pid=1, queues=())
+    store.add_worker(worker)
+    kill(postgres)
+    with pytest.raises(StoreUnavailable):
+        store.remove_worker(worker.id)
+    store.remove_worker(worker.id)
 
 
 def test_connection_lost_before_the_commit_wrote_nothing(postgres: str) -> None:

@@ -71,7 +71,7 @@ class Statements:
         order = f"ORDER BY priority DESC, id LIMIT %s {d.own_free}"
         claim = (
             f"UPDATE {ENTRY} SET worker_id = {d.uuid}, visible_at = {d.instant}, deliveries = deliveries + 1 "
-            "WHERE id IN (SELECT id FROM a UNION ALL SELECT id FROM b) "
+            f"WHERE id {d.one_of('SELECT id FROM a UNION ALL SELECT id FROM b')} "
             "RETURNING id, kind, ref, queue, priority, preferred, deliveries"
         )
         # Both kinds at once, by whether queues are named or excluded.

@@ -38,7 +38,7 @@ class Scheduler:
         self._settings = settings
         self._next_look = 0.0  # monotonic seconds
         # Workers that start together must not all look for the dead at once.
-        self._next_roll_call = clock.monotonic() + random.uniform(0, settings.heartbeat_interval)
+        self._next_roll_call: float | None = clock.monotonic() + random.uniform(0, settings.heartbeat_interval)
         self.next_due: datetime | None = None
 
     def look_by(self, moment: datetime | None) -> None:
@@ -51,6 +51,7 @@ class Scheduler:
     def look_at_once(self) -> None:
         """Nobody knows what is due, for instance because the reply to a commit was lost."""
         self._next_look = 0.0
+        self._next_roll_call = None  # if nobody could write, no heart could beat: the silent get that long once more
 
     def seconds_to_next_look(self) -> float:
         return max(self._next_look - self._clock.monotonic(), 0.0)
@@ -59,6 +60,8 @@ class Scheduler:
         """Whether anything was due."""
         now = self._clock.monotonic()
         worked = False
+        if self._next_roll_call is None:
+            self._next_roll_call = now + self._settings.worker_timeout.total_seconds()
         if now >= self._next_roll_call and not self._settings.inline:  # no grave in a transaction that may roll back
             self._next_roll_call = now + self._settings.heartbeat_interval
             worked = self._bury_the_dead()
@@ -138,10 +141,13 @@ def bury(worker_ids: Collection[UUID], store: HistoryStore, queue: TaskQueue, *,
 
 
 def dismiss(worker_id: UUID, store: HistoryStore, queue: TaskQueue) -> None:
-    """A worker that held nothing is gone for good: what stands in its private queue goes to others."""
-    with unit(store, queue):
+    """A worker is gone for good: what stands in its private queue, and what it could not give back, goes to others."""
+    with unit(store, queue) as box:
         queue.release_dead([worker_id])
-        store.bury([worker_id])
+        now = store.now()
+        outcomes = [attempts.given_up(task, now) for task in store.bury([worker_id])]
+        if outcomes:
+            box.wake(store.record_outcomes(outcomes).wakes)
         store.remove_worker(worker_id)
 
 

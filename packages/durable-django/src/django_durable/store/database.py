@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -116,15 +116,20 @@ class Database:
         connection = self.connection
         connection.validate_no_broken_transaction()
         try:
-            if connection.connection is None:
-                connection.ensure_connection()
-            if not connection.in_atomic_block:
-                self.dialect.settle(connection, worker=self.is_worker)
+            self._connect(connection)
             if connection.execute_wrappers or connection.queries_logged:
                 return self._run_watched(connection, executor, sql, params, many)
             return executor(connection.connection, sql, params)
         except Exception as exc:
             raise self._translated(exc, connection, unanswered=not connection.in_atomic_block) from exc
+
+    def _connect(self, connection: BaseDatabaseWrapper) -> None:
+        """Be connected, as Django's own cursors see to it, and settled before a unit of work."""
+        connection.close_if_health_check_failed()
+        if connection.connection is None:
+            connection.ensure_connection()
+        if not connection.in_atomic_block:
+            self.dialect.settle(connection, worker=self.is_worker)
 
     def _run_watched(
         self,
@@ -158,19 +163,19 @@ class Database:
         outermost = not connection.in_atomic_block
         block = django_transaction.atomic(self.alias)
         try:
-            connection.ensure_connection()
-            if outermost:
-                self.dialect.settle(connection, worker=self.is_worker)
+            self._connect(connection)
             with self.dialect.beginning(connection):
                 block.__enter__()
-        except Error as exc:
+        except Exception as exc:  # the driver's too, of what settles the connection
             raise self._translated(exc, connection, unanswered=False) from exc
         connection.durable_depth = 1  # type: ignore[attr-defined] # ours
         try:
             yield
         except BaseException as exc:
             connection.durable_depth = 0  # type: ignore[attr-defined]
-            block.__exit__(type(exc), exc, exc.__traceback__)
+            # A rollback that fails closes the connection; Django then opens another, which an outage refuses.
+            with suppress(Error):
+                block.__exit__(type(exc), exc, exc.__traceback__)
             raise
         connection.durable_depth = 0  # type: ignore[attr-defined]
         try:
@@ -210,12 +215,13 @@ class Database:
         connection = self.connection
         connection.validate_no_broken_transaction()
         try:
-            connection.ensure_connection()
-            if not connection.in_atomic_block:
-                self.dialect.settle(connection, worker=self.is_worker)
+            self._connect(connection)
             yield connection.connection
         except Exception as exc:
-            raise self._translated(exc, connection, unanswered=not connection.in_atomic_block) from exc
+            translated = self._translated(exc, connection, unanswered=not connection.in_atomic_block)
+            if translated is exc:
+                raise
+            raise translated from exc
 
     # Values
 

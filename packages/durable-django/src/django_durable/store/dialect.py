@@ -31,6 +31,9 @@ class Dialect(Protocol):
     peeks: bool  # whether to look before a write that may find nothing to do
     clock: str  # statement that tells the time; "" where the host's is the one
 
+    def one_of(self, query: str) -> str:
+        """After a column: "is one of the values that *query* finds", which are few, whatever the planner believes."""
+
     def insert(self, table: str, columns: Mapping[str, str], *, conflict: str = "") -> str:
         """For `execute_many`: insert rows whose values stand in the order of *columns* (name: Postgres type)."""
 

@@ -7,6 +7,7 @@ arrays, and as many as 100 us as a statement each.
 from __future__ import annotations
 
 import json
+import time
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 USES_TO_PREPARE = 5  # units of work on a connection: a web request's are over before planning ahead would pay
 
+REPLAN = 5.0  # seconds for which plans are kept: tables grow by a thousand times within minutes
 # Plans are kept, and were made when tables were small: a worker that began on an empty database would go on reading
 # whole tables until they are analyzed. All its statements are look-ups by index, so its connection may do nothing else.
 STEERING = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "enable_material")
@@ -54,6 +56,11 @@ class Postgres:
     notify = "SELECT pg_notify(%s, '')"
     peeks = False
     clock = "SELECT clock_timestamp()"
+
+    def one_of(self, query: str) -> str:
+        # As an array they can only be looked up. A join may be made the other way round, by a plan for a table that was
+        # empty, and then every claim goes through all entries.
+        return f"= ANY(ARRAY({query}))"
 
     def insert(self, table: str, columns: Mapping[str, str], *, conflict: str = "") -> str:
         # In the order given, so that ids follow the order of mail.
@@ -157,6 +164,7 @@ class Session:
         self._uses = 0
         self._prepare = False
         self._steered = False
+        self._replan_at = 0.0  # monotonic seconds
 
     def cursor(self, n: int) -> Any:
         """The *n*-th of our cursors; in a pipeline every statement needs its own."""
@@ -186,6 +194,9 @@ class Session:
     def settle(self, steer: bool) -> None:
         """Outside of a transaction: decide how plans are made."""
         self._uses += 1
+        if self._prepare and time.monotonic() >= self._replan_at:
+            self._replan_at = time.monotonic() + REPLAN
+            self._raw.execute("DISCARD PLANS")
         if self._uses == USES_TO_PREPARE or steer is not self._steered:
             self._prepare = self._is_alone()
             if steer is not self._steered and self._prepare:

@@ -31,6 +31,9 @@ class Sqlite:
     peeks = True
     clock = ""
 
+    def one_of(self, query: str) -> str:
+        return f"IN ({query})"
+
     def insert(self, table: str, columns: Mapping[str, str], *, conflict: str = "") -> str:
         return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))}) {conflict}"
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from uuid import UUID
 
 import pytest
 from django.contrib.auth.models import Permission, User
@@ -150,6 +151,23 @@ def test_lists_cost_as_many_queries_whatever_their_length(admin, model, run):
         start_workflow("declined")
     make_worker(worker_settings()).run(until_idle=True)
     assert queries() == few
+
+
+def test_lists_leave_payloads_in_the_database(admin, run):
+    for model, payloads in ((WorkflowExecution, ("input", "result")), (HistoryEvent, ("details",))):
+        with CaptureQueriesContext(connection) as captured:
+            admin.get(url(model, "changelist"))
+        table = model._meta.db_table
+        [listing] = [q["sql"] for q in captured if f'FROM "{table}"' in q["sql"] and "COUNT" not in q["sql"]]
+        assert not [name for name in payloads if f'"{table}"."{name}"' in listing]
+
+
+def test_the_newest_run_is_the_first_of_the_list(admin):
+    """Ids of children are made from their parents': they say nothing of age."""
+    old = WorkflowExecution.objects.create(id=UUID(int=2**128 - 1), workflow_name="order")
+    new = WorkflowExecution.objects.create(workflow_name="order")
+    text = admin.get(url(WorkflowExecution, "changelist")).content.decode()
+    assert text.index(str(new.pk)) < text.index(str(old.pk))
 
 
 def test_pages_have_no_inline_styles_or_scripts_of_ours(admin, run):

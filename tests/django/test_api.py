@@ -3,7 +3,10 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 from contextlib import contextmanager, suppress
+from datetime import timedelta
+from types import SimpleNamespace
 from uuid import UUID, uuid4
 
 import pytest
@@ -24,6 +27,7 @@ from django_durable import (
     WorkflowFailed,
     WorkflowTimeout,
     cancel_workflow,
+    local,
     query_workflow,
     register,
     retry_workflow,
@@ -34,8 +38,10 @@ from django_durable import (
 )
 from django_durable.engine import make_worker, worker_settings
 from django_durable.models import ActivityTask, HistoryEvent, QueueEntry, Worker, WorkflowExecution
+from django_durable.store.database import Database
 from tests.project.app.durable_workflows import approval, order
 from tests.project.app.models import Order
+from tests.store.databases import registered, sqlite_settings
 
 
 class Undo(Exception):
@@ -328,3 +334,54 @@ def test_async_twins():
 def test_registered_functions_stay_plain():
     assert register.find_workflow(order).name == "order"
     assert order.using(queue="x").options.queue == "x"
+
+
+# Databases
+
+
+class ReadsFromReplica:
+    """A router as many projects have it."""
+
+    replica = ""
+
+    def db_for_read(self, model, **hints):
+        return self.replica if model._meta.app_label == "django_durable" else None
+
+
+def test_rows_of_a_run_come_from_its_own_database(tmp_path, monkeypatch):
+    """A replica lags behind: a run would be there, and its history not yet. Here it lags by all of its tables."""
+    handle = start_workflow("declined")
+    make_worker(worker_settings()).run(until_idle=True)
+    with (
+        registered(sqlite_settings(tmp_path / "replica.sqlite3")) as replica,
+        override_settings(DATABASE_ROUTERS=[f"{__name__}.ReadsFromReplica"]),
+    ):
+        monkeypatch.setattr(ReadsFromReplica, "replica", replica)
+        execution = handle.execution
+        assert query_workflow(handle)["status"] == "FAILED"
+        assert execution.history.count() == execution.history_length
+        assert [activity.activity_name for activity in execution.activities.all()] == ["decline"]
+        assert list(execution.children.all()) == []
+
+
+def test_run_workflow_in_a_transaction_sleeps_by_the_databases_clock(monkeypatch):
+    slept = []
+    now = Database.now
+    monkeypatch.setattr(Database, "now", lambda self: now(self) + timedelta(hours=1))
+
+    def sleep(span):
+        slept.append(span)
+        time.sleep(min(span, 0.1))
+
+    monkeypatch.setattr(local, "time", SimpleNamespace(sleep=sleep))
+    with undone():
+        run_workflow(order, number="7")
+    assert slept
+    assert max(slept) < 1
+
+
+def test_waiting_for_no_time_looks_once_in_a_transaction():
+    handle = start_workflow("approval")
+    for none in (0, timedelta()):
+        with undone(), pytest.raises(WaitTimeout):
+            wait_workflow(handle, timeout=none)

@@ -19,7 +19,7 @@ from django_durable import start_workflow
 from django_durable.management.commands import durable_worker
 from django_durable.management.shared import table
 from django_durable.models import HistoryEvent, QueueEntry, Worker, WorkflowExecution
-from tests.harness import ROOT, wait_until
+from tests.harness import MANAGE, ROOT, wait_until
 from tests.project.app import durable_workflows
 from tests.scenarios import ledger
 from tests.store.databases import registered, sqlite_settings
@@ -80,11 +80,51 @@ def test_input_comes_from_a_file_or_stdin(tmp_path, monkeypatch):
         ("{}", "missing a required argument: 'number'"),
         ("@no/such/file", "cannot read no/such/file"),
         ("[" * 100_000, "nested too deep"),
+        ('{"number": 7, "number": 8}', 'the key "number" twice'),
+        ('{"number": {"a": 1, "a": 1}}', 'the key "a" twice'),
+        ('{"number": "\udcff"}', "--input is not UTF-8"),  # so the byte 0xff comes in an argument
     ],
 )
 def test_bad_input_is_a_sentence(text, says):
     assert says in str(refusal("durable_start", "order", "--input", text))
     assert not WorkflowExecution.objects.exists()
+
+
+def test_stdin_that_is_no_text_is_a_sentence(monkeypatch):
+    """Whether the locale has Python refuse such bytes, or pass them on as lone surrogates."""
+    for errors in ("strict", "surrogateescape"):
+        stdin = io.TextIOWrapper(io.BytesIO(b'{"number": "\xff"}'), encoding="utf-8", errors=errors)
+        monkeypatch.setattr(sys, "stdin", stdin)
+        assert "stdin is not UTF-8" in str(refusal("durable_start", "order", "--input", "-"))
+    assert not WorkflowExecution.objects.exists()
+
+
+@pytest.mark.parametrize("wait", ["nan", "inf", "-1", "soon"])
+def test_a_wait_that_makes_no_sense_starts_nothing(project, wait):
+    seen = project.manage("durable_start", "approval", f"--wait={wait}")
+    assert seen.returncode == 2
+    assert f"'{wait}' is not a time in seconds, 0 or more" in seen.stderr
+    assert not WorkflowExecution.objects.exists()
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("name", ["durable_status", "durable_doctor"])
+def test_nobody_minds_a_reader_that_has_seen_enough(project, name, unbuffered):
+    handle = start_workflow("approval")
+    args = [str(handle)] if name == "durable_status" else []
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as stdout:
+        seen = subprocess.run(
+            [*MANAGE, name, *args],
+            cwd=ROOT,
+            env=project.environment(PYTHONUNBUFFERED=unbuffered),
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (seen.returncode, seen.stderr) == (128 + signal.SIGPIPE, "")
 
 
 def test_unknown_names_come_with_the_nearest():
@@ -158,6 +198,13 @@ def test_status_answers_queries():
     out, _ = command("durable_status", str(handle), "--query", "describe", "--input", '{"loud": true}')
     assert json.loads(out) == "APPROVAL IS PENDING"
     assert "Did you mean 'describe'?" in str(refusal("durable_status", str(handle), "--query", "describ"))
+
+
+def test_a_query_with_input_that_it_does_not_take_is_a_sentence():
+    handle = start_workflow("approval")
+    said = str(refusal("durable_status", str(handle), "--query", "describe", "--input", '{"lout": true}'))
+    assert "query 'describe': got an unexpected keyword argument 'lout'" in said
+    assert "describe(execution, loud=False)" in said
 
 
 @pytest.mark.parametrize("name", ["durable_status", "durable_cancel", "durable_retry"])
@@ -235,8 +282,10 @@ def test_worker_serves_the_queues_it_is_told_to():
         (["--queue-name", "a,,b"], "no list of queue names"),
         (["--procs", "2", "--worker-id", str(uuid4())], "--worker-id names one process"),
         (["--procs", "2", "--reload"], "--reload works with one process"),
-        (["--procs", "0"], "0 is not 1 or more"),
-        (["--tick", "0"], "not a time in seconds"),
+        (["--procs", "0"], "--procs: '0' is not a whole number, 1 or more"),
+        (["--batch", "x"], "--batch: 'x' is not a whole number, 1 or more"),
+        (["--tick", "0"], "--tick: '0' is not a time in seconds"),
+        (["--tick", "soon"], "--tick: 'soon' is not a time in seconds"),
     ],
 )
 def test_worker_refuses_what_makes_no_sense(args, says):

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
+from django.apps import apps
+from django.core.management import CommandError, call_command
 from django.db import connection, connections
+from django.db.models.signals import post_migrate
 from django.test import override_settings
 
 from django_durable import start_workflow
 from django_durable.doctor import databases, examine
 from django_durable.engine import engine
 from django_durable.models import QueueEntry, Worker, WorkflowExecution
+from django_durable.queue import DatabaseTaskQueue
 from durable_core.definitions import register
+from durable_core.errors import QueueUnavailable
 from durable_core.ports import Entry, EntryKind, Level, WorkerInfo, new_id
 from tests.harness import wait_until
 from tests.scenarios import ledger
@@ -113,6 +120,23 @@ def test_doctor_survives_wrong_settings_and_names_them(project):
     assert "Traceback" not in seen.stderr
 
 
+def test_doctor_survives_a_database_it_has_no_sql_for(monkeypatch):
+    monkeypatch.setattr(type(connections["default"]), "vendor", "oracle")
+    [finding] = findings("database")
+    assert finding.level is Level.PROBLEM
+    assert "is a oracle database. Django Durable runs on PostgreSQL and SQLite" in finding.message
+
+
+def test_doctor_survives_a_queue_with_a_bug(monkeypatch):
+    def diagnose(self):
+        raise ZeroDivisionError("somebody's queue")
+
+    monkeypatch.setattr(DatabaseTaskQueue, "diagnose", diagnose)
+    assert [f.message for f in findings("queue")] == ["cannot be asked: ZeroDivisionError: somebody's queue"]
+    assert findings("work") == []
+    assert findings("workers") != []
+
+
 def test_doctor_finds_missing_migrations_and_pragmas(tmp_path):
     bare = {**sqlite_settings(tmp_path / "bare.sqlite3"), "OPTIONS": {"timeout": 0}}
     with registered(bare) as alias, override_settings(DURABLE={"DATABASE": alias}):
@@ -168,6 +192,73 @@ def test_queue_shows_what_stands_in_it(project):
 def test_queue_setup_has_nothing_to_do_for_the_database_queue(project):
     done = project.manage("durable_queue_setup")
     assert (done.returncode, done.stdout) == (0, "nothing to set up for queue backend 'database'\n")
+
+
+class Furnished(DatabaseTaskQueue):
+    """A queue that has something to set up."""
+
+    def setup(self):
+        return ["made a table"]
+
+
+class Absent(DatabaseTaskQueue):
+    def setup(self):
+        raise QueueUnavailable("nobody answers at 127.0.0.1:1")
+
+
+class Fussy(DatabaseTaskQueue):
+    """Does not expect what os.environ.get() answers where a variable is not set."""
+
+    def __init__(self, *, url):
+        super().__init__()
+        self.secure = url.startswith("rediss:")
+
+
+@contextmanager
+def queue_of(kind, **options):
+    with override_settings(DURABLE={"QUEUE": {"BACKEND": f"{__name__}.{kind.__name__}", "OPTIONS": options}}):
+        yield
+
+
+def migrate(capsys):
+    """What it says on its own stdout, on the process's, and on stderr."""
+    out = io.StringIO()
+    call_command("migrate", verbosity=1, stdout=out)
+    said = capsys.readouterr()
+    return out.getvalue(), said.out, said.err
+
+
+def test_options_that_a_queue_cannot_use_are_a_sentence():
+    with queue_of(Fussy, url=None):
+        said = findings("queue")[0].message
+        with pytest.raises(CommandError, match=r"cannot be made with its OPTIONS: Attr.*It takes: url"):
+            call_command("durable_queue")
+    assert "Fussy' cannot be made with its OPTIONS: AttributeError: 'NoneType'" in said
+
+
+def test_migrate_sets_the_queue_up(capsys):
+    with queue_of(Furnished):
+        ours, out, err = migrate(capsys)
+    assert "  made a table\n" in ours
+    assert (out, err) == ("", "")
+
+
+def test_migrate_goes_on_when_the_queue_is_away(capsys):
+    """Other apps wait for their turn behind ours: permissions and content types, for instance."""
+    turns = []
+
+    def take_turn(app_config, **kwargs):
+        turns.append(app_config.label)
+
+    post_migrate.connect(take_turn)
+    try:
+        with queue_of(Absent):
+            _, _, err = migrate(capsys)
+    finally:
+        post_migrate.disconnect(take_turn)
+    assert turns[-1] == [app.label for app in apps.get_app_configs() if app.models_module][-1]
+    assert "The queue is not set up: nobody answers at 127.0.0.1:1" in err
+    assert "python manage.py durable_queue_setup" in err
 
 
 def test_refill_finds_all_that_a_lost_queue_knew(project, monkeypatch):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.db import connections, transaction
 from django.db.transaction import TransactionManagementError
@@ -44,7 +46,7 @@ def test_connection_is_checked_when_django_is_told_to_check_its_own(postgres: st
     store, run = DjangoHistoryStore(postgres), a_run()
     store.create([run])
     kill(postgres)
-    connection = connections[postgres]
+    connection: Any = connections[postgres]
     connection.health_check_enabled, connection.close_at = True, None  # CONN_MAX_AGE = None
     connection.close_if_unusable_or_obsolete()  # as a request begins
     try:

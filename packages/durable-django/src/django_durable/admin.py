@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
 from django.db.models import Q
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 
 from django_durable.conf import conf
+from django_durable.fields import PayloadField
 from django_durable.models import ActivityTask, HistoryEvent, WorkflowExecution
 from django_durable.wording import json_in_words, span_in_words, waiting_in_words
 from durable_core.definitions import register
@@ -29,6 +31,14 @@ EVENTS_SHOWN = 100  # newest events on the page of a run
 TASKS_SHOWN = 100
 LONG = 20_000  # characters of a payload on a page
 SHORT = 300  # in a table
+
+
+class WithoutPayloads(ChangeList):
+    """A list leaves alone what it does not show: fifty rows may hold a hundred megabytes."""
+
+    def get_queryset(self, *args: Any, **kwargs: Any) -> QuerySet[Any]:
+        payloads = {field.name for field in self.opts.fields if isinstance(field, PayloadField)}
+        return super().get_queryset(*args, **kwargs).defer(*payloads - {"waiting_for"})
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # generic only in the stubs
@@ -51,6 +61,9 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # generic only 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).using(conf().database)
 
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return WithoutPayloads
+
 
 class WorkflowNameFilter(admin.SimpleListFilter):
     """The names this process knows; those in the table could only be found by reading all of it."""
@@ -71,7 +84,7 @@ class WorkflowExecutionAdmin(ReadOnlyAdmin):
     list_filter = ("status", WorkflowNameFilter, "created_at")
     search_fields = ("id", "workflow_id")
     search_help_text = "Id of the execution, or the beginning of its workflow id"
-    ordering = ("-id",)  # ids grow with time
+    ordering = ("-created_at",)  # not by id: those of children do not grow with time
     fieldsets = (
         (None, {"fields": ("workflow_name", "status", "waits_for", "waits_at", "error_text", "duration")}),
         ("Data", {"fields": ("input_text", "result_text")}),

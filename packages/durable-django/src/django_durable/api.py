@@ -7,9 +7,11 @@ handle, a UUID, its text, or a `WorkflowExecution`.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import UUID
 
@@ -165,7 +167,8 @@ def query_workflow(execution: Execution, name: str = "status", /, **payload: Any
     """Ask a run something, without disturbing it; *payload* goes to the function that answers.
 
     Every run answers "status": a dict of id, workflow_name, status, result, error, waiting_for, pending_activities.
-    Raises `UnknownExecutionError`, and `UnknownQueryError` with the names there are.
+    Raises `UnknownExecutionError`, `UnknownQueryError` with the names there are, and `TypeError` for a payload that the
+    function does not take.
     """
     row = _row_of(id_of(execution))
     try:
@@ -174,6 +177,13 @@ def query_workflow(execution: Execution, name: str = "status", /, **payload: Any
         if name != "status":
             raise
         return status_of(row)
+    signature = inspect.signature(answer)
+    try:
+        signature.bind(row, **payload)
+    except TypeError as error:
+        raise TypeError(
+            f"workflow {row.workflow_name!r}, query {name!r}: {error}; its signature is {name}{signature}"
+        ) from None
     return answer(row, **payload)
 
 
@@ -343,7 +353,8 @@ def _check_wait_can_end(run_id: UUID, timeout: Duration | None) -> None:
             f"The transaction that started run {run_id} is still open, so no worker sees the run, and waiting for it "
             "would never end. Wait after the atomic block (ATOMIC_REQUESTS makes each view one), or use run_workflow()."
         )
-    if connection.vendor == "sqlite" and timeout != 0 and not made.client.find(run_id).status.is_closed:
+    looks_once = as_timedelta(timeout, what="timeout") == timedelta()
+    if connection.vendor == "sqlite" and not looks_once and not made.client.find(run_id).status.is_closed:
         raise DurableError(
             "A transaction is open, and on SQLite it neither sees what workers write nor lets them write: waiting "
             f"for run {run_id} would never end. Wait after the atomic block, or look once with timeout=0."

@@ -10,9 +10,10 @@ from importlib import import_module
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 
 from durable_core import hooks
-from durable_core.errors import ConfigurationError
+from durable_core.errors import ConfigurationError, DurableError
 from durable_core.ports import HasConnection, HistoryStore, TaskQueue
 
 EXTRAS = {"postgres": "durable-django[postgres]", "redis": "durable-django[redis]"}  # queue: what to install for it
@@ -74,11 +75,21 @@ def find_queue(name: str) -> Callable[..., TaskQueue]:
 
 
 def make_queue(name: str, options: Mapping[str, Any], store: HistoryStore) -> TaskQueue:
-    """The queue *name* with these options; one that takes `connection` is given that of the store."""
+    """The queue *name* with these options; one that takes `connection` is given that of the store.
+
+    Raises `UnusableBackend` for whatever the factory raises over options that it cannot use.
+    """
     factory = find_queue(name)
-    if CONNECTION in _parameters(factory) and CONNECTION not in options and isinstance(store, HasConnection):
-        return factory(**options, **{CONNECTION: store.connection()})
-    return factory(**options)
+    given = dict(options)
+    if CONNECTION in _parameters(factory) and isinstance(store, HasConnection):
+        given.setdefault(CONNECTION, store.connection())
+    try:
+        return factory(**given)
+    except (DurableError, ImproperlyConfigured):
+        raise
+    except Exception as error:
+        what = f"Queue backend {name!r} cannot be made with its OPTIONS: {type(error).__name__}: {error}."
+        raise UnusableBackend(what, options_of(factory)) from error
 
 
 def find_store(name: str) -> Callable[..., HistoryStore]:

@@ -13,7 +13,6 @@ import os
 import socket
 import time
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from django.db import Error, connections
@@ -30,6 +29,7 @@ from durable_core.worker import dismiss
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
     from uuid import UUID
 
     from django_durable.api import Workflow
@@ -76,7 +76,7 @@ def _drive_inline(handle: WorkflowHandle, worker_id: UUID, queue: str) -> None:
                     "it: the transaction it was started in is open, so no other process sees the run. Have it sent by "
                     "an activity of the run, or use start_workflow() and a worker."
                 )
-            time.sleep(max((due_at - datetime.now(UTC)).total_seconds(), 0.0))
+            time.sleep(max((due_at - engine().store.now()).total_seconds(), 0.0))
 
 
 def _is_over(run_id: UUID) -> bool:

@@ -5,6 +5,8 @@ Read `HistoryEvent` by ``seq``, never by ``id``: under Postgres a higher id can 
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from django.db import models
 from django.db.models import Q
 
@@ -14,6 +16,8 @@ from durable_core.ports import EntryKind, new_id
 
 NAME_LENGTH = 255  # characters of a name, a workflow_id or a queue
 
+Row_co = TypeVar("Row_co", bound=models.Model, covariant=True)
+
 _OPEN = [status.value for status in OPEN_STATUSES]
 
 
@@ -21,10 +25,22 @@ def _choices(statuses: type[Status] | type[TaskStatus]) -> list[tuple[str, str]]
     return [(status.value, status.value.replace("_", " ").lower()) for status in statuses]
 
 
+class RunsOwn(models.Manager[Row_co]):
+    """Behind `run.history` and its like: rows from the run's own database.
+
+    A router may send reads to a replica, which would show a run as it is beside a history as it was.
+    """
+
+    def get_queryset(self) -> models.QuerySet[Row_co]:
+        run = getattr(self, "instance", None)  # none behind `HistoryEvent.objects`
+        rows = super().get_queryset()
+        return rows if run is None else rows.using(run._state.db)
+
+
 class WorkflowExecution(models.Model):
     """A run of a workflow."""
 
-    id = models.UUIDField(primary_key=True, default=new_id, editable=False)  # version 7: sorted by age
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)  # of a child: made from its parent's
     workflow_name = models.CharField(max_length=NAME_LENGTH)
     workflow_id = models.CharField(max_length=NAME_LENGTH, null=True, blank=True)
     input = PayloadField(default=dict)
@@ -49,6 +65,8 @@ class WorkflowExecution(models.Model):
     updated_at = InstantField(default=utc_now)
     started_at = InstantField(null=True, blank=True)
     finished_at = InstantField(null=True, blank=True)
+
+    objects = RunsOwn["WorkflowExecution"]()
 
     class Meta:
         verbose_name = "workflow execution"
@@ -83,6 +101,8 @@ class HistoryEvent(models.Model):
     call_id = models.CharField(max_length=NAME_LENGTH, null=True, blank=True)
     details = PayloadField(default=dict)
     created_at = InstantField(default=utc_now)
+
+    objects = RunsOwn["HistoryEvent"]()
 
     class Meta:
         verbose_name = "history event"
@@ -127,6 +147,8 @@ class ActivityTask(models.Model):
     crashes = models.IntegerField(default=0)  # workers that died over it
     cancel_requested = models.BooleanField(default=False)
     due_at = InstantField(null=True, blank=True)  # when the scheduler must look at it
+
+    objects = RunsOwn["ActivityTask"]()
 
     class Meta:
         verbose_name = "activity task"

@@ -55,3 +55,5 @@ def _guarded(subject: str, examination: Callable[[], Iterable[Finding]]) -> Iter
     except (DurableError, ImproperlyConfigured, Error) as error:
         # Without settings that make sense there is nothing to ask, and the system checks have said so.
         yield Finding(Level.PROBLEM, subject, f"cannot be asked: {error}".strip())
+    except Exception as error:  # noqa: BLE001 - a bug in somebody's queue must not hide what else is wrong
+        yield Finding(Level.PROBLEM, subject, f"cannot be asked: {type(error).__name__}: {error}".strip())

@@ -10,6 +10,7 @@ from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
 
 from django_durable.conf import conf
+from django_durable.store.database import Database
 from django_durable.store.sql.tables import EVENT, MAIL, RUN, TASK
 from django_durable.wording import span_in_words
 from durable_core.ports import Finding, Level
@@ -29,6 +30,7 @@ LEAST_POSTGRES = 150_000
 def examine() -> Iterator[Finding]:
     alias = conf().database
     connection: Any = connections[alias]
+    _ = Database(alias).dialect  # raises for one we have no SQL for
     yield from _connectivity(connection, alias)
     yield from _migrations(connection, alias)
     if connection.vendor == "postgresql":

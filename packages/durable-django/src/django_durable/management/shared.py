@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,14 +21,20 @@ from django_durable.conf import conf
 from durable_core.errors import DurableError
 
 APP = "django_durable"
+PIPE_CLOSED = 128 + signal.SIGPIPE  # exit code that shells give to what SIGPIPE has ended
 
 
 class DurableCommand(BaseCommand):
     """A command whose errors are sentences. Subclasses have `run`."""
 
     def handle(self, *args: Any, **options: Any) -> None:
-        with clean_errors():
-            self.run(**options)
+        try:
+            with clean_errors():
+                self.run(**options)
+            self.stdout.flush()
+        except BrokenPipeError:  # whoever reads our output has seen enough, as `head` has
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes what is left when it exits
+            sys.exit(PIPE_CLOSED)
 
     def run(self, **options: Any) -> None:
         raise NotImplementedError
@@ -49,18 +57,21 @@ def add_input(parser: argparse.ArgumentParser, what: str) -> None:
 
 def read_json(text: str) -> Any:
     """The value of ``--input``. Raises `CommandError`."""
-    if text == "-":
-        text, source = sys.stdin.read(), "stdin"
-    elif text.startswith("@"):
-        source = text[1:]
-        try:
-            text = Path(source).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise CommandError(f"--input: cannot read {source}: {error}") from None
-    else:
-        source = "--input"
+    source = "--input"
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        if text == "-":
+            source = "stdin"
+            text = sys.stdin.read()
+        elif text.startswith("@"):
+            source = text[1:]
+            text = Path(source).read_text(encoding="utf-8")
+        text.encode()  # in arguments, and in some locales, what is not UTF-8 comes as lone surrogates
+    except OSError as error:
+        raise CommandError(f"--input: cannot read {source}: {error}") from None
+    except UnicodeError as error:
+        raise CommandError(f"{source} is not UTF-8: {error}") from None
+    try:
+        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_object_of)
     except json.JSONDecodeError as error:
         raise CommandError(
             f"{source} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
@@ -79,6 +90,15 @@ def read_object(text: str | None, what: str) -> dict[str, Any]:
         kind = {list: "an array", str: "a string", bool: "a boolean", type(None): "null"}.get(type(value), "a number")
         raise CommandError(f'{what} must be a JSON object, such as {{"user_id": 7}}; got {kind}.')
     return value
+
+
+def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"an object has the key {json.dumps(key)} twice")
+        found[key] = value
+    return found
 
 
 def _refuse_constant(name: str) -> Any:
@@ -108,7 +128,7 @@ def clean_errors() -> Iterator[None]:
     except DurableError as error:
         raise CommandError(_with_hint(str(error))) from error
     except TypeError as error:
-        if not str(error).startswith("workflow "):  # input that the workflow does not take; another one is a bug
+        if not str(error).startswith("workflow "):  # input that it or a query does not take; another one is a bug
             raise
         raise CommandError(str(error)) from error
     except Error as error:

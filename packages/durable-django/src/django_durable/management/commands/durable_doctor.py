@@ -31,6 +31,7 @@ class Command(DurableCommand):
         else:
             self.show(found)
         if any(finding.level is Level.PROBLEM for finding in found):
+            self.stdout.flush()
             sys.exit(1)
 
     def show(self, found: list[Finding]) -> None:

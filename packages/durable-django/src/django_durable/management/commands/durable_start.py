@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import math
+from contextlib import suppress
 from typing import Any
 
 from django.core.management.base import CommandError
@@ -14,6 +16,7 @@ from durable_core.definitions import WorkflowDefinition, register, remote_workfl
 from durable_core.errors import WaitTimeout, WorkflowCanceled, WorkflowError, WorkflowFailed, WorkflowTimeout
 
 FAILED, CANCELED, TIMED_OUT, WAIT_RAN_OUT = 3, 4, 5, 124  # exit codes with --wait
+FOR_EVER = math.inf
 
 
 class Command(DurableCommand):
@@ -31,8 +34,8 @@ class Command(DurableCommand):
         parser.add_argument(
             "--wait",
             nargs="?",
-            type=float,
-            const=-1.0,
+            type=_seconds,
+            const=FOR_EVER,
             metavar="SECONDS",
             help="wait until it has ended, at most so long; its result goes to stderr",
         )
@@ -46,7 +49,7 @@ class Command(DurableCommand):
         self.stdout.write(str(handle))
         self.stdout.flush()
         if (wait := options["wait"]) is not None:
-            self.wait(handle, None if wait < 0 else wait)
+            self.wait(handle, None if wait == FOR_EVER else wait)
 
     def wait(self, handle: api.WorkflowHandle, timeout: float | None) -> None:
         try:
@@ -56,6 +59,14 @@ class Command(DurableCommand):
         except WorkflowError as error:
             raise CommandError(str(error), returncode=_code_of(error)) from error
         self.say(f"completed: {json_in_words(result)}")
+
+
+def _seconds(text: str) -> float:
+    """Checked before the run is started, which would be there all the same."""
+    with suppress(ValueError):
+        if 0 <= float(text) < FOR_EVER:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a time in seconds, 0 or more")
 
 
 def _workflow(name: str, queue: str | None) -> WorkflowDefinition:

@@ -37,6 +37,13 @@ def test_problems_of_the_setting_are_errors():
     assert all(message.level == checks.ERROR and message.hint for message in found.values())
 
 
+def test_options_that_only_the_queue_can_judge():
+    found = found_for({"QUEUE": {"BACKEND": "postgres"}})
+    assert "that is a sqlite database" in found["durable.E005"].msg
+    assert '"dsn"' in found["durable.E005"].msg
+    assert found_for({"QUEUE": {"BACKEND": "redis", "OPTIONS": {"url": "rediss://:secret@nowhere:1/0"}}}) == {}
+
+
 def test_two_callables_with_one_name(monkeypatch):
     monkeypatch.setattr(register, "duplicates", [])
     monkeypatch.setattr(register, "activities", dict(register.activities))

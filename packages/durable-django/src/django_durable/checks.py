@@ -19,8 +19,9 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, connections
 
 from django_durable import backends, conf
+from django_durable.engine import engine
 from durable_core.definitions import register
-from durable_core.errors import ConfigurationError, did_you_mean
+from durable_core.errors import ConfigurationError, DurableError, did_you_mean
 from durable_core.hooks import DISABLE
 
 if TYPE_CHECKING:
@@ -37,13 +38,28 @@ ADVICE = (
 
 
 def connect() -> None:
-    for check in (check_settings, check_registrations, check_plugins, check_database):
+    for check in (check_settings, check_queue, check_registrations, check_plugins, check_database):
         checks.register(check, TAG)
 
 
 def check_settings(**kwargs: Any) -> list[CheckMessage]:
     _, problems = conf.inspect()
     return [checks.Error(p.message, hint=p.hint, id=p.id) for p in problems]
+
+
+def check_queue(**kwargs: Any) -> list[CheckMessage]:
+    """Options that only the queue itself can judge: it is made, which asks no server."""
+    _, problems = conf.inspect()
+    if problems:
+        return []
+    try:
+        engine()
+    except DurableError as error:
+        hint = "See DURABLE['QUEUE']['OPTIONS']."
+        return [checks.Error(str(error), hint=hint, id="durable.E005")]
+    except ImproperlyConfigured:
+        return []  # of the database, which has its own check
+    return []
 
 
 def check_registrations(**kwargs: Any) -> list[CheckMessage]:

@@ -82,6 +82,7 @@ class WorkflowExecution(models.Model):
             models.Index(fields=["parent"], condition=Q(parent__isnull=False), name="durable_run_parent"),
             models.Index(fields=["status", "created_at"], name="durable_run_status"),
             models.Index(fields=["workflow_name", "created_at"], name="durable_run_name"),
+            models.Index(fields=["-created_at"], name="durable_run_created"),  # the admin's list
         )
 
     def __str__(self) -> str:

@@ -169,6 +169,8 @@ def test_when_the_scheduler_must_look():
     assert attempts.due_while_queued(queued, NOW, None) == NOW + 5 * SECOND
     assert attempts.due_while_queued(queued, NOW, NOW + SECOND) == NOW + SECOND
     assert attempts.due_while_queued(task_of(), NOW, None) is None
+    waited = task_of(schedule_to_start=5 * SECOND, queued_at=NOW - 2 * SECOND)  # an entry is made anew for it
+    assert attempts.due_while_queued(waited, NOW, None) == NOW + 3 * SECOND
     limits: Any = {"expires_at": None, "start_to_close": SECOND, "heartbeat_timeout": None}
     # The worker itself comes first: it can interrupt the thread.
     assert due_while_running(NOW, **limits) == NOW + SECOND + OVERRUN

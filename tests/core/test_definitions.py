@@ -103,7 +103,7 @@ def test_the_same_function_may_be_registered_again_as_when_its_module_is_reloade
     assert registry.activities["send"].fn is again
 
 
-@pytest.mark.parametrize("name", ["", "x" * 201, "a\x00b", 5, b"x"])
+@pytest.mark.parametrize("name", ["", "x" * 201, "a\x00b", "a\ud800b", 5, b"x"])
 def test_senseless_names_are_refused(registry, name):
     for register in (registry.workflow_from, registry.activity_from):
         with pytest.raises(ConfigurationError, match="expected a text of 1 to 200 characters"):

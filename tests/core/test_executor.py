@@ -122,7 +122,7 @@ def test_whatever_is_raised_is_a_failed_attempt(bench, error):
     assert ending.failure["type"] == type(error).__name__
     assert ending.failure["attempt"] == 3
     assert ending.type_names[0] == type(error).__name__
-    assert ending.type_names[-1] == "object"
+    assert ending.type_names[-1] == "BaseException"
     assert ending.retryable
     assert bench.run(lambda: "alive").result == '"alive"'
 

@@ -258,6 +258,22 @@ def test_an_error_of_one_plugin_is_logged_and_the_others_hear(caplog):
     ]
 
 
+class Unspeakable(Exception):
+    def __str__(self):
+        raise RuntimeError("no words")
+
+
+def test_an_error_that_cannot_be_put_into_words_stops_nobody(caplog):
+    def fail(**news):
+        raise Unspeakable
+
+    announcer = announcer_of(Plugin(durable_events=lambda events: fail(), durable_encode=lambda value: fail()))
+    announcer.announce([news_of("a")])
+    assert "durable_events: Unspeakable: <Unspeakable whose __str__ raised RuntimeError>" in caplog.text
+    with pytest.raises(TypeError, match="whose __str__ raised RuntimeError"):
+        announcer.encode(object())
+
+
 def test_one_that_fails_all_the_time_does_not_fill_the_log(caplog, monkeypatch):
     now = [1000.0]
     monkeypatch.setattr("durable_core.hooks.announcing.time.monotonic", lambda: now[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -231,6 +232,13 @@ class TestManualClock:
         clock = ManualClock()
         clock.wait(Event(), 3600)
         assert clock.monotonic() == 3600
+
+    def test_wait_is_never_in_vain(self) -> None:
+        clock = ManualClock()
+        clock.wait(threading.Event(), 1e-16)  # as is left of 0.4 + 0.2 at 0.6 s
+        assert clock.monotonic() == 1e-6
+        clock.wait(threading.Event(), 0)
+        assert clock.monotonic() == 1e-6
 
     def test_wait_for_what_has_happened_takes_no_time(self) -> None:
         clock, event = ManualClock(), Event()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 
 from durable_core import events as e
-from durable_core.decision import CodeFailed, RunSettings
+from durable_core.decision import RunSettings
 from durable_core.definitions import Registry
 from durable_core.errors import (
     ActivityCanceled,
     ActivityError,
     ActivityTimeout,
     ChildCanceled,
+    CodeFailed,
     DurableError,
     PayloadError,
     UnknownActivityError,

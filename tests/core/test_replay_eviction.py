@@ -9,8 +9,8 @@ import pytest
 from greenlet import greenlet
 
 from durable_core import branch
-from durable_core.decision import CodeFailed
 from durable_core.errors import (
+    CodeFailed,
     CodeStuck,
     DurableError,
     RunEvicted,

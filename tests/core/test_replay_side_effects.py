@@ -72,6 +72,26 @@ def test_a_side_effect_that_json_cannot_hold_is_recorded_too():
     story.check()
 
 
+def test_an_error_of_the_users_own_is_not_taken_for_ours_because_of_its_name():
+    namesake = type("PayloadError", (ValueError,), {})
+
+    def refuse():
+        raise namesake("card declined")
+
+    def fn(ctx):
+        try:
+            ctx.side_effect(refuse)
+        except SideEffectError as error:
+            ctx.sleep(1)
+            return [error.type_name, error.message]
+
+    story = Story(fn)
+    story.start()
+    story.wait(1)
+    assert story.result == ["PayloadError", "card declined"]
+    story.check()
+
+
 @pytest.mark.parametrize(
     "use", [lambda ctx: ctx.run_activity("old"), lambda ctx: ctx.random().random(), lambda ctx: str(ctx.uuid4())]
 )

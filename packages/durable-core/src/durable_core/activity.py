@@ -59,7 +59,8 @@ class CurrentActivity:
     def heartbeat(self, details: Any = None) -> None:
         payload = None if details is None else encode(details, what="the details of a heartbeat")
         with self._lock:
-            self._beat = (payload,)
+            if payload is not None or self._beat is None:  # or details that are not written yet would be lost
+                self._beat = (payload,)
         if self._canceled:
             raise ActivityCanceled(
                 self.name, type_name="ActivityCanceled", message="its workflow wants it no more", attempt=self.attempt
@@ -72,6 +73,12 @@ class CurrentActivity:
         with self._lock:
             beat, self._beat = self._beat, None
         return beat
+
+    def put_back(self, beat: tuple[Payload | None]) -> None:
+        """It could not be written; a later one with details of its own replaces it."""
+        with self._lock:
+            if self._beat is None or self._beat[0] is None:
+                self._beat = beat
 
     def cancel(self) -> None:
         self._canceled = True

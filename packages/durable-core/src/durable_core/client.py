@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from durable_core import events as e
-from durable_core.codec import MAX_PAYLOAD_BYTES, Payload, decode, encode
+from durable_core.codec import MAX_PAYLOAD_BYTES, Payload, decode, encode, excerpt
 from durable_core.crashpoints import crashpoint
 from durable_core.errors import (
     DurableError,
@@ -27,30 +26,28 @@ from durable_core.errors import (
     WorkflowFailed,
     WorkflowTimeout,
 )
-from durable_core.execution import Status, TaskStatus
+from durable_core.execution import STATUS_AFTER, Status, TaskStatus, child_end, error_of
 from durable_core.hints import as_hint
 from durable_core.hooks import SILENT, Announcer
 from durable_core.options import DEFAULT_QUEUE, as_timedelta, check_name
 from durable_core.ports import (
     REDELIVERY,
     Commit,
-    Entry,
-    EntryKind,
     Letter,
     LoadedRun,
     NewRun,
     Verdict,
-    Wake,
     new_id,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from datetime import datetime, timedelta
 
     from durable_core.definitions import Registry, WorkflowDefinition
     from durable_core.hooks import News
     from durable_core.options import Duration
-    from durable_core.ports import HistoryStore, RunRecord, TaskQueue
+    from durable_core.ports import HistoryStore, RunRecord, TaskQueue, Wake
 
 FIRST_POLL = 0.002  # seconds between two looks at a run that is waited for; grows
 LONGEST_POLL = 0.1
@@ -105,8 +102,7 @@ class Client:
         payload = encode(kwargs, what=f"the input of workflow {definition.name!r}", limit=self._payload_limit)
         span = options.timeout if timeout is None else as_timedelta(timeout, what="start_workflow(timeout=)")
         now = self._store.now()
-        run_after = options.run_after
-        start_at = now + run_after if isinstance(run_after, timedelta) else run_after
+        start_at = options.start_at(now)
         new = NewRun(
             id=new_id(),
             workflow_name=definition.name,
@@ -191,11 +187,12 @@ class Client:
 
     # Inside
 
-    def _again_at(self) -> Any:
+    def _again_at(self) -> datetime | None:
+        """When to look after a wake-up that the queue may have lost; None: it loses none."""
         return None if self._queue.transactional else self._store.now() + self._redelivery
 
     def _wake(self, wakes: Iterable[Wake]) -> None:
-        entries = [Entry(EntryKind.RUN, w.run_id, w.queue, w.priority, w.worker_id) for w in wakes]
+        entries = [wake.entry for wake in wakes]
         if self._queue.transactional:
             self._queue.enqueue(entries)
         else:
@@ -203,7 +200,7 @@ class Client:
 
     def _send(self, run_id: UUID, fact: e.HistoryEvent, what: str) -> None:
         with self._store.transaction():
-            wakes = self._store.deliver([Letter(run_id, fact.type, fact.call_id, e.details_of(fact))])
+            wakes = self._store.deliver([Letter.of(run_id, fact)])
             if wakes:
                 self._wake(wakes)
                 return
@@ -240,15 +237,14 @@ class Client:
         ]
         letters = []
         if record.parent_id is not None and record.parent_call_id is not None:
-            fact = e.ChildWorkflowCanceled(call_id=record.parent_call_id, reason=end.reason)
-            letters.append(Letter(record.parent_id, fact.type, fact.call_id, e.details_of(fact)))
+            letters.append(Letter.of(record.parent_id, child_end(record.parent_call_id, end)))
         commit = Commit(
             run_id=record.id,
             version=record.version,
-            status=Status.CANCELED,
+            status=STATUS_AFTER[type(end)],
             events=events,
             history_length=record.history_length + len(events),
-            error=f"WorkflowCanceled: {end.reason}" if end.reason else "WorkflowCanceled",
+            error=error_of(end),
             mail_read=[mail.id for mail in locked.mail],
             letters=letters,
             close_tasks_as=None if keep_queued else TaskStatus.FAILED,
@@ -269,13 +265,10 @@ class Client:
         if workflow_name != new.workflow_name or decode(stored) != decode(new.input):
             raise WorkflowAlreadyStarted(
                 f"workflow_id {new.workflow_id!r} belongs to the open run {run_id} of {workflow_name!r} with other "
-                f"input ({_short(stored)}, not {_short(new.input)}). Use another workflow_id, or wait until it closes.",
+                f"input ({excerpt(stored)}, not {excerpt(new.input)}). Use another workflow_id, or wait until it "
+                "closes.",
                 execution_id=run_id,
             )
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _unknown(run_id: UUID) -> UnknownExecutionError:

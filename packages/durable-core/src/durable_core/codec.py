@@ -98,6 +98,11 @@ def decode(payload: str) -> Any:
         raise PayloadError(f"stored payload is not valid JSON: {error}") from None
 
 
+def excerpt(text: str) -> str:
+    """At most 80 characters of it, for a message."""
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
 def _explain(value: object, what: str, error: Exception) -> PayloadError:
     found = _culprit(value, "$", set(), 0)
     if found is None:

@@ -25,7 +25,7 @@ from durable_core.errors import (
     SideEffectError,
     WaitTimeout,
 )
-from durable_core.failures import describe
+from durable_core.failures import describe, type_names
 from durable_core.handles import ActivityHandle, ChildHandle, result_of, waiting_for
 from durable_core.logs import ReplaySafeLogger
 from durable_core.options import as_timedelta
@@ -104,7 +104,7 @@ class WorkflowContext:
         fact = engine.side_effect(call_id, perform)
         assert isinstance(fact, e.SideEffectRecorded)
         if fact.failure is not None:
-            if fact.failure["type"] == PayloadError.__name__:
+            if [fact.failure["type"], *fact.failure["bases"]] == _REFUSED:  # not another class of the same name
                 raise PayloadError(fact.failure["message"])
             raise SideEffectError(fact.failure["type"], fact.failure["message"])
         return decode(fact.result)
@@ -242,6 +242,9 @@ class WorkflowContext:
             return self._engine.time + span
         except OverflowError:
             raise ConfigurationError(f"a wait of {span} ends after the year 9999; expected a shorter one.") from None
+
+
+_REFUSED = type_names(PayloadError)
 
 
 def _span(duration: Duration, what: str) -> timedelta:

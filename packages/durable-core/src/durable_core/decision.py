@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 
 from durable_core import events as e
 from durable_core.codec import MAX_PAYLOAD_BYTES, Payload
-from durable_core.errors import DurableError
-from durable_core.execution import Status
-from durable_core.failures import summary
+from durable_core.execution import STATUS_AFTER, Status, error_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -48,32 +46,6 @@ class Decision:
 
     def close(self, end: e.HistoryEvent) -> None:
         """Status, result and error of a run that ends with this fact."""
-        match end:
-            case e.WorkflowCompleted():
-                self.status, self.result = Status.COMPLETED, end.result
-            case e.WorkflowFailed():
-                self.status = Status.FAILED
-            case e.WorkflowCanceled():
-                self.status = Status.CANCELED
-            case e.WorkflowTimedOut():
-                self.status = Status.TIMED_OUT
-            case _:
-                raise AssertionError(f"{end} ends no run")
-        self.error = self.error_of(end)
-
-    @staticmethod
-    def error_of(end: e.HistoryEvent) -> str:
-        """As `WorkflowExecution.error` has it."""
-        match end:
-            case e.WorkflowFailed():
-                return summary(end.failure)
-            case e.WorkflowCanceled():
-                return f"WorkflowCanceled: {end.reason}" if end.reason else "WorkflowCanceled"
-            case e.WorkflowTimedOut():
-                return f"WorkflowTimeout: not closed by {end.deadline.isoformat()}"
-            case _:
-                return ""
-
-
-class CodeFailed(DurableError):
-    """Workflow code must be mended before the run can go on: it hangs, or raised under `block_on_error`."""
+        self.status, self.error = STATUS_AFTER[type(end)], error_of(end)
+        if isinstance(end, e.WorkflowCompleted):
+            self.result = end.result

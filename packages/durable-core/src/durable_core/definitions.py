@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
 from durable_core.errors import (
@@ -29,7 +29,6 @@ class WorkflowDefinition:
     fn: Callable[..., Any]  # the first parameter takes the context
     options: WorkflowOptions
     signature: inspect.Signature  # without the context
-    queries: dict[str, Callable[..., Any]] = field(default_factory=dict)
 
     def using(self, **changes: Any) -> WorkflowDefinition:
         return replace(self, options=changed(self.options, changes, what=self.name))

@@ -79,7 +79,8 @@ class Engine:
     @property
     def history_length(self) -> int:
         """The seq of the last event: of those replayed so far, or of all."""
-        return self._length if self.past is None else self.past.length
+        past = self.past  # once: another thread may ask while a replay ends
+        return self._length if past is None else past.length
 
     def begin_replay(self, records: Sequence[e.EventRecord]) -> Transcript:
         self.past = Transcript(records, self.patches, park=self.branch.park, strict_inputs=self.settings.strict_inputs)

@@ -1,4 +1,4 @@
-"""Statuses, which may follow which, and how an intention becomes a fact.
+"""Statuses, which may follow which, how an intention becomes a fact, and what an end means to others.
 
 A run is PENDING until its first decision commits, RUNNING while it works or waits, BLOCKED while its code and its
 history disagree (or its code kills workers), and closed for good in one of five ways. `TRANSITIONS` is the whole truth
@@ -12,6 +12,7 @@ from typing import assert_never
 
 from durable_core import commands as c
 from durable_core import events as e
+from durable_core.failures import summary
 
 
 class Status(StrEnum):
@@ -56,6 +57,42 @@ class TaskStatus(StrEnum):
     @property
     def is_closed(self) -> bool:
         return self not in (TaskStatus.QUEUED, TaskStatus.RUNNING)
+
+
+STATUS_AFTER: dict[type[e.Event], Status] = {
+    e.WorkflowCompleted: Status.COMPLETED,
+    e.WorkflowFailed: Status.FAILED,
+    e.WorkflowCanceled: Status.CANCELED,
+    e.WorkflowTimedOut: Status.TIMED_OUT,
+}
+
+
+def error_of(end: e.HistoryEvent) -> str:
+    """What `WorkflowExecution.error` says of a run that ended with this fact."""
+    match end:
+        case e.WorkflowFailed():
+            return summary(end.failure)
+        case e.WorkflowCanceled():
+            return f"WorkflowCanceled: {end.reason}" if end.reason else "WorkflowCanceled"
+        case e.WorkflowTimedOut():
+            return f"WorkflowTimeout: not closed by {end.deadline.isoformat()}"
+        case _:
+            return ""
+
+
+def child_end(call_id: str, end: e.HistoryEvent) -> e.HistoryEvent:
+    """The fact for the parent that a child's terminal fact means."""
+    match end:
+        case e.WorkflowCompleted():
+            return e.ChildWorkflowCompleted(call_id=call_id, result=end.result)
+        case e.WorkflowFailed():
+            return e.ChildWorkflowFailed(call_id=call_id, failure=end.failure)
+        case e.WorkflowCanceled():
+            return e.ChildWorkflowCanceled(call_id=call_id, reason=end.reason)
+        case e.WorkflowTimedOut():
+            return e.ChildWorkflowTimedOut(call_id=call_id)
+        case _:
+            raise AssertionError(f"{end} ends no run")
 
 
 def record(command: c.Command) -> e.HistoryEvent:

@@ -18,9 +18,10 @@ def describe(error: BaseException, *, attempt: int = 0) -> dict[str, Any]:
     """The record of *error*. Never raises, whatever the exception's own methods do."""
     record: dict[str, Any] | None = None
     for link in reversed(_chain(error)):
+        names = type_names(type(link))
         record = {
-            "type": type(link).__name__,
-            "bases": [cls.__name__ for cls in type(link).__mro__[1:] if cls is not object],
+            "type": names[0],
+            "bases": names[1:],
             "message": message_of(link),
             "traceback": _traceback_of(link),
             "attempt": attempt if link is error else 0,
@@ -40,9 +41,9 @@ def summary(failure: dict[str, Any]) -> str:
     return ": ".join(part for part in (failure.get("type"), failure.get("message")) if part)
 
 
-def type_names(error: BaseException) -> list[str]:
+def type_names(kind: type[BaseException]) -> list[str]:
     """The names of an exception's class and of its bases, as retry policies match them."""
-    return [cls.__name__ for cls in type(error).__mro__]
+    return [cls.__name__ for cls in kind.__mro__ if cls is not object]
 
 
 def message_of(error: BaseException) -> str:

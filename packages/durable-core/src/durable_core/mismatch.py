@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from durable_core import events as e
-from durable_core.codec import decode
+from durable_core.codec import decode, excerpt
 from durable_core.errors import NondeterminismError
 from durable_core.failures import summary
 
@@ -38,13 +38,9 @@ def changed_arguments(found: e.HistoryEvent, asked: e.HistoryEvent) -> str | Non
     if decode(found.input) == decode(asked.input):
         return None
     return (
-        f"The arguments of {describe(asked)} were {_short(found.input)} and are now {_short(asked.input)}. "
+        f"The arguments of {describe(asked)} were {excerpt(found.input)} and are now {excerpt(asked.input)}. "
         "The recorded ones hold."
     )
-
-
-def _short(payload: str) -> str:
-    return payload if len(payload) <= 80 else f"{payload[:77]}..."
 
 
 def describe(event: e.HistoryEvent) -> str:
@@ -64,7 +60,7 @@ def describe(event: e.HistoryEvent) -> str:
         case e.SideEffectRecorded():
             return f"a side effect{call}"
         case e.WorkflowFailed():
-            return f"{event.type}: {_short(summary(event.failure))}"
+            return f"{event.type}: {excerpt(summary(event.failure))}"
         case _:
             return f"{event.type}{call}"
 

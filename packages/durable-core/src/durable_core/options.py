@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
@@ -15,11 +16,18 @@ Duration = float | timedelta  # seconds, or a timedelta
 MAX_NAME = 200  # characters; the width of the columns that hold names
 DEFAULT_QUEUE = "default"
 LONGEST = timedelta(days=365_000)  # about a thousand years; any later, and the sum with a date overflows
+YEARS = range(2, 9000)  # of a date that a timeout may be added to, and that has a time in UTC
 
 
 def check_name(name: object, what: str) -> None:
-    if not isinstance(name, str) or not name or len(name) > MAX_NAME or "\x00" in name:
-        raise ConfigurationError(f"{what} is {name!r}; expected a text of 1 to {MAX_NAME} characters without NUL.")
+    """Raises `ConfigurationError` for a name that some database could not hold."""
+    if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME or _UNSTORABLE.search(name):
+        raise ConfigurationError(
+            f"{what} is {name!r}; expected a text of 1 to {MAX_NAME} characters without NUL and lone surrogates."
+        )
+
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def as_timedelta(value: object, *, what: str) -> timedelta | None:
@@ -56,6 +64,10 @@ class WorkflowOptions:
     timeout: timedelta | None = None  # from start to close, all retries and waits included
     cancel_with_parent: bool = True  # what happens to a child whose parent closes
 
+    def start_at(self, now: datetime) -> datetime | None:
+        """The moment that *run_after* means; None: at once."""
+        return now + self.run_after if isinstance(self.run_after, timedelta) else self.run_after
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActivityOptions:
@@ -88,6 +100,8 @@ def changed(options: Options, changes: Mapping[str, Any], *, what: str) -> Optio
     run_after = clean.get("run_after")
     if isinstance(run_after, datetime) and run_after.tzinfo is None:
         raise ConfigurationError(f"{what}: run_after is the naive time {run_after}; expected an aware one.")
+    if isinstance(run_after, datetime) and run_after.year not in YEARS:
+        raise ConfigurationError(f"{what}: run_after is {run_after}; expected a year from {YEARS[0]} to {YEARS[-1]}.")
     for name in ("queue", "workflow_id"):
         if clean.get(name) is not None:
             check_name(clean[name], f"{what}: {name}")

@@ -19,10 +19,10 @@ from durable_core import events as e
 from durable_core import mismatch
 from durable_core.codec import EMPTY_OBJECT, decode, encode
 from durable_core.context import WorkflowContext
-from durable_core.decision import CodeFailed, Decision, RunSettings
+from durable_core.decision import Decision, RunSettings
 from durable_core.engine import Engine
-from durable_core.errors import CodeStuck, RunEvicted
-from durable_core.execution import Status, record
+from durable_core.errors import CodeFailed, CodeStuck, RunEvicted
+from durable_core.execution import Status, error_of, record
 from durable_core.failures import describe
 from durable_core.inbox import OUTCOMES
 from durable_core.places import Place, raised_at, stuck_at
@@ -279,7 +279,7 @@ class WorkflowRun:
             decision.wake_at = min(times, default=None)
             return decision
         if self._settings.block_on_error and self._failure is not None:
-            raise CodeFailed(decision.error_of(end)) from self._failure
+            raise CodeFailed(error_of(end)) from self._failure
         decision.close(end)
         decision.abandoned = self._engine.outcomes.abandoned()
         if decision.status is Status.COMPLETED and (unawaited := self._engine.outcomes.unawaited()):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from durable_core.events import EventRecord
+from durable_core.failures import message_of
 from durable_core.hooks.specs import ActivityCall, RunEvent, hookimpl
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class Announcer:
             try:
                 found = call(value=value)
             except Exception as error:
-                raise TypeError(f"plugin {name!r} failed in durable_encode: {_in_words(error)}") from error
+                raise TypeError(f"plugin {name!r} failed in durable_encode: {in_words(error)}") from error
             if found is not None:
                 return found
         return None
@@ -137,7 +138,7 @@ class _Listener:
             return
         again = f" ({self._unsaid} more times since that was said last)" if self._unsaid else ""
         self._last_complaint, self._unsaid = now, 0
-        logger.error("plugin %r failed in %s%s: %s", self._plugin, self._hook, again, _in_words(error), exc_info=error)
+        logger.error("plugin %r failed in %s%s: %s", self._plugin, self._hook, again, in_words(error), exc_info=error)
 
 
 class _Wrapped:
@@ -208,8 +209,9 @@ def _callers(manager: pluggy.PluginManager | None, hook: str) -> list[tuple[str,
     ]
 
 
-def _in_words(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
+def in_words(error: BaseException) -> str:
+    """What somebody else's code raised; its own ``__str__`` may be broken too."""
+    return f"{type(error).__name__}: {message_of(error)}"
 
 
 SILENT = Announcer()  # nobody listens

@@ -15,7 +15,7 @@ from importlib.metadata import distributions, entry_points
 from typing import TYPE_CHECKING, Any
 
 from durable_core.errors import ConfigurationError, did_you_mean
-from durable_core.hooks.announcing import Innermost
+from durable_core.hooks.announcing import Innermost, in_words
 from durable_core.hooks.examining import examined, new_manager
 from durable_core.hooks.offers import Backends, Offer
 from durable_core.ports import HistoryStore, TaskQueue
@@ -128,7 +128,7 @@ def _admit(made: Plugins, plugin: Plugin, import_it: Callable[[], Any]) -> None:
             return  # built in, or named twice
         content = examined(module, plugin.name, plugin.distribution)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a third party's import may fail in any way
-        said = str(error) if isinstance(error, ConfigurationError) else f"{type(error).__name__}: {error}"
+        said = str(error) if isinstance(error, ConfigurationError) else in_words(error)
         made.broken.append(
             BrokenPlugin(plugin.name, plugin.distribution, said, plugin.kind, plugin.target, plugin.version)
         )
@@ -172,8 +172,9 @@ def _points_one_by_one(group: str, broken: list[BrokenPlugin]) -> Iterator[Entry
         try:
             yield from distribution.entry_points.select(group=group)
         except Exception as error:  # noqa: BLE001 - as above
-            said = f"{type(error).__name__}: {error}"
-            broken.append(BrokenPlugin("entry_points.txt", distribution.name, said, version=distribution.version))
+            broken.append(
+                BrokenPlugin("entry_points.txt", distribution.name, in_words(error), version=distribution.version)
+            )
 
 
 def _plugin_of(point: EntryPoint, kind: Kind) -> Plugin:

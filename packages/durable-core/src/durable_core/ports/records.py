@@ -9,6 +9,7 @@ from uuid import UUID
 
 from durable_core.events import details_of
 from durable_core.execution import Status, TaskStatus
+from durable_core.ports.queue import Entry, EntryKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -83,6 +84,10 @@ class Letter(NamedTuple):
     call_id: str | None
     details: str
 
+    @classmethod
+    def of(cls, run_id: UUID, fact: HistoryEvent) -> Letter:
+        return cls(run_id, fact.type, fact.call_id, details_of(fact))
+
 
 @dataclass(slots=True)
 class LoadedRun:
@@ -98,6 +103,10 @@ class Wake(NamedTuple):
     queue: str
     priority: int
     worker_id: UUID | None  # who has it in memory: asked first
+
+    @property
+    def entry(self) -> Entry:
+        return Entry(EntryKind.RUN, self.run_id, self.queue, self.priority, self.worker_id)
 
 
 # Activities
@@ -202,9 +211,7 @@ class TaskOutcome:
     @property
     def letter(self) -> Letter | None:
         """The fact, as mail."""
-        if self.fact is None:
-            return None
-        return Letter(self.run_id, self.fact.type, self.fact.call_id, details_of(self.fact))
+        return None if self.fact is None else Letter.of(self.run_id, self.fact)
 
 
 class Beat(NamedTuple):

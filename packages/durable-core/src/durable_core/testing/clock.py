@@ -34,9 +34,12 @@ class ManualClock:
         return self._elapsed.total_seconds()
 
     def wait(self, event: threading.Event, timeout: float) -> None:
-        """Let *timeout* seconds pass at once; none pass when *event* is set already."""
-        if not event.is_set():
-            self.advance(max(timeout, 0))
+        """Let *timeout* seconds pass at once; none pass when *event* is set already.
+
+        The least that can pass is a microsecond: less would be none, and whoever waits for it would wait for ever.
+        """
+        if timeout > 0 and not event.is_set():
+            self.advance(max(timedelta(seconds=timeout), timedelta.resolution))
 
     def advance(self, by: timedelta | float) -> None:
         """Move forward by a timedelta or by seconds. Raises `ValueError` for a step back."""

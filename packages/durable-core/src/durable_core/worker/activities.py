@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from durable_core.worker import attempts
 from durable_core.worker.units import unit
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Iterator, Set
     from datetime import datetime
     from uuid import UUID
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("durable.worker")
 
 QUICK_BACKLOG = 0.05  # seconds of quick activities that may wait for a thread here instead of in the queue
-SUSPECT_DELAY = timedelta(seconds=1)
+SUSPECT_ACTIVITY_DELAY = timedelta(seconds=1)  # before another worker is asked to run it; it may take long here
 UNKNOWN_NAME_DELAY = timedelta(seconds=5)  # before a worker that may have other code is asked again
 
 
@@ -56,6 +57,11 @@ class ActivityDesk:
     def is_idle(self) -> bool:
         return not self._reports and not self._executor.held
 
+    @property
+    def runs_here(self) -> Set[UUID]:
+        """Runs that have an activity here: they will go on soon."""
+        return {attempt.task.run_id for attempt in self._executor.attempts()}
+
     def collect(self, now: datetime) -> list[TaskOutcome]:
         """Outcomes of what has ended, or run out of time, since the last call."""
         endings = self._executor.endings()
@@ -64,9 +70,12 @@ class ActivityDesk:
         late = self._executor.overdue()
         outcomes += [attempts.timed_out(attempt.task, "start_to_close", now) for attempt in late]
         self._executor.replace_stuck_threads()
+        return outcomes
+
+    def share_backlog(self) -> None:
+        """Give back what has waited here too long for a thread."""
         if self._executor.has_stalled:
             self.withdraw()
-        return outcomes
 
     def report(self, outcome: TaskOutcome) -> None:
         """Have an outcome recorded, and its run told by mail."""
@@ -115,13 +124,11 @@ class ActivityDesk:
             else:
                 alone |= self._is_on_last_chance(task)
                 mine.append(task)
-        try:  # before any begins: one that kills this process at once must not have the others beside it
-            self.give_back(suspects, delay=SUSPECT_DELAY)
+        with _claimed_but_not_here():
+            # Before any begins: one that kills this process at once must not have the others beside it.
+            self.give_back(suspects, delay=SUSPECT_ACTIVITY_DELAY)
             self.give_back(unknown, delay=UNKNOWN_NAME_DELAY)
             self._complain(unknown)
-        except StoreUnavailable as error:
-            error.ambiguous = True  # they are claimed, and not here: see what the store says
-            raise
         for task in mine:
             self.submit(task)
 
@@ -145,7 +152,8 @@ class ActivityDesk:
 
     def withdraw(self, *, begun: bool = False) -> None:
         """Give back what has not begun; with *begun*, what has as well."""
-        self.give_back([attempt.task for attempt in self._executor.withdraw(begun=begun)])
+        with _claimed_but_not_here():
+            self.give_back([attempt.task for attempt in self._executor.withdraw(begun=begun)])
 
     def reconcile(self, undecided: Iterable[UUID]) -> None:
         """After a claim whose reply was lost: give back what the store says is ours, but is not here.
@@ -164,8 +172,7 @@ class ActivityDesk:
         for attempt in self._executor.attempts():
             self._executor.abandon(attempt)
             if attempt.begun is not None:
-                died = attempts.worker_died(attempt.task, now, charged=False, max_crashes=attempt.task.crashes + 1)
-                self.report(died)
+                self.report(attempts.given_up(attempt.task, now))
 
     def _give_back(self, attempts_by_task: dict[UUID, int], *, delay: timedelta | None = None) -> None:
         with unit(self._store, self._queue) as box:
@@ -180,6 +187,16 @@ class ActivityDesk:
                 extra={"execution_id": str(task.run_id), "activity": task.activity_name},
             )
         self._store.annotate({task.run_id: unknown_name("activity", task.activity_name) for task in tasks})
+
+
+@contextmanager
+def _claimed_but_not_here() -> Iterator[None]:
+    """Around what lets go of claimed attempts: where it fails, only the store knows which are still ours."""
+    try:
+        yield
+    except StoreUnavailable as error:
+        error.ambiguous = True
+        raise
 
 
 def unknown_name(kind: str, name: str) -> str:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from durable_core import events as e
 from durable_core.crashpoints import crashpoint
-from durable_core.decision import WARN_HISTORY, CodeFailed
-from durable_core.errors import CodeStuck, NewerCodeNeeded, NondeterminismError, did_you_mean
+from durable_core.decision import WARN_HISTORY
+from durable_core.errors import CodeFailed, CodeStuck, NewerCodeNeeded, NondeterminismError, did_you_mean
 from durable_core.execution import Status
 from durable_core.worker.activities import unknown_name
 from durable_core.worker.proposals import propose
@@ -92,7 +92,7 @@ class Advancer:
         if record.start_at is not None and record.start_at > now and not slot.history_length:
             return Nothing.TO_DO  # a signal came before its time; the scheduler knows when
         try:
-            with self._watch:
+            with self._watch.over(run):
                 decision = _decide(slot, record, run, now)
         except NewerCodeNeeded as newer:
             logger.warning("%s", newer, extra=ids_of(slot))

@@ -69,10 +69,8 @@ def overdue(task: TaskRecord, now: datetime) -> str | None:
     if task.expires_at is not None and task.expires_at <= now:
         return "schedule_to_close"
     if task.status is TaskStatus.QUEUED:
-        waits = task.schedule_to_start is not None and task.retry_at is None
-        if waits and task.queued_at + _span(task.schedule_to_start) <= now:
-            return "schedule_to_start"
-        return None
+        start_by = _start_by(task, task.queued_at)
+        return "schedule_to_start" if task.retry_at is None and start_by is not None and start_by <= now else None
     started = task.started_at or task.scheduled_at
     if task.start_to_close is not None and started + task.start_to_close <= now:
         return "start_to_close"
@@ -83,8 +81,7 @@ def overdue(task: TaskRecord, now: datetime) -> str | None:
 
 def due_while_queued(task: TaskRecord, now: datetime, again_at: datetime | None) -> datetime | None:
     """When the scheduler must look at a task that was just put into the queue."""
-    start_by = None if task.schedule_to_start is None else now + task.schedule_to_start
-    return earliest(task.expires_at, start_by, again_at)
+    return earliest(task.expires_at, _start_by(task, min(task.queued_at, now)), again_at)
 
 
 def worker_died(task: TaskRecord, now: datetime, *, charged: bool, max_crashes: int) -> TaskOutcome:
@@ -100,6 +97,11 @@ def worker_died(task: TaskRecord, now: datetime, *, charged: bool, max_crashes: 
         return failed(task, failure, now, retryable=False, crashes=crashes)
     failure = invented("WorkerDied", "the worker died while it ran this activity", attempt=task.attempt)
     return failed(task, failure, now, type_names=("WorkerDied",), crashes=crashes)
+
+
+def given_up(task: TaskRecord, now: datetime) -> TaskOutcome:
+    """A worker that lives cannot say any more how it ended: as if it had died, but nobody is blamed for that."""
+    return worker_died(task, now, charged=False, max_crashes=task.crashes + 1)
 
 
 def _retry(task: TaskRecord, failure: Mapping[str, Any], retry_at: datetime, crashes: int) -> TaskOutcome:
@@ -144,5 +146,5 @@ def _final(
     )
 
 
-def _span(value: timedelta | None) -> timedelta:
-    return value if value is not None else timedelta.max
+def _start_by(task: TaskRecord, since: datetime) -> datetime | None:
+    return None if task.schedule_to_start is None else since + task.schedule_to_start

@@ -314,7 +314,7 @@ class ActivityExecutor:
             next_delay = as_timedelta(getattr(error, "next_retry_delay", None), what="next_retry_delay")
         except BaseException as broken:  # noqa: BLE001 - user code again
             logger.warning("activity %s: %s", attempt.task.activity_name, broken)
-        names = tuple(type_names(error))
+        names = tuple(type_names(type(error)))
         return Ending(attempt, None, failure, names, retryable, next_delay, canceled)
 
 
@@ -329,6 +329,11 @@ class InlineExecutor(ActivityExecutor):
         attempt = Attempt(task, definition, CurrentActivity(task))
         self._held[attempt] = None
         self._backlog.append(attempt)
+
+    def _failed(self, attempt: Attempt, error: BaseException) -> Ending:
+        if isinstance(error, KeyboardInterrupt):
+            raise error  # Ctrl-C is for the process, which happened to be in this activity
+        return super()._failed(attempt, error)
 
     def endings(self) -> list[Ending]:
         while self._backlog:

@@ -79,7 +79,7 @@ class Holdings:
         self._dirty = left | self._dirty
 
     def shrink(self) -> None:
-        self._slots.shrink()
+        self._slots.shrink(lambda: self._activities.runs_here)
 
     # Letting go
 

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from types import TracebackType
     from uuid import UUID
 
+    from durable_core.codec import Payload
     from durable_core.ports import Clock, HistoryStore, TaskRecord
+    from durable_core.replay import WorkflowRun
     from durable_core.worker.executor import ActivityExecutor, Attempt
     from durable_core.worker.settings import WorkerSettings
 
@@ -26,28 +28,50 @@ OLD_ENOUGH = 1.0  # seconds after which an attempt without heartbeats is asked a
 
 
 class CodeWatch:
-    """Around workflow code: interrupts it when it runs for too long, for it stops the loop for everybody."""
+    """Around workflow code: interrupts it when it makes no call for too long, for it stops the loop for everybody.
+
+        with watch.over(run):
+            run.advance(...)
+
+    Leaving the block raises `CodeStuck` if the code was interrupted and caught that: what it did then depends on the
+    speed of this machine, and is not to be committed.
+    """
 
     def __init__(self, clock: Clock, stuck_after: float) -> None:
         self._clock = clock
         self._stuck_after = stuck_after
         self._lock = threading.Lock()
         self._thread_id = 0
+        self._run: WorkflowRun | None = None
+        self._length = 0  # of its history when that was last seen to have grown
         self._since: float | None = None
+        self._has_interrupted = False
+
+    def over(self, run: WorkflowRun) -> CodeWatch:
+        self._run, self._length = run, run.history_length
+        return self
 
     def __enter__(self) -> None:
         self._thread_id = threading.get_ident()
+        self._has_interrupted = False
         self._since = self._clock.monotonic()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         with self._lock:
-            self._since = None
+            self._run = self._since = None
+        if self._has_interrupted and kind is None:
+            raise CodeStuck
 
     def look(self) -> None:
         with self._lock:
-            now = self._clock.monotonic()
-            if self._since is not None and now - self._since > self._stuck_after:
+            if self._run is None or self._since is None:
+                return
+            now, length = self._clock.monotonic(), self._run.history_length
+            if length != self._length:  # a long history takes its time to replay
+                self._length, self._since = length, now
+            elif now - self._since > self._stuck_after:
                 self._since = now  # again later, for code that catches it and goes on
+                self._has_interrupted = True
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread_id), ctypes.py_object(CodeStuck))
 
 
@@ -105,7 +129,11 @@ class Liveness:
                 self._wake.clear()
                 if not self._is_leaving:
                     self._watch.look()
-                    self._turn()
+                    try:
+                        self._turn()
+                    except Exception:
+                        # Whatever it is: a worker without this thread would be taken for dead again and again.
+                        logger.exception("no heartbeat")
         finally:
             self._release_thread()
 
@@ -120,12 +148,17 @@ class Liveness:
     def _turn(self) -> None:
         now = self._clock.monotonic()
         attempts = [attempt for attempt in self._executor.attempts() if attempt.begun is not None]
-        beats = {attempt.task.id: beat for attempt in attempts if (beat := self._beat_of(attempt, now)) is not None}
-        if not beats and now < self._next_beat:
-            return
+        taken = {attempt: details for attempt in attempts if (details := attempt.current.take_beat()) is not None}
         try:
-            reply = self._store.beat(self._worker_id, list(beats.values()))
+            beats = [
+                beat for attempt in attempts if (beat := self._beat_of(attempt, taken.get(attempt), now)) is not None
+            ]
+            if not beats and now < self._next_beat:
+                return
+            reply = self._store.beat(self._worker_id, beats)
         except StoreUnavailable as error:
+            for attempt, details in taken.items():
+                attempt.current.put_back(details)
             logger.debug("no heartbeat: %s", error)
             return
         self._next_beat = now + self._settings.heartbeat_interval
@@ -135,9 +168,9 @@ class Liveness:
             if attempt.task.id in reply.canceled or attempt.task.id in reply.lost:
                 attempt.current.cancel()
 
-    def _beat_of(self, attempt: Attempt, now: float) -> Beat | None:
+    def _beat_of(self, attempt: Attempt, taken: tuple[Payload | None] | None, now: float) -> Beat | None:
+        """*taken*: what the activity called in with since the last look, see `CurrentActivity.take_beat`."""
         task = attempt.task
-        taken = attempt.current.take_beat()
         if taken is not None:
             due_at = None
             if task.heartbeat_timeout is not None:

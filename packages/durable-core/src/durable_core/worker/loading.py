@@ -23,8 +23,11 @@ class Loader:
         self._settings = settings
 
     def load(self, slots: Sequence[Slot]) -> None:
-        """Fill slots without a run; read the mail of the others, where a queue entry says that there may be some."""
-        cold = [slot for slot in slots if slot.run is None]
+        """Fill slots without a run; read the mail of the others, where a queue entry says that there may be some.
+
+        What is decided already, and only waits to be committed, needs neither.
+        """
+        cold = [slot for slot in slots if slot.run is None and slot.proposal is None]
         if cold:
             loaded = self._store.load([slot.run_id for slot in cold])
             for slot in cold:

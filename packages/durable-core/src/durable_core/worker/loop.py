@@ -12,7 +12,7 @@ import os
 import random
 import socket
 import threading
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from durable_core.crashpoints import crashpoint
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("durable.worker")
 
 BUSY_PAUSE = 0.005  # seconds before a row that somebody holds is tried again
-DRAIN_PAUSE = 0.05  # seconds between two looks at whether activities have ended
 FIRST_BACKOFF = 0.1  # seconds before an unreachable database is asked again; doubles
 LONGEST_BACKOFF = 5.0
 LOG_INTERVAL = 10.0  # seconds between two complaints about an unreachable database
@@ -165,14 +164,15 @@ class Worker:
                 self._activities.reconcile(self._runs.undecided())
                 self._must_reconcile = False
             worked = self._collect()
-            worked |= self._scheduler.turn()
+            if self._scheduler.turn():
+                worked = self._hungry = True  # what was due stands in the queue now
             worked |= self._runs.decide()
             self._scheduler.look_by(self._activities.flush())
+            self._scheduler.look_by(self._runs.wake_at)
         except StoreUnavailable as error:
             self._on_outage(error)
             return False
         self._on_contact()
-        self._scheduler.look_by(self._runs.wake_at)
         self._runs.wake_at = None
         return worked and not self._runs.is_busy
 
@@ -180,6 +180,7 @@ class Worker:
         outcomes = self._activities.collect(self._store.now())
         for outcome in outcomes:
             self._runs.accept(outcome)
+        self._activities.share_backlog()
         claimed = self._stop_reason is None and self._claim()
         return bool(outcomes) or claimed
 
@@ -227,12 +228,16 @@ class Worker:
     def _is_idle(self) -> bool:
         if not (self._activities.is_idle and not self._runs.dirty and not self._failures):
             return False
-        due = self._scheduler.next_due
-        if due is not None and due <= self._store.now():
+        try:
+            due = self._scheduler.next_due
+            if due is not None and due <= self._store.now():
+                return False
+            # The last answer of the queue may be a tick old.
+            self._hungry = True
+            return not self._claim() and not self._is_something_left()
+        except StoreUnavailable as error:
+            self._on_outage(error)
             return False
-        # The last answer of the queue may be a tick old.
-        self._hungry = True
-        return not self._claim() and not self._is_something_left()
 
     def _is_something_left(self) -> bool:
         """Whether an entry is ready that may not be claimed yet, because it prefers another worker for a second."""
@@ -265,8 +270,10 @@ class Worker:
             self._life.worker_stopping(self._info, self._stop_reason)
             self._drain_until = now + self.settings.drain_timeout
             self._runs.draining = True
-            with suppress(StoreUnavailable):
+            try:
                 self._activities.withdraw()
+            except StoreUnavailable as error:
+                self._on_outage(error)
         if self._forced or now >= self._drain_until:
             return True
         return self._activities.is_idle and not self._runs.dirty
@@ -278,7 +285,10 @@ class Worker:
             self._runs.forget_all()
             self._activities.flush()
             self._runs.release_claims()
-            if not self.settings.registered:
+            if self._must_reconcile:
+                self._activities.reconcile(())
+            # What is left was held by somebody. Its worker must stay known: only the dead have their work taken over.
+            if not self.settings.registered and self._activities.is_idle:
                 self._store.remove_worker(self.id)
         except StoreUnavailable as error:
             logger.warning("left without saying so, others will notice in a while: %s", error)

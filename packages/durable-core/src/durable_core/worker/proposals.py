@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from durable_core import events as e
 from durable_core.codec import encode
-from durable_core.events import details_of
-from durable_core.execution import Status
+from durable_core.execution import Status, child_end
 from durable_core.ports import Commit, Letter, NewRun, NewTask, due_while_running, earliest, new_id, queue_for
 from durable_core.retry import DEFAULT_RETRY_POLICY
 from durable_core.worker.slots import Proposal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
     from uuid import UUID
 
     from durable_core import commands as c
@@ -137,7 +137,7 @@ def _task(
 
 def _child(command: c.StartChildWorkflow, record: RunRecord, now: datetime, again_at: datetime | None) -> NewRun:
     options = command.options
-    start_at = start_time(options.run_after, now)
+    start_at = options.start_at(now)
     return NewRun(
         id=command.child_id,
         workflow_name=command.workflow_name,
@@ -153,39 +153,13 @@ def _child(command: c.StartChildWorkflow, record: RunRecord, now: datetime, agai
     )
 
 
-def start_time(run_after: timedelta | datetime | None, now: datetime) -> datetime | None:
-    """The moment that `run_after` means; None: at once."""
-    if run_after is None or isinstance(run_after, datetime):
-        return run_after
-    return now + run_after
-
-
 def _letters(decision: Decision, record: RunRecord) -> list[Letter]:
     if decision.end is None:
         return []
     letters = [
-        _letter(child_id, e.WorkflowCancelRequested(reason="its parent closed", graceful=False))
+        Letter.of(child_id, e.WorkflowCancelRequested(reason="its parent closed", graceful=False))
         for child_id in decision.abandoned
     ]
     if record.parent_id is not None and record.parent_call_id is not None:
-        letters.append(_letter(record.parent_id, child_end(record.parent_call_id, decision.end)))
+        letters.append(Letter.of(record.parent_id, child_end(record.parent_call_id, decision.end)))
     return letters
-
-
-def child_end(call_id: str, end: e.HistoryEvent) -> e.HistoryEvent:
-    """The fact for the parent that a child's terminal fact means."""
-    match end:
-        case e.WorkflowCompleted():
-            return e.ChildWorkflowCompleted(call_id=call_id, result=end.result)
-        case e.WorkflowFailed():
-            return e.ChildWorkflowFailed(call_id=call_id, failure=end.failure)
-        case e.WorkflowCanceled():
-            return e.ChildWorkflowCanceled(call_id=call_id, reason=end.reason)
-        case e.WorkflowTimedOut():
-            return e.ChildWorkflowTimedOut(call_id=call_id)
-        case _:
-            raise AssertionError(f"{end} ends no run")
-
-
-def _letter(run_id: UUID, fact: e.HistoryEvent) -> Letter:
-    return Letter(run_id, fact.type, fact.call_id, details_of(fact))

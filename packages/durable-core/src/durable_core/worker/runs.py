@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, assert_never
 from durable_core.crashpoints import crashpoint
 from durable_core.errors import StoreUnavailable
 from durable_core.execution import Status
+from durable_core.failures import message_of
 from durable_core.ports import Verdict
 from durable_core.worker.advancing import Advancer, Block, Leave, Nothing, ids_of
 from durable_core.worker.holdings import Holdings
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("durable.worker")
 
-SUSPECT_DELAY = timedelta(milliseconds=100)
+SUSPECT_RUN_DELAY = timedelta(milliseconds=100)  # before another worker is asked to decide; that takes milliseconds
 
 
 class RunDesk:
@@ -82,8 +83,6 @@ class RunDesk:
     def accept(self, outcome: TaskOutcome) -> None:
         """A run that is in memory here takes an outcome directly; any other one by mail."""
         slot = self._held.get(outcome.run_id)
-        if slot is not None:
-            slot.running_here = max(slot.running_here - 1, 0)
         if outcome.fact is None or slot is None or slot.run is None:
             self._activities.report(outcome)
             return
@@ -102,7 +101,7 @@ class RunDesk:
             suspects = [slot for slot in slots if slot.crashes]
             welcome = 0 if self._activities.holds_suspect else 1
             for surplus in suspects[welcome:]:
-                self._held.disown(surplus, delay=SUSPECT_DELAY)
+                self._held.disown(surplus, delay=SUSPECT_RUN_DELAY)
             self._work_on([slot for slot in slots if slot not in suspects])
             if suspects:
                 self._held.flush()
@@ -132,7 +131,11 @@ class RunDesk:
 
     def _advance(self, slot: Slot, now: datetime, reserved: int, again_at: datetime | None) -> Proposal | None:
         """What is to be committed for a run; None: nothing."""
-        advance = self._advancer.advance(slot, now, reserved=reserved, again_at=again_at, draining=self.draining)
+        try:
+            advance = self._advancer.advance(slot, now, reserved=reserved, again_at=again_at, draining=self.draining)
+        except Exception as error:
+            logger.error("a decision could not be made", exc_info=error, extra=ids_of(slot))
+            advance = _not_its_codes_fault(error, "made")
         match advance:
             case Proposal():
                 slot.mail, slot.outcomes, slot.claims = [], [], []
@@ -217,8 +220,7 @@ class RunDesk:
         assert slot.run is not None
         now = slot.run.time
         slot.take_back(proposal)
-        reason = f"{type(error).__name__}: {error} (the decision could not be written, which is no fault of the code)"
-        self._commit([(slot, self._block(slot, Block(reason), now))])
+        self._commit([(slot, self._block(slot, _not_its_codes_fault(error, "written"), now))])
 
     def _abandon(self, proposals: list[tuple[Slot, Proposal]]) -> None:
         """Nobody knows whether they were written: the runs are decided on again, from the store."""
@@ -248,7 +250,6 @@ class RunDesk:
         slot.version, slot.history_length = slot.version + 1, commit.history_length
         for task in proposal.eager:
             self._activities.submit(task)
-        slot.running_here += len(proposal.eager)
         if commit.status.is_closed or commit.status is Status.BLOCKED:
             self._held.retire(slot)
             return
@@ -258,6 +259,11 @@ class RunDesk:
         slot.mail = result.mail
         if not slot.is_idle:
             self._held.mark(slot)
+
+
+def _not_its_codes_fault(error: Exception, what_failed: str) -> Block:
+    said = f"{type(error).__name__}: {message_of(error)}"
+    return Block(f"{said} (the decision could not be {what_failed}, which is no fault of the code)")
 
 
 def _news_of(proposals: list[tuple[Slot, Proposal]], committed: Committed) -> list[News]:

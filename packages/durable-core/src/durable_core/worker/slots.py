@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from durable_core.execution import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Set
     from uuid import UUID
 
     from durable_core.events import EventRecord
@@ -44,16 +44,11 @@ class Slot:
     outcomes: list[TaskOutcome] = field(default_factory=list)  # of activities that ran here
     claims: list[Claim] = field(default_factory=list)
     proposal: Proposal | None = None  # decided, but somebody held the row
-    running_here: int = 0  # activities of it that run here: it will go on soon
     must_read_mail: bool = False
 
     @property
     def is_idle(self) -> bool:
         return not (self.mail or self.outcomes or self.claims or self.proposal)
-
-    @property
-    def may_leave(self) -> bool:
-        return self.is_idle and not self.running_here
 
     def evict(self) -> None:
         """Drop the code; what it has not committed is decided again from the store."""
@@ -99,14 +94,15 @@ class SlotTable:
         slot.evict()
         self._slots.pop(slot.run_id, None)
 
-    def shrink(self) -> None:
-        """Evict idle runs, the longest unused first, until the rest fit."""
+    def shrink(self, going_on_soon: Callable[[], Set[UUID]]) -> None:
+        """Evict idle runs, the longest unused first, until the rest fit; but none of *going_on_soon*."""
         surplus = len(self._slots) - self._cache_size
         if surplus <= 0:
             return
+        needed = going_on_soon() if self._keeps_running_ones else frozenset()
         for slot in list(self._slots.values()):
             if surplus <= 0:
                 return
-            if slot.may_leave or (slot.is_idle and not self._keeps_running_ones):
+            if slot.is_idle and slot.run_id not in needed:
                 self.drop(slot)
                 surplus -= 1

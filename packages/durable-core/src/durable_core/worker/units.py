@@ -24,7 +24,7 @@ class Outbox:
     completed: list[Claim] = field(default_factory=list)
 
     def wake(self, wakes: Iterable[Wake]) -> None:
-        self.entries += [Entry(EntryKind.RUN, w.run_id, w.queue, w.priority, w.worker_id) for w in wakes]
+        self.entries += [wake.entry for wake in wakes]
 
     def queue_tasks(self, tasks: Iterable[NewTask | TaskRecord], *, delay: timedelta | None = None) -> None:
         entries = [Entry(EntryKind.ACTIVITY, task.id, task.queue, task.priority) for task in tasks]

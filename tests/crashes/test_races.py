@@ -445,3 +445,29 @@ def test_one_id_started_by_many(busy_site, key):
     assert handles[0].result(timeout=30) == 1
     assert_sound(site, handles[0])
     assert len(ledger.effects(key)) == 1
+
+
+@pytest.mark.parametrize("quiet_site_on", ["postgres", "postgres-with-postgres"], indirect=True)
+def test_activity_that_a_cancel_holds_begins_when_that_is_rolled_back(quiet_site, queue, key):
+    """Its only entry comes to a worker while somebody's transaction has the task."""
+    site, theirs = quiet_site, f"{queue}-theirs"
+    handle = site.start(site.on_queue("tries", queue), name="effect", args=[key], options={"queue": theirs})
+    with site.project.worker("--queue-name", queue):
+        wait_until(lambda: [task.status for task in site.tasks(handle)] == ["QUEUED"], "the activity to be queued")
+        with transaction.atomic(site.alias):
+            cancel_workflow(handle)
+            with site.project.worker("--queue-name", theirs) as worker, ThreadPoolExecutor(1) as pool:
+                pool.submit(until_delivered, site, theirs).result()
+                transaction.set_rollback(True, using=site.alias)
+                assert worker.process.poll() is None
+        with site.project.worker("--queue-name", theirs):
+            handle.result(timeout=30)
+    assert len(ledger.effects(key)) == 1
+
+
+def until_delivered(site: Site, queue: str) -> None:
+    """A worker has had the entry of this queue, and put it off or dropped it."""
+    try:
+        wait_until(lambda: not any(s.ready for s in engine().queue.stats() if s.queue == queue), "the entry to be had")
+    finally:
+        connections[site.alias].close()

@@ -37,6 +37,7 @@ from durable_core.ports.queue import (
 from durable_core.ports.records import (
     Beat,
     BeatReply,
+    ClaimedTasks,
     Commit,
     CommitResult,
     Committed,
@@ -74,6 +75,7 @@ __all__ = [
     "Beat",
     "BeatReply",
     "Claim",
+    "ClaimedTasks",
     "Clock",
     "Commit",
     "CommitResult",

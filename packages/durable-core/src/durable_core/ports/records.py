@@ -190,6 +190,13 @@ class TaskRecord:
     failure: Mapping[str, Any] | None = None  # record of the last failed attempt
 
 
+class ClaimedTasks(NamedTuple):
+    """What became of tasks that a worker wanted to begin; what it cannot have is in neither."""
+
+    begun: list[TaskRecord]
+    busy: frozenset[UUID] = frozenset()  # could begin, but somebody holds them: to be tried again
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskOutcome:
     """How an attempt ended. Accepted only while the task is open and *token* is its own.

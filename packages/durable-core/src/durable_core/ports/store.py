@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from durable_core.ports.records import (
         Beat,
         BeatReply,
+        ClaimedTasks,
         Commit,
         Committed,
         Created,
@@ -92,7 +93,7 @@ class HistoryStore(Protocol):
 
     # Activities
 
-    def claim_tasks(self, task_ids: Collection[UUID], worker_id: UUID) -> list[TaskRecord]:
+    def claim_tasks(self, task_ids: Collection[UUID], worker_id: UUID) -> ClaimedTasks:
         """Begin an attempt of each task that is QUEUED and not in backoff; committed before user code runs.
 
         Tasks that were kept when their run closed may begin too.

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from durable_core.execution import TaskStatus
-from durable_core.ports import GRACE, Receipt, TaskOutcome, TaskRecord
+from durable_core.ports import GRACE, ClaimedTasks, Receipt, TaskOutcome, TaskRecord
 from durable_core.testing.rows import TaskRow, as_stored, begun, closed, queued
 from durable_core.testing.state import State
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class ActivityMethods(State):
     """The part of `HistoryStore` that is about tasks."""
 
-    def claim_tasks(self, task_ids: Collection[UUID], worker_id: UUID) -> list[TaskRecord]:
+    def claim_tasks(self, task_ids: Collection[UUID], worker_id: UUID) -> ClaimedTasks:
         with self.transaction():
             now = self.now()
             claimed = [
@@ -35,7 +35,7 @@ class ActivityMethods(State):
             ]
             for row in claimed:
                 self._tasks.put(row.record.id, row)
-            return [row.record for row in claimed]
+            return ClaimedTasks([row.record for row in claimed])
 
     def record_outcomes(self, outcomes: Sequence[TaskOutcome]) -> Receipt:
         rejected: set[UUID] = set()

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("durable.worker")
 
 QUICK_BACKLOG = 0.05  # seconds of quick activities that may wait for a thread here instead of in the queue
+BUSY_DELAY = timedelta(seconds=0.5)  # before a task that somebody holds is tried again
 SUSPECT_ACTIVITY_DELAY = timedelta(seconds=1)  # before another worker is asked to run it; it may take long here
 UNKNOWN_NAME_DELAY = timedelta(seconds=5)  # before a worker that may have other code is asked again
 
@@ -109,8 +110,11 @@ class ActivityDesk:
         """Start the activities of queue entries; the entries have done their work once that is committed."""
         crashpoint("activity-dequeued")
         with unit(self._store, self._queue) as box:
-            tasks = self._store.claim_tasks([claim.entry.ref for claim in claims], self._worker_id)
-            box.completed += claims
+            tasks, busy = self._store.claim_tasks([claim.entry.ref for claim in claims], self._worker_id)
+            box.completed += [claim for claim in claims if claim.entry.ref not in busy]
+            # Who holds them may roll back, and then nobody else would know of them.
+            if held := [claim for claim in claims if claim.entry.ref in busy]:
+                box.released.append((BUSY_DELAY, held))
         crashpoint("activity-claimed")
         mine: list[TaskRecord] = []
         unknown: list[TaskRecord] = []

@@ -22,6 +22,7 @@ class Outbox:
     entries: list[Entry] = field(default_factory=list)
     delayed: list[tuple[timedelta, list[Entry]]] = field(default_factory=list)
     completed: list[Claim] = field(default_factory=list)
+    released: list[tuple[timedelta, list[Claim]]] = field(default_factory=list)
 
     def wake(self, wakes: Iterable[Wake]) -> None:
         self.entries += [wake.entry for wake in wakes]
@@ -40,6 +41,8 @@ class Outbox:
             queue.enqueue(entries, delay=delay)
         if self.completed:
             queue.complete(self.completed)
+        for delay, claims in self.released:
+            queue.release(claims, delay=delay)
 
 
 @contextmanager

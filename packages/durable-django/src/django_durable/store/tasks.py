@@ -9,7 +9,7 @@ from django_durable.store.commits import LIVE_TASKS, Commits
 from django_durable.store.database import instant, uuid
 from django_durable.store.records import task_of
 from durable_core.execution import TaskStatus
-from durable_core.ports import GRACE, Receipt, TaskRecord, due_while_running, earliest
+from durable_core.ports import GRACE, ClaimedTasks, Receipt, TaskRecord, due_while_running, earliest
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 
 
 class Tasks(Commits):
-    def claim_tasks(self, task_ids: Collection[UUID], worker_id: UUID) -> list[TaskRecord]:
+    def claim_tasks(self, task_ids: Collection[UUID], worker_id: UUID) -> ClaimedTasks:
         if not task_ids:
-            return []
+            return ClaimedTasks([])
         with self.db.transaction():
             now = self.db.now()
             text, worker = self.db.dialect.text_of(now), worker_id.hex
+            ids = self.db.ids(task_ids)
             begun = [
                 replace(
                     task,
@@ -38,13 +39,16 @@ class Tasks(Commits):
                     retry_at=None,
                     heartbeat_at=None,
                 )
-                for task in map(task_of, self.db.rows(self.sql.own_free_ready, self.db.ids(task_ids), text))
+                for task in map(task_of, self.db.rows(self.sql.own_free_ready, ids, text))
             ]
             self.db.run_many(
                 self.sql.begin_attempts,
                 [(task.id.hex, worker, text, self.db.at(running_due_at(task, now))) for task in begun],
             )
-            return begun
+            if len(begun) == len(set(task_ids)):
+                return ClaimedTasks(begun)
+            ready = {uuid(row[0]) for row in self.db.rows(self.sql.ready, ids, text)}
+            return ClaimedTasks(begun, frozenset(ready.difference(task.id for task in begun)))
 
     def record_outcomes(self, outcomes: Sequence[TaskOutcome]) -> Receipt:
         if not outcomes:

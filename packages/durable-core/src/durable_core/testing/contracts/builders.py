@@ -154,7 +154,7 @@ class StoreCases(Contract):
 
     def claim(self, *task_ids: UUID, worker_id: UUID | None = None) -> list[TaskRecord]:
         with self.store.transaction():
-            return self.store.claim_tasks(task_ids, worker_id or new_id())
+            return self.store.claim_tasks(task_ids, worker_id or new_id()).begun
 
     def begin(self, run_id: UUID, *, worker_id: UUID | None = None, **changes: Any) -> TaskRecord:
         """An attempt of a new activity, under way."""

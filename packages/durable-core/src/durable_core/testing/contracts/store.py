@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from threading import Event
 from typing import TYPE_CHECKING, TypeVar
 
-from durable_core.ports import HistoryStore, Verdict
-from durable_core.testing.contracts.base import PATIENCE
+from durable_core.execution import Status, TaskStatus
+from durable_core.ports import ClaimedTasks, HistoryStore, Verdict, new_id
+from durable_core.testing.contracts.base import PATIENCE, Interrupted
 from durable_core.testing.contracts.builders import a_letter
 from durable_core.testing.contracts.store_commits import CommitCases
 from durable_core.testing.contracts.store_mail import MailCases
@@ -44,13 +46,22 @@ class ConcurrentStoreContract(HistoryStoreContract):
 
     def while_held(self, run_id: UUID, work: Callable[[], T]) -> T:
         """What *work* answers while the transaction of another thread holds the run."""
+
+        def lock() -> None:
+            assert self.store.lock(run_id) is not None
+
+        return self.while_open(lock, work)
+
+    def while_open(self, act: Callable[[], None], work: Callable[[], T]) -> T:
+        """What *work* answers after *act* in the transaction of another thread, which is rolled back afterwards."""
         held, done = Event(), Event()
 
         def hold() -> None:
-            with self.store.transaction():
-                assert self.store.lock(run_id) is not None
+            with suppress(Interrupted), self.store.transaction():
+                act()
                 held.set()
                 assert done.wait(PATIENCE), "waited for a row that was held"
+                raise Interrupted
 
         def look() -> T:
             try:
@@ -84,6 +95,23 @@ class ConcurrentStoreContract(HistoryStoreContract):
         batch = [self.decision(run_id, "workflow_started") for run_id in (held, free)]
         results = self.while_held(held, lambda: self.store.commit(batch)).results
         assert (results[held].verdict, results[free].verdict) == (Verdict.BUSY, Verdict.COMMITTED)
+
+    def test_task_that_somebody_holds_is_busy_and_can_begin_afterwards(self) -> None:
+        """Who holds it may roll back: whoever forgot it for good would have lost it."""
+        run_id = self.start()
+        held, free, done = self.schedule(run_id), self.schedule(self.start()), self.begin(run_id).id
+
+        def cancel() -> None:
+            self.close(run_id, status=Status.CANCELED, close_tasks_as=TaskStatus.FAILED)
+
+        def claim() -> ClaimedTasks:
+            with self.store.transaction():
+                return self.store.claim_tasks([held, free, done, new_id()], new_id())
+
+        claimed = self.while_open(cancel, claim)
+        assert [task.id for task in claimed.begun] == [free]
+        assert claimed.busy == {held}
+        assert [task.id for task in self.claim(held)] == [held]
 
     def test_due_passes_over_rows_that_are_held(self) -> None:
         held, free = (self.start(due_at=self.store.now()) for _ in range(2))

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 class TaskStatements:
     def __init__(self, d: Dialect) -> None:
-        # Tasks that may begin an attempt; one that somebody else is about to begin is left out.
-        self.own_free_ready = (
-            f"SELECT {TASK_COLUMNS} FROM {TASK} WHERE id {d.among} AND status = 'QUEUED' "
-            f"AND (retry_at IS NULL OR retry_at <= {d.instant}) "
-            f"ORDER BY id {d.own_free}"
-        )
+        # Tasks that may begin an attempt.
+        may_begin = f"status = 'QUEUED' AND (retry_at IS NULL OR retry_at <= {d.instant})"
+        ready = f"FROM {TASK} WHERE id {d.among} AND {may_begin}"
+        self.ready = f"SELECT id {ready}"
+        # The same, to begin it; one that somebody else is about to begin is left out.
+        self.own_free_ready = f"SELECT {TASK_COLUMNS} {ready} ORDER BY id {d.own_free}"
         # An attempt begins.
         self.begin_attempts = d.update(
             TASK,

@@ -50,7 +50,7 @@ PAIRS = [  # (Python, Django); Django 6.0 needs Python 3.12
     ("3.13", "6.1"),
 ]
 SAY_VERSIONS = "import sys, django; print('Python', *sys.version_info[:3], 'Django', django.__version__)"
-PYTEST_PROCESSES = "2"  # of xdist; "0" runs the suite in one process
+PYTEST_PROCESSES = "4"  # of xdist, on two cores: most tests wait for processes; "0" runs the suite in one process
 
 
 # --- interpreters ---

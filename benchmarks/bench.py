@@ -16,6 +16,7 @@ says how to read it. Other suites, each a table of all backends:
     sleepers      memory and CPU of a worker while --sleepers runs sleep
     idle          CPU and statements of a worker with nothing to do, watched for --seconds
     limits        the bare statements of --runs, as the ceiling of `throughput`
+    queue         the queue without the engine, beside plain SQL or bare Redis commands
     all           every one of them
 """
 
@@ -24,94 +25,29 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.rig import BACKENDS, Options, Row, database, in_fresh_process  # noqa: E402 - needs the path
+from benchmarks.backends import BACKENDS, Servers  # noqa: E402 - needs the path
+from benchmarks.rig import Options, Row, in_fresh_process  # noqa: E402
+from benchmarks.tables import TABLES, width_for  # noqa: E402
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-# Columns are only ever added on the right: people have scripts that read these.
-HEADER = "backend  conc payload  p50(ms)  p95(ms)  throughput"
-
-
-def latency_line(backend: str, o: Options, row: Row) -> str:
-    return (
-        f"{backend:<8} {o.concurrency:>4} {o.payload_size:>7}  {row['p50']:>7.2f}  {row['p95']:>7.2f}  "
-        f"{row['throughput']:>10.1f}"
-    )
-
-
-def idle_latency_line(backend: str, o: Options, row: Row) -> str:
-    return f"{backend:<8} {row['p50']:>8.2f} {row['p95']:>8.2f} {row['picked']:>11.2f} {row['stored']:>11.2f}"
-
-
-def throughput_line(backend: str, o: Options, row: Row) -> str:
-    return (
-        f"{backend:<8} {row['runs']:>6.0f} {row['per_second']:>8.0f} {row['per_second min']:>8.0f} "
-        f"{row['per_second max']:>8.0f} {row['cpu'] * 1e3:>12.0f} {row['busy']:>7.2f}"
-    )
-
-
-def sequential_line(backend: str, o: Options, row: Row) -> str:
-    return (
-        f"{backend:<8} {row['steps']:>6.0f} {row['seconds']:>8.3f} {row['twice']:>8.3f} {row['ratio']:>6.2f} "
-        f"{row['seconds'] / row['steps'] * 1e6:>8.0f} {row['busy']:>7.2f}"
-    )
-
-
-def sleepers_line(backend: str, o: Options, row: Row) -> str:
-    return (
-        f"{backend:<8} {row['runs']:>6.0f} {row['parked']:>9.1f} {row['rss']:>9.1f} {row['rss_after']:>9.1f} "
-        f"{row['cpu']:>12.2f} {row['cpu_after']:>12.2f} {row['statements_after']:>7.1f}"
-    )
-
-
-def idle_line(backend: str, o: Options, row: Row) -> str:
-    return (
-        f"{backend:<8} {row['cpu']:>12.2f} {row['statements'] * _tick(o):>16.2f} "
-        f"{row['others'] * 60:>15.1f} {row['rss']:>8.1f}"
-    )
-
-
-def limits_line(backend: str, o: Options, row: Row) -> str:
-    phases = " ".join(f"{row[phase]:>9.1f}" for phase in ("claim", "load", "first", "last"))
-    return f"{backend:<8} {row['runs']:>6.0f} {row['per_second']:>8.0f} {phases}"
-
-
-SUITES: dict[str, tuple[str, Callable[[str, Options, Row], str]]] = {
-    "latency": (HEADER, latency_line),
-    "idle-latency": ("backend   p50(ms)  p95(ms)  decided(ms)  closing(ms)", idle_latency_line),
-    "throughput": ("backend    runs     wf/s      min      max  CPU(us)/wf    busy", throughput_line),
-    "sequential": ("backend   steps  seconds    twice  ratio  us/step    busy", sequential_line),
-    "sleepers": (
-        "backend    runs parked(s)   RSS(MB)  with(MB)  CPU(s)/min    with them  SQL/s",
-        sleepers_line,
-    ),
-    "idle": ("backend    CPU(s)/min    SQL/tick(loop)  SQL/min(others)  RSS(MB)", idle_line),
-    "limits": ("backend    runs     wf/s     claim      load     first      last  (us/wf)", limits_line),
-}
+# What `all` stands for, and what is measured where none was chosen.
+BACKENDS_OF_ALL = ("sqlite", "postgres", "redis")
+QUEUES = ("sqlite", "pg-database", "postgres", "pg-dsn", "redis")  # those with a queue of their own, for `queue`
 PROFILED = ("throughput", "sequential")
 
 
-def _tick(o: Options) -> float:
-    """Seconds; what durable_worker does unless told otherwise."""
-    return float(o.worker[o.worker.index("--tick") + 1]) if "--tick" in o.worker else 0.2
-
-
-def measure(suite: str, backend: str, fresh: Callable[[], Any], o: Options, repeat: int) -> Row:
+def measure(suite: str, backend: str, servers: Servers, o: Options, repeat: int) -> Row:
     """The median of each figure; ``name min`` and ``name max`` beside it."""
     rows = []
     for _ in range(repeat):
-        with fresh() as entry:
-            rows.append(in_fresh_process(suite.replace("-", "_"), entry, o))
+        with servers.fresh(backend) as place:
+            rows.append(in_fresh_process(suite.replace("-", "_"), place, o))
     merged: Row = {}
     for name in rows[0]:
         values = [row[name] for row in rows]
@@ -119,14 +55,14 @@ def measure(suite: str, backend: str, fresh: Callable[[], Any], o: Options, repe
     return merged
 
 
-def profile(suite: str, backend: str, fresh: Callable[[], Any], o: Options, folder: Path) -> None:
+def profile(suite: str, backend: str, servers: Servers, o: Options, folder: Path) -> None:
     """Where the time of the loop's thread goes: on the clock, and by cProfile; the second into a file."""
-    with fresh() as entry:
-        facts = in_fresh_process(suite, entry, replace(o, watch="clocks"))
+    with servers.fresh(backend) as place:
+        facts = in_fresh_process(suite, place, replace(o, watch="clocks"))
     text = clocks(facts, "step" if suite == "sequential" else "workflow")
     print(f"\n{suite}, {backend}: the loop's thread\n{text}")
-    with fresh() as entry:
-        listing = in_fresh_process(suite, entry, replace(o, watch="profile"))["text"]
+    with servers.fresh(backend) as place:
+        listing = in_fresh_process(suite, place, replace(o, watch="profile"))["text"]
     file = folder / f"{suite}-{backend}.txt"
     file.write_text(f"{suite} of {facts['units']}, {backend}\n\n{text}\n\ncProfile\n{listing}")
     print(f"top 25 of cProfile: {file}")
@@ -135,7 +71,7 @@ def profile(suite: str, backend: str, fresh: Callable[[], Any], o: Options, fold
 def clocks(facts: Row, unit: str) -> str:
     """The loop's thread: the time it computed, waited for the database, waited for the GIL, rested."""
     wall, cpu, calls, units = facts["wall"], facts["loop_cpu"], facts["calls"], facts["units"]
-    inside = ("statements", "commits", "rest")
+    inside = ("statements", "commits", "queue", "rest")
     engine = {"wall": wall["loop"], "cpu": cpu["loop"]}
     for name in inside:
         engine["wall"] -= wall.get(name, 0.0)
@@ -160,11 +96,15 @@ def clocks(facts: Row, unit: str) -> str:
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     defaults = Options()
-    known = "; ".join(f"{name}: {what}" for name, what in BACKENDS.items())
+    known = "; ".join(f"{name}: {backend.what}" for name, backend in BACKENDS.items())
     parser.add_argument(
-        "--backend", action="append", choices=[*BACKENDS, "all"], help=f"repeatable; all: sqlite, postgres. {known}"
+        "--backend",
+        action="append",
+        choices=[*BACKENDS, "all"],
+        help=f"repeatable; default: sqlite, for queue: all. all: {', '.join(BACKENDS_OF_ALL)}; for queue: "
+        f"{', '.join(QUEUES)}. {known}",
     )
-    parser.add_argument("--suite", action="append", choices=[*SUITES, "all"], help="repeatable; default: latency")
+    parser.add_argument("--suite", action="append", choices=[*TABLES, "all"], help="repeatable; default: latency")
     parser.add_argument("--repeat", type=int, default=1, help="every figure is the median of so many runs (1)")
     parser.add_argument("--tasks", type=int, default=defaults.tasks, help="workflows of latency, idle-latency (20)")
     parser.add_argument(
@@ -172,7 +112,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--concurrency", type=int, default=defaults.concurrency, help="of them in flight (10)")
     parser.add_argument("--payload-size", type=int, default=defaults.payload_size, help="characters (0)")
-    parser.add_argument("--runs", type=int, default=defaults.runs, help="workflows of throughput and limits (5000)")
+    parser.add_argument(
+        "--runs", type=int, default=defaults.runs, help="workflows of throughput, limits; size of queue (5000)"
+    )
     parser.add_argument("--steps", type=int, default=defaults.steps, help="activities of sequential (1000)")
     parser.add_argument("--sleepers", type=int, default=defaults.sleepers, help="runs that sleep (20000)")
     parser.add_argument("--seconds", type=float, default=defaults.seconds, help="that an idle worker is watched (30)")
@@ -203,26 +145,32 @@ def main(arguments: list[str] | None = None) -> None:
         seconds=given.seconds,
         worker=tuple(shlex.split(given.worker)),
     )
-    asked = given.backend or ["sqlite"]
-    backends = dict.fromkeys(name for one in asked for name in (("sqlite", "postgres") if one == "all" else (one,)))
     suites = given.suite or (list(PROFILED) if given.profile else ["latency"])
     if "all" in suites:
-        suites = list(SUITES)
-    with ExitStack() as stack:
-        makers = {backend: stack.enter_context(database(backend)) for backend in backends}
+        suites = list(TABLES)
+    with Servers() as servers:
         if given.profile:
             folder = Path(given.profile)
             folder.mkdir(parents=True, exist_ok=True)
             for suite in suites:
                 if suite in PROFILED:
-                    for backend, fresh in makers.items():
-                        profile(suite, backend, fresh, o, folder)
+                    for backend in chosen(given.backend, suite):
+                        profile(suite, backend, servers, o, folder)
             return
         for number, suite in enumerate(suites):
-            header, line = SUITES[suite]
-            print(f"\n{header}" if number else header, flush=True)
-            for backend, fresh in makers.items():
-                print(line(backend, o, measure(suite, backend, fresh, o, given.repeat)), flush=True)
+            backends, table = chosen(given.backend, suite), TABLES[suite]
+            width = width_for(backends)
+            print(f"\n{table.headed(width)}" if number else table.headed(width), flush=True)
+            for backend in backends:
+                row = measure(suite, backend, servers, o, given.repeat)
+                print(table.rows(backend, width, o, row), flush=True)
+
+
+def chosen(asked: list[str] | None, suite: str) -> list[str]:
+    """The backends of a suite's table, each once."""
+    default = "all" if suite == "queue" else "sqlite"
+    of_all = QUEUES if suite == "queue" else BACKENDS_OF_ALL
+    return list(dict.fromkeys(name for one in asked or [default] for name in (of_all if one == "all" else (one,))))
 
 
 if __name__ == "__main__":

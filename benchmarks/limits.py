@@ -3,29 +3,36 @@
 Runs are created, claimed, loaded, decided twice (an activity committed as claimed; its outcome with the end of the run)
 and their entries removed, through store and queue, in batches of 100; what reaches the driver is recorded. Then the
 tables are emptied, their counters reset, and the same statements with the same parameters run again, in the same
-transactions, straight on the driver. Creating the runs is left out of the figure.
+transactions, straight on the driver. A queue outside of Django is one statement or one script a call: it is called
+again. Creating the runs is left out of the figure.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from django.db import connection, transaction
+from django.db import DEFAULT_DB_ALIAS, connection, transaction
 
+from django_durable.engine import engine
 from django_durable.queue import DatabaseTaskQueue
 from django_durable.store import DjangoHistoryStore
+from django_durable.store.database import Database
 from durable_core.codec import Payload
 from durable_core.events import EventRecord
 from durable_core.execution import Status, TaskStatus
-from durable_core.ports import Commit, Entry, EntryKind, NewRun, NewTask, TaskOutcome, Verdict, new_id
+from durable_core.hints import backend_of
+from durable_core.ports import Commit, Entry, EntryKind, NewRun, NewTask, TaskOutcome, Verdict, WorkerInfo, new_id
 from durable_core.retry import RetryPolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from uuid import UUID
+
+    from durable_core.ports import Claim
 
 BATCH = 100
 TABLES = ("queueentry", "mail", "historyevent", "activitytask", "workflowexecution")
@@ -33,15 +40,18 @@ INPUT = Payload('{"payload":""}')
 ARGS = Payload('{"args":[""],"kwargs":{}}')
 RESULT = Payload('""')
 WORKER = new_id()
+LIMITS = {EntryKind.RUN: BATCH, EntryKind.ACTIVITY: 10}
 BEGINNINGS = ("BEGIN", "BEGIN IMMEDIATE")
 
 
 @dataclass
 class Unit:
-    """What one transaction sent to the driver."""
+    """What was done at a time: in one transaction, and after it."""
 
     phase: str
-    calls: list[tuple[bool, str, Any]] = field(default_factory=list)  # many, statement, parameters
+    statements: list[tuple[bool, str, Any]] = field(default_factory=list)  # many, statement, parameters
+    inside: list[Callable[[], None]] = field(default_factory=list)  # calls of the queue
+    after: list[Callable[[], None]] = field(default_factory=list)
 
 
 def measure(runs: int) -> dict[str, Any]:
@@ -61,25 +71,56 @@ def measure(runs: int) -> dict[str, Any]:
     }
 
 
+class Asked:
+    """The queue, which does what it is asked and leaves in the unit how it is done again."""
+
+    def __init__(self) -> None:
+        self._queue = backend_of(engine().queue)
+        self._is_recorded = isinstance(self._queue, DatabaseTaskQueue)  # by its statements
+        self._claims: Collection[Claim] = ()
+
+    def enqueue(self, unit: Unit, entries: list[Entry]) -> None:
+        self._ask(unit, lambda: self._queue.enqueue(entries))
+
+    def claim(self, unit: Unit) -> None:
+        self._ask(unit, self._claim)
+
+    def complete(self, unit: Unit) -> None:
+        self._ask(unit, lambda: self._queue.complete(self._claims))
+
+    def _claim(self) -> None:
+        self._claims = self._queue.claim(WORKER, LIMITS, queues=(), exclude=())
+        assert len(self._claims) == BATCH
+
+    def _ask(self, unit: Unit, call: Callable[[], None]) -> None:
+        if self._is_recorded:
+            call()
+        elif self._queue.transactional:
+            call()
+            unit.inside.append(call)
+        else:
+            unit.after.append(call)
+
+
 def _record(batches: int) -> list[Unit]:
-    store, queue = DjangoHistoryStore(), DatabaseTaskQueue()
+    store, queue = DjangoHistoryStore(), Asked()
+    store.add_worker(WorkerInfo(id=WORKER, host="bench", pid=os.getpid(), queues=()))  # plans are made as for workers
     units: list[Unit] = []
     for _ in range(batches):
         runs = [NewRun(id=new_id(), workflow_name="one_activity", input=INPUT, queue="default") for _ in range(BATCH)]
         ids = [run.id for run in runs]
         tasks = [new_id() for _ in runs]
-        with _recording(units, "create"):
+        with _recording(units, "create") as unit:
             store.create(runs)
-            queue.enqueue([Entry(EntryKind.RUN, run, "default") for run in ids])
-        with _recording(units, "claim"):
-            claims = queue.claim(WORKER, {EntryKind.RUN: BATCH, EntryKind.ACTIVITY: 10}, queues=(), exclude=())
-        assert len(claims) == BATCH
+            queue.enqueue(unit, [Entry(EntryKind.RUN, run, "default") for run in ids])
+        with _recording(units, "claim") as unit:
+            queue.claim(unit)
         with _recording(units, "load"):
             store.load(ids)
         now = store.now()
-        with _recording(units, "first"):
+        with _recording(units, "first") as unit:
             made = store.commit([_first(*pair, now) for pair in zip(ids, tasks, strict=True)])
-            queue.complete(claims)
+            queue.complete(unit)
         assert all(result.verdict is Verdict.COMMITTED for result in made.results.values())
         with _recording(units, "last"):
             made = store.commit([_last(*pair, now) for pair in zip(ids, tasks, strict=True)])
@@ -88,30 +129,37 @@ def _record(batches: int) -> list[Unit]:
 
 
 @contextmanager
-def _recording(units: list[Unit], phase: str) -> Iterator[None]:
+def _recording(units: list[Unit], phase: str) -> Iterator[Unit]:
     unit = Unit(phase)
 
     def wrapper(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
         if sql not in BEGINNINGS:  # the replay begins transactions of its own
-            unit.calls.append((many, sql, params))
+            unit.statements.append((many, sql, params))
         return execute(sql, params, many, context)
 
     with connection.execute_wrapper(wrapper), DjangoHistoryStore().transaction():
-        yield
+        yield unit
+    for call in unit.after:
+        call()
     units.append(unit)
 
 
 def _replay(unit: Unit) -> None:
-    dialect = DatabaseTaskQueue().db.dialect
+    dialect = Database(DEFAULT_DB_ALIAS).dialect
     raw = connection.connection
-    with dialect.beginning(connection), transaction.atomic():
-        for many, sql, params in unit.calls:
-            if many:
-                dialect.execute_many(raw, sql, params)
-            elif sql.startswith("SELECT") or "RETURNING" in sql:
-                dialect.fetch(raw, sql, params)
-            else:
-                dialect.execute(raw, sql, params)
+    if unit.statements or unit.inside:
+        with dialect.beginning(connection), transaction.atomic():
+            for many, sql, params in unit.statements:
+                if many:
+                    dialect.execute_many(raw, sql, params)
+                elif sql.startswith("SELECT") or "RETURNING" in sql:
+                    dialect.fetch(raw, sql, params)
+                else:
+                    dialect.execute(raw, sql, params)
+            for call in unit.inside:
+                call()
+    for call in unit.after:
+        call()
 
 
 def _empty() -> None:

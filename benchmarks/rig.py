@@ -1,4 +1,4 @@
-"""What measurements stand on: fresh databases, worker processes, and a process with Django for the client's side."""
+"""What measurements stand on: worker processes, and a process with Django for the client's side."""
 
 from __future__ import annotations
 
@@ -17,22 +17,16 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.servers import postgres
+from benchmarks.backends import Servers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import TracebackType
 
+    from benchmarks.backends import Place
+
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 300.0  # seconds
-
-# WAL, as the docs ask for. A commit survives the death of any process; a power cut may take the last ones.
-SQLITE = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL"
-BACKENDS = {
-    "sqlite": "a file, WAL, synchronous=NORMAL",
-    "postgres": "the server of tests/servers.py, with fsync",
-    "pg-async": "the same with synchronous_commit=off: a crash of the server may lose the last commits",
-}
 
 Row = dict[str, Any]
 
@@ -55,39 +49,27 @@ class Options:
 
 @contextmanager
 def database(backend: str) -> Iterator[Callable[[], Any]]:
-    """A maker of fresh databases: entries of ``DATABASES``, each a context manager."""
-    if backend == "sqlite":
-        yield _sqlite
-        return
-    options = {"options": "-c synchronous_commit=off"} if backend == "pg-async" else {}
-    with postgres(fsync=True) as server:
+    """A maker of fresh databases for the store alone: entries of ``DATABASES``, each a context manager."""
+    with Servers() as servers:
 
         @contextmanager
         def fresh() -> Iterator[dict[str, Any]]:
-            with server.database("bench") as made:
-                yield made.django(**options)
+            with servers.fresh(backend) as place:
+                yield place.database
 
         yield fresh
 
 
-@contextmanager
-def _sqlite() -> Iterator[dict[str, Any]]:
-    with tempfile.TemporaryDirectory(prefix="durable-bench-") as folder:
-        yield {
-            "ENGINE": "django.db.backends.sqlite3",
-            "NAME": str(Path(folder) / "bench.sqlite3"),
-            "OPTIONS": {"init_command": SQLITE},
-        }
-
-
-def in_fresh_process(suite: str, entry: dict[str, Any], options: Options) -> Row:
-    """Run a function of `suites` where Django is set up for this database, and nothing has happened yet."""
+def in_fresh_process(suite: str, place: Place, options: Options) -> Row:
+    """Run a function of `suites` where Django is set up for this place, and nothing has happened yet."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(_measure, suite, entry, options).result()
+        return pool.submit(_measure, suite, place, options).result()
 
 
-def _measure(suite: str, entry: dict[str, Any], options: Options) -> Row:
-    os.environ["DURABLE_BENCH_DATABASE"] = json.dumps(entry)
+def _measure(suite: str, place: Place, options: Options) -> Row:
+    chosen = json.loads(os.environ.get("DURABLE_BENCH_SETTINGS", "{}"))
+    os.environ["DURABLE_BENCH_SETTINGS"] = json.dumps({**chosen, "QUEUE": place.queue})  # processes of ours inherit it
+    os.environ["DURABLE_BENCH_DATABASE"] = json.dumps(place.database)
     os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.project.settings"
     import django
     from django.core.management import call_command

@@ -22,6 +22,7 @@ from django.db import connection, transaction
 from django.db.models import Max, Min
 
 from benchmarks import limits as bare
+from benchmarks import queues
 from benchmarks.project.durable_workflows import one_activity, sequence, sleeper
 from benchmarks.rig import WorkerProcess, wait_until
 from django_durable import start_workflow
@@ -173,12 +174,17 @@ def idle(o: Options) -> Row:
         _warm_up(worker)
         time.sleep(SETTLED)
         counted = _idle(worker, o.seconds)
-    return {"cpu": cpu, "rss": rss, "statements": counted["statements"], "others": counted["others"]}
+    return {"cpu": cpu, "rss": rss, **{name: counted[name] for name in ("statements", "others", "asked")}}
 
 
 def limits(o: Options) -> Row:
     """The statements of one-activity workflows in batches of 100, recorded, and run again with nothing in between."""
     return bare.measure(o.runs)
+
+
+def queue(o: Options) -> Row:
+    """The queue alone, beside plain SQL or bare commands of the same server."""
+    return queues.measure(o)
 
 
 # Inside
@@ -235,16 +241,17 @@ def _sequence(worker: WorkerProcess, steps: int) -> float:
 
 
 def _idle(worker: WorkerProcess, seconds: float) -> Row:
-    """CPU seconds per minute; statements per second of the loop's thread, and of all others."""
+    """CPU seconds per minute; statements per second of the loop's thread and of all others; calls of the queue."""
     before, begun = worker.ask(), time.monotonic()
     time.sleep(seconds)
     after, span = worker.ask(), time.monotonic() - begun
     delta = {name: n - before["statements"].get(name, 0) for name, n in after["statements"].items()}
-    loop = delta.pop("MainThread", 0)
+    loop, asked = delta.pop("MainThread", 0), delta.pop("queue", 0)
     return {
         "cpu": (after["cpu"] - before["cpu"]) / span * 60,
         "statements": loop / span,
         "others": sum(delta.values()) / span,
+        "asked": asked / span,
     }
 
 

@@ -2,8 +2,8 @@
 
 It appends a line of JSON to a file whenever it gets SIGUSR1, and when it exits. *watch* adds one of these:
 
-    statements   counts SQL statements by thread
-    clocks       splits the time of the loop's thread: its CPU, inside the database, at rest
+    statements   counts SQL statements of Django by thread, and what the loop asks of the queue
+    clocks       splits the time of the loop's thread: its CPU, inside the database and the queue, at rest
     profile      runs the loop's thread under cProfile, whose statistics go to the file + ".prof"
 
 The last two change what they measure, so they have runs of their own.
@@ -27,6 +27,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
 from django_durable.store.database import Database
+from durable_core.hints import backend_of
 from durable_core.ports import SystemClock
 from durable_core.worker import Worker
 
@@ -39,22 +40,25 @@ class Clocks:
     """Seconds of the loop's thread, by what it did: on the wall, and of CPU."""
 
     thread: int = 0  # ident; 0: not running yet
+    is_inside: bool = False  # in what is timed as a whole, whatever is called from there
     wall: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     cpu: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     calls: Counter[str] = field(default_factory=Counter)
 
-    def around(self, owner: type, method: str, label: str) -> None:
-        """Time a method, where the loop's thread calls it."""
+    def around(self, owner: type, method: str, label: str, *, whole: bool = True) -> None:
+        """Time a method, where the loop's thread calls it; not *whole*: what is timed in it has times of its own."""
         original: Callable[..., Any] = getattr(owner, method)
 
         @functools.wraps(original)
         def timed(*args: Any, **kwargs: Any) -> Any:
-            if threading.get_ident() != self.thread:
+            if self.is_inside or threading.get_ident() != self.thread:
                 return original(*args, **kwargs)
+            self.is_inside = whole
             wall, cpu = time.perf_counter(), time.thread_time()
             try:
                 return original(*args, **kwargs)
             finally:
+                self.is_inside = False
                 self.wall[label] += time.perf_counter() - wall
                 self.cpu[label] += time.thread_time() - cpu
                 self.calls[label] += 1
@@ -102,24 +106,36 @@ def _count(statements: Counter[str]) -> None:
         connection.execute_wrappers.append(wrapper)
 
     connection_created.connect(watch, weak=False)
+    asked = Clocks()
+    asked.calls = statements
+    _on_run(lambda worker: _clock_queue(asked, worker))
 
 
 def _clock(clocks: Clocks) -> None:
-    run = Worker.run
-    clocks.around(Worker, "run", "loop")
-    loop = Worker.run
-
-    @functools.wraps(run)
-    def begin(self: Worker, **kwargs: Any) -> None:
-        clocks.thread = threading.get_ident()
-        loop(self, **kwargs)
-
-    Worker.run = begin  # type: ignore[method-assign]
     clocks.around(SystemClock, "wait", "rest")
     clocks.around(Database, "_run", "statements")
     clocks.around(BaseDatabaseWrapper, "_commit", "commits")
-    clocks.around(Worker, "_collect", "(collect)")
-    clocks.around(Worker, "_round", "(round)")
+    clocks.around(Worker, "_round", "(round)", whole=False)
+    clocks.around(Worker, "run", "loop", whole=False)
+    _on_run(lambda worker: _clock_queue(clocks, worker))
+
+
+def _clock_queue(clocks: Clocks, worker: Worker) -> None:
+    """The chosen queue's own class is known when a worker has it."""
+    clocks.thread = threading.get_ident()
+    for method in ("enqueue", "claim", "complete", "release", "release_dead"):
+        clocks.around(type(backend_of(worker._queue)), method, "queue")
+
+
+def _on_run(prepare: Callable[[Worker], None]) -> None:
+    run = Worker.run
+
+    @functools.wraps(run)
+    def prepared(self: Worker, **kwargs: Any) -> None:
+        prepare(self)
+        run(self, **kwargs)
+
+    Worker.run = prepared  # type: ignore[method-assign]
 
 
 def _profile(file: Path) -> None:

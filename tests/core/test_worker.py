@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -16,7 +17,7 @@ from durable_core.client import Client
 from durable_core.definitions import Registry
 from durable_core.errors import CodeStuck, ConfigurationError, StoreUnavailable, WaitTimeout
 from durable_core.execution import Status
-from durable_core.ports import CommitResult, Committed, Receipt, Verdict
+from durable_core.ports import CommitResult, Committed, Entry, EntryKind, Receipt, Verdict
 from durable_core.retry import RetryPolicy
 from durable_core.testing import HostClock, InMemoryHistoryStore, InMemoryTaskQueue, ManualClock
 from durable_core.worker import Worker, WorkerSettings, dismiss
@@ -420,3 +421,33 @@ def test_what_could_not_be_given_back_in_an_outage_is_not_lost(stops):
     finally:
         worker.stop()
         thread.join(LONG)
+
+
+def ends_at_once(ctx):
+    pass
+
+
+def test_backlog_of_a_queue_that_can_lose_entries_is_not_multiplied():
+    """Nobody serves the queue for an hour: its runs are late, not lost."""
+    bench = Bench(queues=("other",), tick=5.0)
+    bench.queue = InMemoryTaskQueue(bench.clock)
+    bench.client = Client(bench.store, bench.queue, bench.registry)
+    bench.registry.workflow(ends_at_once)
+    for _ in range(5):
+        bench.start("ends_at_once")
+    bench.worker().run(until=lambda: bench.clock.monotonic() > 3600)
+    [stats] = bench.queue.stats()
+    assert 5 < stats.ready <= 5 * 15, "twice as long each time, and every ten minutes in the end"
+
+
+def test_lost_entry_is_found_behind_a_backlog():
+    bench = Bench(tick=5.0)
+    bench.queue = InMemoryTaskQueue(bench.clock)
+    bench.client = Client(bench.store, bench.queue, bench.registry)
+    bench.registry.workflow(ends_at_once)
+    run_id = bench.start("ends_at_once")
+    bench.queue.complete(bench.queue.claim(uuid4(), {EntryKind.RUN: 1}, queues=(), exclude=()))
+    bench.queue.enqueue([Entry(EntryKind.RUN, uuid4(), "of nobody")])
+    bench.settings = replace(bench.settings, exclude=("of nobody",))
+    bench.drive(run_id)
+    assert bench.clock.monotonic() <= 2 * bench.settings.redelivery.total_seconds()

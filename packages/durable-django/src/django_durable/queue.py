@@ -74,13 +74,18 @@ class Statements:
             f"WHERE id {d.one_of('SELECT id FROM a UNION ALL SELECT id FROM b')} "
             "RETURNING id, kind, ref, queue, priority, preferred, deliveries"
         )
+        # The same, in a transaction of its own: a claim that a crash of the server loses is ready again, so it need not
+        # wait for the disk. What its worker commits later is written behind it, and not without it.
+        claim_alone = f"{claim}, {d.without_waiting}" if d.without_waiting else claim
         # Both kinds at once, by whether queues are named or excluded.
         # Parameters: twice those of *ready*, then worker and end of the lease.
-        self.claim, self.peek = {}, {}
+        self.claim: dict[tuple[bool, bool], str] = {}
+        self.peek: dict[bool, str] = {}
         public = f"substr(queue, 1, {len(PRIVATE)}) <> '{PRIVATE}'"
         for named, of_queues in ((True, f"queue {names}"), (False, f"NOT queue {names} AND {public}")):
             one = f"{ready} AND {of_queues} {order}"
-            self.claim[named] = f"WITH a AS ({one}), b AS ({one}) {claim}"
+            self.claim[named, False] = f"WITH a AS ({one}), b AS ({one}) {claim}"
+            self.claim[named, True] = f"WITH a AS ({one}), b AS ({one}) {claim_alone}"
             # The same, only to look.
             self.peek[named] = f"WITH a AS ({one}), b AS ({one}) SELECT id FROM a UNION ALL SELECT id FROM b LIMIT 1"
         self.delete = d.delete(ENTRY, {"id": "bigint", "deliveries": "int"})
@@ -166,7 +171,7 @@ class DatabaseTaskQueue:
         if self.db.dialect.peeks and not self.db.rows(self.sql.peek[named], *wanted):
             return []
         until = self.db.at(now + self._lease)
-        taken = self.db.rows(self.sql.claim[named], *wanted, worker_id.hex, until)
+        taken = self.db.rows(self.sql.claim[named, not self.db.in_transaction()], *wanted, worker_id.hex, until)
         # Highest priority first, then oldest; UPDATE answers in any order.
         return [_claim_of(row) for row in sorted(taken, key=lambda row: (-row[4], row[0]))]
 

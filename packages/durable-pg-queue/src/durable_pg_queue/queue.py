@@ -133,6 +133,7 @@ class PostgresTaskQueue:
                 list(filter_.queues),
                 self._lease,
                 self._preference,
+                self._database.is_settled(raw),
             )
         if rows:
             self._remember(filter_, replace(view, frontier=view.frontier.with_ranks(row[0] for row in rows)))

@@ -16,11 +16,11 @@ class Statements:
             "%s::double precision, %s, %s)"
         )
         # Parameters: worker, limits and ranges of runs and activities, whether queues are named, queues, lease,
-        # preference
+        # preference, whether settled
         self.claim = (
             "SELECT rank, id, kind, ref, queue, priority, preferred, deliveries "
             f"FROM {names.function('claim')}(%s, %s::integer, %s::integer, %s::bigint[], %s::bigint[], %s, %s::text[], "
-            "%s::double precision, %s::double precision) ORDER BY priority DESC, place, id"
+            "%s::double precision, %s::double precision, %s) ORDER BY priority DESC, place, id"
         )
         # Parameters: ranges, whether queues are named, queues
         self.survey = (

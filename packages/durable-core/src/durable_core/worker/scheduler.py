@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import random
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from durable_core.crashpoints import crashpoint
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("durable.worker")
 
+MOST_PATIENCE = 20  # times the redelivery: with its 30 s, ten minutes
 BATCH = 500  # due rows of a kind per turn
 
 
@@ -80,7 +82,7 @@ class Scheduler:
 
     def _turn_due_rows(self, now: datetime) -> bool:
         """Whether any row led to something. A beat may come between a row's due time and our look at it."""
-        again_at = None if self._queue.transactional else now + self._settings.redelivery
+        again_at = None if self._queue.transactional else now + self._redelivery()
         with unit(self._store, self._queue) as box:
             due = self._store.due(now, limit=BATCH, again_at=again_at)
             box.wake(due.wakes)
@@ -99,6 +101,16 @@ class Scheduler:
             crashpoint("timer-inside")
         crashpoint("timer-committed")
         return bool(due.wakes or ready or outcomes)
+
+    def _redelivery(self) -> timedelta:
+        """How long to believe what a queue was given now.
+
+        At least as long as the oldest entry has been waiting, within bounds: in a queue with a backlog an entry is
+        late, not lost, and another one for each of its runs every half minute would fill the queue's server.
+        """
+        shortest = self._settings.redelivery
+        oldest = max((s.oldest_ready for s in self._queue.stats() if s.oldest_ready is not None), default=shortest)
+        return min(max(shortest, oldest), MOST_PATIENCE * shortest)
 
     # The dead
 

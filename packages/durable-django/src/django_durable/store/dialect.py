@@ -28,6 +28,7 @@ class Dialect(Protocol):
     by_now: str  # a parameter that is a lower bound of the time; the time itself, where the database is asked anyway
     uuid: str  # a parameter that is an id
     notify: str  # statement that wakes who listens on a channel, once the transaction commits; "" where there is none
+    without_waiting: str  # an expression: let this transaction's commit not wait for the disk; "" where there is none
     peeks: bool  # whether to look before a write that may find nothing to do
     clock: str  # statement that tells the time; "" where the host's is the one
 

@@ -54,6 +54,7 @@ class Postgres:
     by_now = "GREATEST(%s::timestamptz, statement_timestamp())"
     uuid = "%s::uuid"
     notify = "SELECT pg_notify(%s, '')"
+    without_waiting = "(SELECT set_config('synchronous_commit', 'off', true))"
     peeks = False
     clock = "SELECT clock_timestamp()"
 

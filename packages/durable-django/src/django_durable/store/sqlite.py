@@ -27,7 +27,7 @@ class Sqlite:
     among = "IN (SELECT value FROM json_each(%s))"  # one parameter: a statement takes no more than 32,766
     own = own_free = hold = ""
     instant = by_now = uuid = "%s"
-    notify = ""
+    notify = without_waiting = ""
     peeks = True
     clock = ""
 

@@ -117,10 +117,15 @@ END $$;
 -- Nothing here waits for anybody.
 CREATE FUNCTION {schema}.{name}_claim(
     claimer uuid, run_limit integer, activity_limit integer, run_ranges bigint[], activity_ranges bigint[],
-    named boolean, queues text[], lease double precision, preference double precision
+    named boolean, queues text[], lease double precision, preference double precision, settled boolean
 ) RETURNS SETOF {table} LANGUAGE plpgsql {steered} AS $$
 #variable_conflict use_column
 BEGIN
+    -- A claim that a crash of the server loses is ready again, so one that is a transaction of its own (*settled*) need
+    -- not wait for the disk. What its worker commits later is written behind it, and not without it.
+    IF settled THEN
+        PERFORM set_config('synchronous_commit', 'off', true);
+    END IF;
     -- What was delayed and is due is ready now, whoever may have it.
     UPDATE {table} SET place = pg_current_xact_id()::text::bigint
     WHERE id = ANY (ARRAY(

@@ -13,6 +13,7 @@ from django_durable import backends
 from django_durable.checks import TAG
 from durable_core.definitions import register
 from durable_core.hooks import BrokenPlugin
+from tests.redis_servers import private_server
 from tests.store.databases import registered, sqlite_settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,6 +43,17 @@ def test_options_that_only_the_queue_can_judge():
     assert "that is a sqlite database" in found["durable.E005"].msg
     assert '"dsn"' in found["durable.E005"].msg
     assert found_for({"QUEUE": {"BACKEND": "redis", "OPTIONS": {"url": "rediss://:secret@nowhere:1/0"}}}) == {}
+
+
+def test_server_that_evicts_is_warned_of_before_a_deployment():
+    with private_server(maxmemory="64mb", maxmemory_policy="allkeys-lru") as redis:
+        queue = {"BACKEND": "redis", "OPTIONS": {"url": redis.url}}
+        assert found_for({"QUEUE": queue}) == {}, "an ordinary check asks no server"
+        with override_settings(DURABLE={"QUEUE": queue}):
+            found = checks.run_checks(tags=["durable"], include_deployment_checks=True)
+    [message] = [message for message in found if message.id == "durable.W003"]
+    assert "allkeys-lru" in message.msg
+    assert "noeviction" in str(message.hint)
 
 
 def test_two_callables_with_one_name(monkeypatch):

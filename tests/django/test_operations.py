@@ -6,7 +6,7 @@ import io
 import json
 import signal
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.apps import apps
@@ -15,7 +15,7 @@ from django.db import connection, connections
 from django.db.models.signals import post_migrate
 from django.test import override_settings
 
-from django_durable import start_workflow
+from django_durable import start_workflow, wakeup
 from django_durable.doctor import databases, examine
 from django_durable.engine import engine
 from django_durable.models import QueueEntry, Worker, WorkflowExecution
@@ -301,3 +301,44 @@ def test_refill_finds_queued_activities(project, monkeypatch):
     ledger.open_gate("k-gated")
     with project.worker():
         handle.result(timeout=20)
+
+
+# What the doctor finds in a Postgres
+
+
+def test_doctor_finds_clocks_that_are_apart(monkeypatch):
+    if connection.vendor == "sqlite":
+        assert findings("clock") == [], "it has the host's"
+        return
+    assert [finding.level for finding in findings("clock")] == [Level.OK]
+    late = datetime.now(UTC) - timedelta(minutes=3)
+    monkeypatch.setattr(databases, "datetime", type("Late", (datetime,), {"now": staticmethod(lambda zone: late)}))
+    [finding] = findings("clock")
+    assert finding.level is Level.WARNING
+    assert "3 min apart" in finding.message
+
+
+def test_doctor_finds_vacuum_that_lags(monkeypatch):
+    if connection.vendor == "sqlite":
+        assert findings("vacuum") == []
+        return
+    monkeypatch.setattr(databases, "DEAD_ROWS", -1)
+    entries = [Entry(EntryKind.RUN, new_id(), "default") for _ in range(50)]
+    engine().queue.enqueue(entries)
+    QueueEntry.objects.all().delete()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_stat_force_next_flush()")
+    wait_until(lambda: findings("vacuum")[0].level is Level.WARNING, "the statistics to tell")
+    assert "django_durable_queueentry" in findings("vacuum")[0].message
+
+
+def test_doctor_finds_a_pooler_that_swallows_notifications(monkeypatch):
+    if connection.vendor == "sqlite":
+        assert "watching the file" in findings("queue")[0].message
+        return
+    assert [finding.level for finding in findings("queue")] == [Level.OK]
+    monkeypatch.setattr(wakeup, "HEARD_WITHIN", 0.05)
+    monkeypatch.setattr(wakeup, "LISTEN", "SELECT '{}'")  # what becomes of it on another connection of a pooler
+    [finding] = findings("queue")
+    assert finding.level is Level.WARNING
+    assert '"notify": False' in finding.hint

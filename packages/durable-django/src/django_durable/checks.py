@@ -6,7 +6,7 @@ E003  the alias is not in DATABASES          W006  a query of a workflow that is
 E004  two callables with one name            W007  two plugins offer a queue of one name
 E005  a setting is wrong or unknown          W008  a plugin that is to be turned off is not there
 E006  a plugin that could not be loaded (a warning: the others work)
-E007  a database there is no SQL for
+E007  a database there is no SQL for            W003  what the queue finds wrong with its server (check --deploy)
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from django_durable import backends, conf
 from django_durable.engine import engine
 from durable_core.definitions import register
 from durable_core.errors import ConfigurationError, DurableError, did_you_mean
+from durable_core.hints import backend_of
 from durable_core.hooks import DISABLE
+from durable_core.ports import Diagnosable, Level
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +42,7 @@ ADVICE = (
 def connect() -> None:
     for check in (check_settings, check_queue, check_registrations, check_plugins, check_database):
         checks.register(check, TAG)
+    checks.register(check_server, TAG, deploy=True)
 
 
 def check_settings(**kwargs: Any) -> list[CheckMessage]:
@@ -60,6 +63,20 @@ def check_queue(**kwargs: Any) -> list[CheckMessage]:
     except ImproperlyConfigured:
         return []  # of the database, which has its own check
     return []
+
+
+def check_server(**kwargs: Any) -> list[CheckMessage]:
+    """What the queue finds out about its server: with ``check --deploy`` alone, for it asks that."""
+    if conf.inspect()[1] or check_queue():
+        return []
+    backend = backend_of(engine().queue)
+    if not isinstance(backend, Diagnosable):
+        return []
+    return [
+        checks.Warning(f"{finding.subject}: {finding.message}", hint=finding.hint or None, id="durable.W003")
+        for finding in backend.diagnose()
+        if finding.level is not Level.OK
+    ]
 
 
 def check_registrations(**kwargs: Any) -> list[CheckMessage]:

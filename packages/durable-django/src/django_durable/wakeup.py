@@ -30,6 +30,7 @@ RECONNECT = (0.2, 30.0)  # seconds to the first attempt, and at most
 HEARD_WITHIN = 2.0  # seconds
 LOG_INTERVAL = 10.0  # seconds between two complaints
 CHANNEL = "django_durable_queueentry"
+LISTEN = "LISTEN {}"
 
 
 @contextmanager
@@ -128,7 +129,7 @@ def is_listening_possible(connection: BaseDatabaseWrapper) -> bool:
     word = f"{os.getpid()}.{time.monotonic_ns()}"
     try:
         with psycopg.connect(**parameters) as ear, psycopg.connect(**parameters) as mouth:
-            ear.execute(f"LISTEN {CHANNEL}")
+            ear.execute(LISTEN.format(CHANNEL))
             mouth.execute("SELECT pg_notify(%s, %s)", (CHANNEL, word))
             ear.execute("SELECT 1")  # a pooler may give this session another backend now
             return any(notify.payload == word for notify in ear.notifies(timeout=HEARD_WITHIN, stop_after=1))
@@ -142,7 +143,7 @@ def _listen(parameters: dict[str, Any], stopped: socket.socket, wake: Callable[[
     import psycopg
 
     with psycopg.connect(**{**parameters, "autocommit": True}) as raw:
-        raw.execute(f"LISTEN {CHANNEL}")
+        raw.execute(LISTEN.format(CHANNEL))
         wake()  # what came while nobody listened
         while True:
             if stopped.fileno() in select.select([raw.fileno(), stopped.fileno()], [], [])[0]:

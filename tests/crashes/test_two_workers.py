@@ -26,9 +26,9 @@ def test_one_of_two_workers_on_a_run_commits(quiet_site, queue, key):
         workers = [stack.enter_context(site.project.worker("--queue-name", name)) for name in (queue, other)]
         for worker in workers:
             until_up(site, worker)
-        with transaction.atomic(site.alias):
-            handle = site.start(site.on_queue("decided_by_two", queue), key=key)
-            engine().queue.enqueue([Entry(EntryKind.RUN, handle.id, other)])  # the queue has lied: once more
+        handle = site.start(site.on_queue("decided_by_two", queue), key=key)
+        # The queue has lied: once more. Whoever comes first waits in the workflow's code for the other.
+        engine().queue.enqueue([Entry(EntryKind.RUN, handle.id, other)])
         assert handle.result(timeout=30) == [1, 2]
         deciders = {int(line) for line in ledger.effects(f"{key}-decided")}
         assert deciders == {worker.pid for worker in workers}

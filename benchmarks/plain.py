@@ -12,7 +12,7 @@ import sqlite3
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from django.db import connection
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 
 class Plain(Protocol):
-    has_wakeups: bool  # whether the server can tell others of an entry
-
     def setup(self) -> None: ...
 
     def send(self, count: int) -> None:
@@ -37,6 +35,11 @@ class Plain(Protocol):
 
     def analyze(self) -> None:
         """Tell the server's planner what it would find out by itself within a minute: how large its tables are."""
+
+
+@runtime_checkable
+class WithWakeups(Plain, Protocol):
+    """Its server can tell others of an entry."""
 
     def tell(self) -> None:
         """Add an entry, and wake those who listen."""
@@ -57,8 +60,10 @@ def make_plain() -> Plain:
 
 
 @contextmanager
-def watching(plain: Plain, wake: Callable[[], None]) -> Iterator[None]:
-    """As `TaskQueue.watch`, in a process that ends afterwards."""
+def watching(wake: Callable[[], None]) -> Iterator[None]:
+    """As `TaskQueue.watch`, in a process that ends afterwards. Only for a server that can tell."""
+    plain = make_plain()
+    assert isinstance(plain, WithWakeups), plain
     threading.Thread(target=plain.listen, args=(wake,), daemon=True).start()
     yield
 
@@ -66,7 +71,6 @@ def watching(plain: Plain, wake: Callable[[], None]) -> Iterator[None]:
 class PlainPostgres:
     """What pgmq does, in statements of the client's own: its functions do no more, and plan anew at each call."""
 
-    has_wakeups = True
     TABLE = (
         "CREATE TABLE plain_queue (msg_id bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY, "
         "read_ct integer DEFAULT 0 NOT NULL, enqueued_at timestamptz DEFAULT now() NOT NULL, "
@@ -121,7 +125,8 @@ class PlainPostgres:
 
 
 class PlainSqlite:
-    has_wakeups = False  # there is no server, and somebody has to look
+    """There is no server, and somebody has to look."""
+
     TABLE = (
         "CREATE TABLE plain_queue (msg_id integer PRIMARY KEY, read_ct integer DEFAULT 0 NOT NULL, "
         "vt real NOT NULL, message text)"
@@ -157,17 +162,9 @@ class PlainSqlite:
     def analyze(self) -> None:
         pass  # a look by rowid needs no statistics
 
-    def tell(self) -> None:
-        raise NotImplementedError
-
-    def listen(self, wake: Callable[[], None]) -> None:
-        raise NotImplementedError
-
 
 class BareRedis:
     """A stream with one consumer group. Wake-ups are a list that somebody blocks on."""
-
-    has_wakeups = True
 
     def __init__(self, url: str, prefix: str) -> None:
         import redis

@@ -16,7 +16,7 @@ from multiprocessing import get_context
 from statistics import quantiles
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.plain import make_plain, watching
+from benchmarks.plain import WithWakeups, make_plain, watching
 from django_durable.engine import engine
 from django_durable.store import DjangoHistoryStore
 from durable_core.hints import backend_of
@@ -103,13 +103,13 @@ def _wakeups(count: int, ours: Ours, plain: Plain) -> Row:
     idle worker.
     """
     rivals = {OURS: (lambda: ours.send(1), ours.take)}
-    if plain.has_wakeups:
+    if isinstance(plain, WithWakeups):
         rivals[LIMIT] = (plain.tell, plain.take)
     taken: dict[str, list[float]] = {name: [] for name in rivals}
     with Listener(list(rivals)) as listener:
         for _ in range(count):
             for name, (tell, take) in rivals.items():
-                time.sleep(random.uniform(*PAUSE))
+                time.sleep(random.uniform(*PAUSE))  # whoever waits must have gone to sleep again
                 taken[name].append(listener.time(name, tell) * 1e3)
                 take(1)
     row: Row = {}
@@ -117,7 +117,7 @@ def _wakeups(count: int, ours: Ours, plain: Plain) -> Row:
         figure = f"wake-up-p{percent}(ms) 1"
         for name, times in taken.items():
             row[figure + name] = quantiles(times, n=100, method="inclusive")[percent - 1]
-        if plain.has_wakeups:
+        if isinstance(plain, WithWakeups):
             row[f"{figure} ratio"] = row[figure + LIMIT] / row[figure + OURS]
     return row
 
@@ -180,6 +180,6 @@ def _listen(names: list[str], pipe: Connection[Any, Any]) -> None:
     with ExitStack() as stack:
         for name in names:
             call = partial(wake, name)
-            stack.enter_context(watching(make_plain(), call) if name == LIMIT else engine().queue.watch(call))
+            stack.enter_context(watching(call) if name == LIMIT else engine().queue.watch(call))
         with suppress(EOFError, ConnectionError):
             pipe.recv()

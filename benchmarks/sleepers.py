@@ -44,13 +44,13 @@ def measure(entry: dict[str, Any], sleepers: int) -> list[float]:
     call_command("migrate", verbosity=0)
     try:
         with WorkerProcess(Options()) as worker:
-            suites._warm_up(worker)
+            suites.warm_up(worker)
             found = [settled(worker)]
             for part in STEPS:
                 park(worker, round(sleepers * part))
                 found.append(settled(worker))
         with WorkerProcess(Options()) as second:
-            suites._warm_up(second)
+            suites.warm_up(second)
             found.append(settled(second))
         return found
     finally:
@@ -64,13 +64,13 @@ def park(worker: WorkerProcess, total: int) -> None:
     from django_durable.models import WorkflowExecution
 
     asleep = WorkflowExecution.objects.filter(status="RUNNING")
-    suites._start_many(total - asleep.count(), sleeper, seconds=86_400)
+    suites.start_many(total - asleep.count(), sleeper, seconds=86_400)
     wait_until(lambda: asleep.count() == total, worker, pause=0.1)
 
 
 def settled(worker: WorkerProcess) -> float:
     """The RSS of a worker that has nothing left to do."""
-    time.sleep(1.0)
+    time.sleep(1.0)  # a page that is freed late would be counted otherwise
     worker.check()
     return worker.rss
 

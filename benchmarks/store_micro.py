@@ -201,9 +201,9 @@ class Bench:
         beat = (time.perf_counter() - begun) / 200
         print(f"  idle     claim {claim * 1e6:.0f} us, next_due {due * 1e6:.0f} us, beat {beat * 1e6:.0f} us")
         with self.queue.watch(lambda: None):
-            time.sleep(3)
+            time.sleep(3)  # its thread has begun and settled
             begun, cpu = time.perf_counter(), time.process_time()
-            time.sleep(3)
+            time.sleep(3)  # what is measured
             share = (time.process_time() - cpu) / (time.perf_counter() - begun)
         print(f"  watch    {share:.2%} of a CPU while idle")
 

@@ -45,7 +45,7 @@ def latency(o: Options) -> Row:
     """
     payload = "x" * o.payload_size
     with WorkerProcess(o) as worker:
-        _warm_up(worker)
+        warm_up(worker)
         called: dict[UUID, float] = {}
         seen: dict[UUID, float] = {}
         wall = time.time() - time.perf_counter()
@@ -77,7 +77,7 @@ def idle_latency(o: Options) -> Row:
     """The same for one run at a time on a worker that has nothing else to do, each after a pause."""
     taken, stored, picked = [], [], []
     with WorkerProcess(o) as worker:
-        _warm_up(worker)
+        warm_up(worker)
         time.sleep(SETTLED)
         for _ in range(o.tasks):
             time.sleep(o.pause * random.uniform(0.5, 1.5))  # not in step with anybody's polling
@@ -102,7 +102,7 @@ def throughput(o: Options) -> Row:
     Clocked by stamps alone, from the worker's registration (Python has booted, its loop begins) to the closing of the
     last run; nobody looks at the database meanwhile.
     """
-    _start_many(o.runs, payload="x" * o.payload_size)
+    start_many(o.runs, payload="x" * o.payload_size)
     with WorkerProcess(o, ("--until-idle",)) as worker:
         registered = _registered(worker)
         booted = worker.ask()["cpu"]
@@ -123,7 +123,7 @@ def sequential(o: Options) -> Row:
     """Activities of one run, each waited for before the next; clocked by the run's own stamps."""
     with WorkerProcess(o) as worker:
         if not o.watch:
-            _warm_up(worker)
+            warm_up(worker)
         else:
             _registered(worker)
         seconds = _sequence(worker, o.steps)
@@ -141,12 +141,12 @@ def sequential(o: Options) -> Row:
 def sleepers(o: Options) -> Row:
     """What runs that sleep for a day cost a worker: memory, and CPU while it has nothing to do."""
     with WorkerProcess(o, watch="statements") as worker:
-        _warm_up(worker)
+        warm_up(worker)
         time.sleep(SETTLED)
         rss = worker.rss
         before = _idle(worker, o.seconds)
         begun = time.perf_counter()
-        _start_many(o.sleepers, sleeper, seconds=86_400)
+        start_many(o.sleepers, sleeper, seconds=86_400)
         asleep = WorkflowExecution.objects.filter(status="RUNNING")
         wait_until(lambda: asleep.count() == o.sleepers, worker, pause=0.25)
         parked = time.perf_counter() - begun
@@ -166,12 +166,12 @@ def sleepers(o: Options) -> Row:
 def idle(o: Options) -> Row:
     """What a worker with nothing to do costs."""
     with WorkerProcess(o) as worker:  # the probe that counts costs CPU too
-        _warm_up(worker)
+        warm_up(worker)
         time.sleep(SETTLED)
         cpu = _idle(worker, o.seconds)["cpu"]
         rss = worker.rss
     with WorkerProcess(o, watch="statements") as worker:
-        _warm_up(worker)
+        warm_up(worker)
         time.sleep(SETTLED)
         counted = _idle(worker, o.seconds)
     return {"cpu": cpu, "rss": rss, **{name: counted[name] for name in ("statements", "others", "asked")}}
@@ -212,7 +212,7 @@ def _registered(worker: WorkerProcess) -> datetime:
     return found
 
 
-def _warm_up(worker: WorkerProcess) -> None:
+def warm_up(worker: WorkerProcess) -> None:
     """Booted, connected, and one run done; that run is gone afterwards."""
     _registered(worker)
     run = _id(start_workflow(one_activity))
@@ -220,7 +220,7 @@ def _warm_up(worker: WorkerProcess) -> None:
     WorkflowExecution.objects.filter(id=run).delete()
 
 
-def _start_many(count: int, workflow: Any = one_activity, **given: Any) -> None:
+def start_many(count: int, workflow: Any = one_activity, **given: Any) -> None:
     for first in range(0, count, CHUNK):
         with transaction.atomic():
             for _ in range(min(CHUNK, count - first)):

@@ -31,7 +31,7 @@ class Bench:
         self.woken = threading.Semaphore(0)
         options = {} if around is None else {"around": around}
         self.executor = ActivityExecutor(
-            threads=threads, clock=self.clock, wake=self.woken.release, payload_limit=1000, **options
+            slots=threads, clock=self.clock, wake=self.woken.release, payload_limit=1000, **options
         )
 
     def submit(self, fn, *args, policy=None, **changes):

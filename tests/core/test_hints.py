@@ -30,12 +30,9 @@ class Away(InMemoryTaskQueue):
 
 
 @pytest.fixture
-def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Monotonic seconds, moved by hand."""
-    moment = [1000.0]
-    monkeypatch.setattr("durable_core.hints.time.monotonic", lambda: moment[0])
+def clock(monkeypatch: pytest.MonkeyPatch) -> ManualClock:
     monkeypatch.setattr("durable_core.hints.random.uniform", lambda low, high: high)
-    return moment
+    return ManualClock()
 
 
 def complaints(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -46,56 +43,56 @@ def claimed(queue: Any) -> int:
     return len(queue.claim(new_id(), {EntryKind.RUN: 10}, queues=(), exclude=()))
 
 
-def test_outage_is_no_error_and_is_said_once_in_a_while(now, caplog) -> None:
-    queue = Hints(Away())
+def test_outage_is_no_error_and_is_said_once_in_a_while(clock, caplog) -> None:
+    queue = Hints(Away(), clock)
     for _ in range(3):
         queue.enqueue([ENTRY])
-        now[0] += 1
+        clock.advance(1)
     assert len(complaints(caplog)) == 1
     assert "the queue does not answer" in complaints(caplog)[0]
     assert "connection refused" in complaints(caplog)[0]
-    now[0] += hints.LOG_INTERVAL
+    clock.advance(hints.LOG_INTERVAL)
     queue.enqueue([ENTRY])
     assert len(complaints(caplog)) == 2
 
 
-def test_server_that_is_away_is_left_alone_for_longer_and_longer(now) -> None:
+def test_server_that_is_away_is_left_alone_for_longer_and_longer(clock) -> None:
     away = Away()
-    queue = Hints(away)
+    queue = Hints(away, clock)
     for attempt, pause in enumerate((0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0), 1):
         queue.enqueue([ENTRY])
         assert away.calls == attempt
-        now[0] += pause * 0.99
+        clock.advance(pause * 0.99)
         queue.enqueue([ENTRY])
         assert claimed(queue) == 0
         assert away.calls == attempt, "it was asked too soon"
-        now[0] += pause * 0.02
+        clock.advance(pause * 0.02)
 
 
-def test_contact_is_said_and_begins_anew(now, caplog) -> None:
+def test_contact_is_said_and_begins_anew(clock, caplog) -> None:
     caplog.set_level(logging.INFO)
     away = Away()
-    queue = Hints(away)
+    queue = Hints(away, clock)
     for _ in range(4):
         queue.enqueue([ENTRY])
-        now[0] += 10
+        clock.advance(10)
     away.error = None
     queue.enqueue([ENTRY])
     assert caplog.records[-1].getMessage() == "the queue answers again"
     assert claimed(queue) == 1
     away.error = QueueUnavailable("again")
     queue.enqueue([ENTRY])
-    now[0] += hints.FIRST_PAUSE * 1.01
+    clock.advance(hints.FIRST_PAUSE * 1.01)
     calls = away.calls
     queue.enqueue([ENTRY])
     assert away.calls == calls + 1, "the first pause is short again"
 
 
-def test_refusal_does_not_keep_other_calls_away(now, caplog) -> None:
+def test_refusal_does_not_keep_other_calls_away(clock, caplog) -> None:
     caplog.set_level(logging.INFO)
     away = Away()
     away.error = None
-    queue = Hints(away)
+    queue = Hints(away, clock)
     queue.enqueue([ENTRY])
     away.error = QueueUnavailable("out of memory", refused=True)
     queue.enqueue([ENTRY])
@@ -106,9 +103,9 @@ def test_refusal_does_not_keep_other_calls_away(now, caplog) -> None:
     assert "answers again" not in caplog.text
 
 
-def test_wake_up_opens_a_closed_door(now) -> None:
+def test_wake_up_opens_a_closed_door(clock) -> None:
     away = Away()
-    queue = Hints(away)
+    queue = Hints(away, clock)
     queue.enqueue([ENTRY])
     woken = []
     with queue.watch(lambda: woken.append(1)):

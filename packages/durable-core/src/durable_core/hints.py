@@ -8,18 +8,18 @@ from __future__ import annotations
 import logging
 import random
 import threading
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from durable_core.errors import QueueUnavailable
+from durable_core.ports import SystemClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
     from datetime import timedelta
     from uuid import UUID
 
-    from durable_core.ports import Claim, Entry, EntryKind, QueueStats, TaskQueue
+    from durable_core.ports import Claim, Clock, Entry, EntryKind, QueueStats, TaskQueue
 
 T = TypeVar("T")
 
@@ -30,9 +30,9 @@ LONGEST_PAUSE = 5.0
 LOG_INTERVAL = 10.0  # seconds between two complaints
 
 
-def as_hint(queue: TaskQueue) -> TaskQueue:
+def as_hint(queue: TaskQueue, clock: Clock | None = None) -> TaskQueue:
     """The queue, with outages of its server kept from its callers."""
-    return queue if queue.transactional or isinstance(queue, Hints) else Hints(queue)
+    return queue if queue.transactional or isinstance(queue, Hints) else Hints(queue, clock)
 
 
 def backend_of(queue: TaskQueue) -> TaskQueue:
@@ -49,9 +49,10 @@ class Hints:
 
     transactional = False
 
-    def __init__(self, backend: TaskQueue) -> None:
+    def __init__(self, backend: TaskQueue, clock: Clock | None = None) -> None:
         self.backend = backend
         self.wakeup = backend.wakeup
+        self._clock = clock or SystemClock()
         self._lock = threading.Lock()
         self._failures = 0  # in a row
         self._closed_until = 0.0  # monotonic seconds
@@ -88,7 +89,7 @@ class Hints:
             yield
 
     def _try(self, call: Callable[[], T], otherwise: T) -> T:
-        if time.monotonic() < self._closed_until:
+        if self._clock.monotonic() < self._closed_until:
             return otherwise
         try:
             answer = call()
@@ -101,7 +102,7 @@ class Hints:
 
     def _on_outage(self, error: QueueUnavailable) -> None:
         with self._lock:
-            now = time.monotonic()
+            now = self._clock.monotonic()
             if not error.refused:  # a full server must go on to be emptied
                 longest = min(FIRST_PAUSE * 2 ** min(self._failures, 10), LONGEST_PAUSE)
                 self._failures += 1

@@ -10,9 +10,11 @@ Times are aware and in UTC, and are the store's (`HistoryStore.now`). Every meth
 from durable_core.options import DEFAULT_QUEUE
 from durable_core.ports.clock import (
     Clock,
+    Event,
     SystemClock,
 )
 from durable_core.ports.ids import (
+    ids_from,
     new_id,
 )
 from durable_core.ports.queue import (
@@ -85,6 +87,7 @@ __all__ = [
     "Due",
     "Entry",
     "EntryKind",
+    "Event",
     "Finding",
     "HasConnection",
     "HistoryStore",
@@ -108,6 +111,7 @@ __all__ = [
     "WorkerInfo",
     "due_while_running",
     "earliest",
+    "ids_from",
     "mailbox_full",
     "new_id",
     "private_queue",

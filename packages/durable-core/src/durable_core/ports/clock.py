@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-if TYPE_CHECKING:
-    import threading
+
+class Event(Protocol):
+    """A flag that one thread sets and others wait for: `threading.Event`, or a simulation's own."""
+
+    def is_set(self) -> bool: ...
+
+    def set(self) -> None: ...
+
+    def clear(self) -> None: ...
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Until it is set, or for *timeout* seconds; whether it is set."""
 
 
 class Clock(Protocol):
@@ -15,7 +25,7 @@ class Clock(Protocol):
     def monotonic(self) -> float:
         """Seconds."""
 
-    def wait(self, event: threading.Event, timeout: float) -> None:
+    def wait(self, event: Event, timeout: float) -> None:
         """Until *event* is set, or for *timeout* seconds."""
 
 
@@ -23,5 +33,5 @@ class SystemClock:
     def monotonic(self) -> float:
         return time.monotonic()
 
-    def wait(self, event: threading.Event, timeout: float) -> None:
+    def wait(self, event: Event, timeout: float) -> None:
         event.wait(timeout)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import threading
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from durable_core.ports import SystemClock
+
+if TYPE_CHECKING:
+    from durable_core.ports import Event
 
 
 class TimeSource(Protocol):
@@ -33,7 +36,7 @@ class ManualClock:
     def monotonic(self) -> float:
         return self._elapsed.total_seconds()
 
-    def wait(self, event: threading.Event, timeout: float) -> None:
+    def wait(self, event: Event, timeout: float) -> None:
         """Let *timeout* seconds pass at once; none pass when *event* is set already.
 
         The least that can pass is a microsecond: less would be none, and whoever waits for it would wait for ever.

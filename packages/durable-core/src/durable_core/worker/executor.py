@@ -7,7 +7,6 @@ an exception raised in its thread, which reaches Python code at its next instruc
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import logging
 import threading
 from collections import deque
@@ -16,7 +15,6 @@ from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from durable_core import activity as activity_context
@@ -27,6 +25,7 @@ from durable_core.errors import ActivityCanceled, ActivityInterrupted, PayloadEr
 from durable_core.failures import describe, invented, type_names
 from durable_core.hooks import SILENT, ActivityCall, Announcer, blame_of
 from durable_core.options import as_timedelta
+from durable_core.worker.threads import SystemThreads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
 
     from durable_core.definitions import ActivityDefinition
     from durable_core.ports import Clock, TaskRecord
+    from durable_core.worker.threads import Threads
 
 logger = logging.getLogger("durable.worker")
 
@@ -78,7 +78,7 @@ class ActivityExecutor:
     def __init__(
         self,
         *,
-        threads: int,
+        slots: int,
         clock: Clock,
         wake: Callable[[], None],
         around: Callable[[], AbstractContextManager[Any]] = nullcontext,
@@ -86,6 +86,7 @@ class ActivityExecutor:
         release_thread: Callable[[], None] = lambda: None,
         on_begin: Callable[[TaskRecord], None] = lambda task: None,
         hooks: Announcer = SILENT,
+        threads: Threads | None = None,
     ) -> None:
         self._clock = clock
         self._on_begin = on_begin
@@ -94,13 +95,14 @@ class ActivityExecutor:
         self._around = around
         self._payload_limit = payload_limit
         self._release_thread = release_thread
-        self._inbox: SimpleQueue[Attempt | None] = SimpleQueue()
+        self._threads = threads or SystemThreads()
+        self._inbox = self._threads.channel()  # of attempts; None: a thread is to leave
         self._endings: deque[Ending] = deque()
         self._held: dict[Attempt, None] = {}  # in the order they came; a dict, for its removal in constant time
         self._timed: dict[Attempt, None] = {}  # those with a start_to_close
         self._stopping: list[Attempt] = []  # interrupted, not back yet
-        self._threads = 0
-        self.slots = threads
+        self._staffed = 0  # threads that count
+        self.slots = slots
         self.lost_threads = 0
         self._usual: dict[str, float] = {}  # seconds per attempt, by activity; see _learn
 
@@ -195,7 +197,7 @@ class ActivityExecutor:
             attempt.current.cancel()
             attempt.interrupted = self._clock.monotonic()
             if attempt.thread_id:
-                _raise_in(attempt.thread_id)
+                self._threads.interrupt(attempt.thread_id, ActivityInterrupted)
                 if attempt.loop is not None:
                     attempt.loop.call_soon_threadsafe(_wake_up)
         if attempt.thread_id:
@@ -213,7 +215,7 @@ class ActivityExecutor:
             if attempt.done or attempt.lost:
                 self._stopping.remove(attempt)
             if attempt.lost:
-                self._threads -= 1
+                self._staffed -= 1
                 self.lost_threads += 1
                 logger.warning(
                     "activity %s did not stop when interrupted; its thread is given up",
@@ -236,17 +238,16 @@ class ActivityExecutor:
         return withdrawn
 
     def close(self) -> None:
-        for _ in range(self._threads):
+        for _ in range(self._staffed):
             self._inbox.put(None)
 
     # The threads' side
 
     def _staff(self) -> None:
         """Start threads for what is held. One that is being interrupted may never come back, and does not count."""
-        while self._threads < self.slots and self._threads - len(self._stopping) < len(self._held):
-            # Daemons: an activity that never returns must not keep a drained worker from exiting.
-            threading.Thread(target=self._work, name=f"durable-activity-{self._threads + 1}", daemon=True).start()
-            self._threads += 1
+        while self._staffed < self.slots and self._staffed - len(self._stopping) < len(self._held):
+            self._threads.start(self._work, f"durable-activity-{self._staffed + 1}")
+            self._staffed += 1
 
     def _work(self) -> None:
         while (attempt := self._inbox.get()) is not None:
@@ -262,7 +263,7 @@ class ActivityExecutor:
         with attempt.lock:
             if attempt.interrupted is not None:
                 return
-            attempt.thread_id = threading.get_ident()
+            attempt.thread_id = self._threads.current()
             attempt.begun = began = self._clock.monotonic()
         ending: Ending | None = None
         try:
@@ -363,7 +364,3 @@ def _run_async(attempt: Attempt, coroutine: Coroutine[Any, Any, Any]) -> Any:
 
 def _wake_up() -> None:
     """Nothing but a reason for an event loop to leave its select(), so that an interruption reaches it."""
-
-
-def _raise_in(thread_id: int) -> None:
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread_id), ctypes.py_object(ActivityInterrupted))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import threading
 from typing import TYPE_CHECKING
 
 from durable_core.errors import CodeStuck, StoreUnavailable
 from durable_core.ports import OVERRUN, Beat, earliest
+from durable_core.worker.threads import SystemThreads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from durable_core.replay import WorkflowRun
     from durable_core.worker.executor import ActivityExecutor, Attempt
     from durable_core.worker.settings import WorkerSettings
+    from durable_core.worker.threads import Thread, Threads
 
 logger = logging.getLogger("durable.worker")
 
@@ -37,9 +38,10 @@ class CodeWatch:
     speed of this machine, and is not to be committed.
     """
 
-    def __init__(self, clock: Clock, stuck_after: float) -> None:
+    def __init__(self, clock: Clock, stuck_after: float, threads: Threads | None = None) -> None:
         self._clock = clock
         self._stuck_after = stuck_after
+        self._threads = threads or SystemThreads()
         self._lock = threading.Lock()
         self._thread_id = 0
         self._run: WorkflowRun | None = None
@@ -52,7 +54,7 @@ class CodeWatch:
         return self
 
     def __enter__(self) -> None:
-        self._thread_id = threading.get_ident()
+        self._thread_id = self._threads.current()
         self._has_interrupted = False
         self._since = self._clock.monotonic()
 
@@ -72,7 +74,7 @@ class CodeWatch:
             elif now - self._since > self._stuck_after:
                 self._since = now  # again later, for code that catches it and goes on
                 self._has_interrupted = True
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread_id), ctypes.py_object(CodeStuck))
+                self._threads.interrupt(self._thread_id, CodeStuck)
 
 
 class Liveness:
@@ -89,6 +91,7 @@ class Liveness:
         *,
         declared_dead: Callable[[], None],
         release_thread: Callable[[], None],
+        threads: Threads,
     ) -> None:
         self._worker_id = worker_id
         self._store = store
@@ -98,17 +101,17 @@ class Liveness:
         self._watch = watch
         self._declared_dead = declared_dead
         self._release_thread = release_thread
-        self._wake = threading.Event()
+        self._threads = threads
+        self._wake = threads.event()
         self._is_leaving = False
-        self._thread: threading.Thread | None = None
+        self._thread: Thread | None = None
         self._next_beat = 0.0
 
     def __enter__(self) -> None:
         self._is_leaving = False
         self._wake.clear()
         self._next_beat = self._clock.monotonic() + self._settings.heartbeat_interval
-        self._thread = threading.Thread(target=self._run, name="durable-heartbeat", daemon=True)
-        self._thread.start()
+        self._thread = self._threads.start(self._run, "durable-heartbeat")
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._is_leaving = True

@@ -11,7 +11,6 @@ import logging
 import os
 import random
 import socket
-import threading
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -26,6 +25,7 @@ from durable_core.worker.liveness import CodeWatch, Liveness
 from durable_core.worker.runs import RunDesk
 from durable_core.worker.scheduler import Scheduler
 from durable_core.worker.settings import WorkerSettings
+from durable_core.worker.threads import SystemThreads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from durable_core.definitions import Registry
     from durable_core.ports import Clock, HistoryStore, TaskQueue, TaskRecord
+    from durable_core.worker.threads import Threads
 
 logger = logging.getLogger("durable.worker")
 
@@ -55,6 +56,7 @@ class Worker:
         *,
         worker_id: UUID | None = None,
         release_thread: Callable[[], None] = lambda: None,
+        threads: Threads | None = None,
     ) -> None:
         self.id = worker_id or new_id()
         self.settings = settings or WorkerSettings()
@@ -67,12 +69,13 @@ class Worker:
         )
         self._life = SILENT if self.settings.registered else self.settings.hooks  # a run's own worker is no news
         self._store = store
-        self._queue = queue = as_hint(queue)
         self._clock = clock or SystemClock()
-        self._wake = threading.Event()
+        self._queue = queue = as_hint(queue, self._clock)
+        threads = threads or SystemThreads()
+        self._wake = threads.event()
         executor = InlineExecutor if self.settings.inline else ActivityExecutor
         self._executor: ActivityExecutor = executor(
-            threads=self.settings.threads,
+            slots=self.settings.threads,
             clock=self._clock,
             wake=self._wake.set,
             around=self.settings.around_activity,
@@ -80,8 +83,9 @@ class Worker:
             release_thread=release_thread,
             on_begin=self._on_begin,
             hooks=self.settings.hooks,
+            threads=threads,
         )
-        watch = CodeWatch(self._clock, self.settings.stuck_after)
+        watch = CodeWatch(self._clock, self.settings.stuck_after, threads)
         self._activities = ActivityDesk(
             store, queue, registry, self._executor, self.id, max_crashes=self.settings.max_crashes
         )
@@ -96,6 +100,7 @@ class Worker:
             watch,
             declared_dead=self._on_declared_dead,
             release_thread=release_thread,
+            threads=threads,
         )
         self._hungry = True  # the queue may have something: ask at once
         self._next_claim = 0.0

@@ -8,6 +8,17 @@ Times are aware and in UTC, and are the store's (`HistoryStore.now`). Every meth
 """
 
 from durable_core.options import DEFAULT_QUEUE
+from durable_core.ports.auditing import (
+    AuditableQueue,
+    AuditableStore,
+    AuditedChild,
+    AuditedEntry,
+    AuditedMail,
+    AuditedRun,
+    AuditedTask,
+    EntryState,
+    Outline,
+)
 from durable_core.ports.clock import (
     Clock,
     Event,
@@ -74,6 +85,13 @@ __all__ = [
     "PREFERENCE",
     "PRIVATE",
     "REDELIVERY",
+    "AuditableQueue",
+    "AuditableStore",
+    "AuditedChild",
+    "AuditedEntry",
+    "AuditedMail",
+    "AuditedRun",
+    "AuditedTask",
     "Beat",
     "BeatReply",
     "Claim",
@@ -98,6 +116,7 @@ __all__ = [
     "NeedsSetup",
     "NewRun",
     "NewTask",
+    "Outline",
     "QueueStats",
     "Receipt",
     "RunRecord",

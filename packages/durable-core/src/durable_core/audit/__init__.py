@@ -1,0 +1,34 @@
+"""Proof after the fact: what must hold of every run, whatever happened to workers, queue and network.
+
+An audit reads a store and a queue, and what tests have witnessed besides (`Effects`), and answers with a `Violation`
+for each thing that is not as it must be.
+"""
+
+from __future__ import annotations
+
+from durable_core.audit.effects import (
+    NOTHING_WITNESSED,
+    Effects,
+    End,
+    Performed,
+    Seal,
+    SentSignal,
+    Start,
+    Total,
+    seal_of,
+)
+from durable_core.audit.violations import Invariant, Violation
+
+__all__ = [
+    "NOTHING_WITNESSED",
+    "Effects",
+    "End",
+    "Invariant",
+    "Performed",
+    "Seal",
+    "SentSignal",
+    "Start",
+    "Total",
+    "Violation",
+    "seal_of",
+]

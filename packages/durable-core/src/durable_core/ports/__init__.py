@@ -105,6 +105,7 @@ __all__ = [
     "Due",
     "Entry",
     "EntryKind",
+    "EntryState",
     "Event",
     "Finding",
     "HasConnection",

@@ -127,12 +127,13 @@ def test_rule_5_changed_arguments_warn(bad_deploy):
     with entered(bad_deploy.site):
         assert bad_deploy.handles["changed_arguments"].result(timeout=0) == "old"
         assert len(ledger.effects("deploy-changed_arguments")) == 1
-    assert "The arguments of activity 'effect' (call 0) were" in bad_deploy.said
+    assert "The arguments of activity 'effect' (call 0) are not the recorded ones: see $.args[1]." in bad_deploy.said
     assert "The recorded ones hold." in bad_deploy.said
 
 
 def test_rule_5_changed_arguments_are_a_mismatch_with_strict_inputs(bad_deploy):
-    assert "The arguments of activity 'effect' (call 0) were" in bad_deploy.strict.error
+    error = bad_deploy.strict.error
+    assert "The arguments of activity 'effect' (call 0) are not the recorded ones: see $.args[1]." in error
     assert "STRICT_INPUTS" in bad_deploy.strict.error
 
 

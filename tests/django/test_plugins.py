@@ -264,8 +264,9 @@ def test_a_plugin_hears_what_a_worker_does(project, installed, recorder):
     assert row.error.startswith("PermissionError: not from here (raised by plugin 'recorder'")
     assert not Order.objects.filter(number="8")
 
-    assert "plugin 'noisy' failed in durable_worker_started: ValueError: noise at the start" in said
-    assert "plugin 'noisy' failed in durable_events: ValueError: noise at each event" in said
+    assert "plugin 'noisy' failed in durable_worker_started: ValueError at " in said
+    assert "plugin 'noisy' failed in durable_events: ValueError at " in said
+    assert "noise at" not in said  # the text of an exception may hold what it was called with
     assert "half a plugin" not in said
 
 

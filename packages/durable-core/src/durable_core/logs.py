@@ -1,12 +1,39 @@
-"""The logger of workflow code: it says everything once, however often the code is replayed."""
+"""What goes into logs: the logger of workflow code, and what may be said of somebody's exception."""
 
 from __future__ import annotations
 
 import logging
+import traceback
 from typing import TYPE_CHECKING
 
+from durable_core.places import Place, raised_at
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from durable_core.engine import Engine
+
+
+def sketch(error: BaseException) -> str:
+    """The type of an exception and where it was raised, without its text: that may hold a secret, and many more people
+    read logs than the database."""
+    place = raised_at(error)
+    if not place.line:  # nothing but our own frames
+        place = next((Place(f.filename, f.lineno or 0) for f in traceback.extract_tb(error.__traceback__)[-1:]), place)
+    return f"{type(error).__name__} at {place}"
+
+
+def complain(
+    logger: logging.Logger,
+    level: int,
+    message: str,
+    *args: object,
+    error: BaseException,
+    extra: Mapping[str, str] | None = None,
+) -> None:
+    """Log *message*, whose last ``%s`` is a sketch of *error*; its text and its traceback only at DEBUG."""
+    logger.log(level, message, *args, sketch(error), extra=extra)
+    logger.debug("the whole of it", exc_info=error, extra=extra)
 
 
 class ReplaySafeLogger(logging.LoggerAdapter[logging.Logger]):

@@ -5,12 +5,11 @@ Each message says what the history holds and where, what the code did and where,
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from durable_core import events as e
-from durable_core.codec import decode, excerpt
+from durable_core.codec import decode
 from durable_core.errors import NondeterminismError
-from durable_core.failures import summary
 
 if TYPE_CHECKING:
     from durable_core.places import Place
@@ -35,12 +34,28 @@ def changed_arguments(found: e.HistoryEvent, asked: e.HistoryEvent) -> str | Non
     inputs = e.ActivityScheduled | e.ChildWorkflowScheduled
     if not isinstance(found, inputs) or not isinstance(asked, inputs) or found.input == asked.input:
         return None
-    if decode(found.input) == decode(asked.input):
+    if (path := first_difference(decode(found.input), decode(asked.input))) is None:
         return None
-    return (
-        f"The arguments of {describe(asked)} were {excerpt(found.input)} and are now {excerpt(asked.input)}. "
-        "The recorded ones hold."
-    )
+    return f"The arguments of {describe(asked)} are not the recorded ones: see {path}. The recorded ones hold."
+
+
+def first_difference(recorded: Any, now: Any, path: str = "$") -> str | None:
+    """Where two JSON values differ first, in JSONPath form. The values themselves are not for logs."""
+    if isinstance(recorded, dict) and isinstance(now, dict):
+        for key in {**recorded, **now}:
+            before, after = recorded.get(key, _ABSENT), now.get(key, _ABSENT)
+            if (found := first_difference(before, after, f"{path}.{key}")) is not None:
+                return found
+        return None
+    if isinstance(recorded, list) and isinstance(now, list) and len(recorded) == len(now):
+        for place, (before, after) in enumerate(zip(recorded, now, strict=True)):
+            if (found := first_difference(before, after, f"{path}[{place}]")) is not None:
+                return found
+        return None
+    return None if recorded == now else path
+
+
+_ABSENT = object()
 
 
 def describe(event: e.HistoryEvent) -> str:
@@ -60,7 +75,7 @@ def describe(event: e.HistoryEvent) -> str:
         case e.SideEffectRecorded():
             return f"a side effect{call}"
         case e.WorkflowFailed():
-            return f"{event.type}: {excerpt(summary(event.failure))}"
+            return f"{event.type} with {event.failure.get('type')}"  # its text is not for logs
         case _:
             return f"{event.type}{call}"
 

@@ -15,6 +15,7 @@ from uuid import UUID
 from durable_core.events import EventRecord
 from durable_core.failures import message_of
 from durable_core.hooks.specs import ActivityCall, RunEvent, hookimpl
+from durable_core.logs import complain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -138,7 +139,8 @@ class _Listener:
             return
         again = f" ({self._unsaid} more times since that was said last)" if self._unsaid else ""
         self._last_complaint, self._unsaid = now, 0
-        logger.error("plugin %r failed in %s%s: %s", self._plugin, self._hook, again, in_words(error), exc_info=error)
+        what = f"{self._hook}{again}"
+        complain(logger, logging.ERROR, "plugin %r failed in %s: %s", self._plugin, what, error=error)
 
 
 class _Wrapped:

@@ -11,6 +11,7 @@ from durable_core.crashpoints import crashpoint
 from durable_core.decision import WARN_HISTORY
 from durable_core.errors import CodeFailed, CodeStuck, NewerCodeNeeded, NondeterminismError, did_you_mean
 from durable_core.execution import Status
+from durable_core.logs import sketch
 from durable_core.worker.activities import unknown_name
 from durable_core.worker.proposals import propose
 from durable_core.worker.slots import Proposal
@@ -37,6 +38,7 @@ class Block(NamedTuple):
 
     error: str
     tries_again: bool = True  # by itself, now and then
+    told: str = ""  # what logs say instead, where *error* has the text of somebody's exception
 
 
 class Leave(NamedTuple):
@@ -98,7 +100,8 @@ class Advancer:
             logger.warning("%s", newer, extra=ids_of(slot))
             return Leave(unknown_name("workflow version", record.workflow_name))
         except (NondeterminismError, CodeFailed) as problem:
-            return Block(f"{type(problem).__name__}: {problem}")
+            cause = problem.__cause__
+            return Block(f"{type(problem).__name__}: {problem}", told="" if cause is None else sketch(cause))
         except CodeStuck:
             return Block("CodeStuck: the workflow's code ran for too long without a ctx call")
         for warning in decision.warnings:

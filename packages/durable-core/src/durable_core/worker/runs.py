@@ -10,6 +10,7 @@ from durable_core.crashpoints import crashpoint
 from durable_core.errors import StoreUnavailable
 from durable_core.execution import Status
 from durable_core.failures import message_of
+from durable_core.logs import complain, sketch
 from durable_core.ports import Verdict
 from durable_core.worker.advancing import Advancer, Block, Leave, Nothing, ids_of
 from durable_core.worker.holdings import Holdings
@@ -133,8 +134,8 @@ class RunDesk:
         """What is to be committed for a run; None: nothing."""
         try:
             advance = self._advancer.advance(slot, now, reserved=reserved, again_at=again_at, draining=self.draining)
-        except Exception as error:
-            logger.error("a decision could not be made", exc_info=error, extra=ids_of(slot))
+        except Exception as error:  # noqa: BLE001 - it blocks this run, and the others go on
+            complain(logger, logging.ERROR, "a decision could not be made: %s", error=error, extra=ids_of(slot))
             advance = _not_its_codes_fault(error, "made")
         match advance:
             case Proposal():
@@ -155,7 +156,7 @@ class RunDesk:
 
     def _block(self, slot: Slot, block: Block, now: datetime) -> Proposal:
         """Drop the run's code, and have the store say why."""
-        logger.error("a run is blocked: %s", block.error, extra=ids_of(slot))
+        logger.error("a run is blocked: %s", block.told or block.error, extra=ids_of(slot))
         self._held.report(slot)
         commit = propose_block(slot, block.error, now, tries_again=block.tries_again)
         proposal = Proposal(commit, [], slot.claims)
@@ -262,8 +263,8 @@ class RunDesk:
 
 
 def _not_its_codes_fault(error: Exception, what_failed: str) -> Block:
-    said = f"{type(error).__name__}: {message_of(error)}"
-    return Block(f"{said} (the decision could not be {what_failed}, which is no fault of the code)")
+    why = f"(the decision could not be {what_failed}, which is no fault of the code)"
+    return Block(f"{type(error).__name__}: {message_of(error)} {why}", told=f"{sketch(error)} {why}")
 
 
 def _news_of(proposals: list[tuple[Slot, Proposal]], committed: Committed) -> list[News]:

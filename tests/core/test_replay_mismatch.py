@@ -200,10 +200,6 @@ def test_changed_arguments_warn_and_the_recorded_ones_hold():
         story.replayed(settings=RunSettings(strict_inputs=True))
 
 
-def test_arguments_in_another_order_of_keys_are_the_same():
-    story = Story(lambda ctx: ctx.run_activity("send", 1, subject={"a": 1, "b": 2}))
-    story.start()
-    story.evict(lambda ctx: ctx.run_activity("send", 1, subject={"b": 2, "a": 1}))
 @pytest.mark.parametrize(
     ("recorded", "now", "path"),
     [
@@ -220,6 +216,10 @@ def test_the_place_of_a_difference_is_named(recorded, now, path):
     assert first_difference(recorded, now) == path
 
 
+def test_arguments_in_another_order_of_keys_are_the_same():
+    story = Story(lambda ctx: ctx.run_activity("send", 1, subject={"a": 1, "b": 2}))
+    story.start()
+    story.evict(lambda ctx: ctx.run_activity("send", 1, subject={"b": 2, "a": 1}))
     assert story.wait(0).warnings == []
 
 

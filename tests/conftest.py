@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING
 import django
 import pytest
 
+from tests.promises import pytest_configure, pytest_itemcollected
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+__all__ = ["own_file", "pytest_configure", "pytest_itemcollected"]
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.project.settings")
 django.setup()

@@ -78,6 +78,7 @@ def test_run_on_the_toy_outlives_a_killed_worker(site: Site, folder: Path, tmp_p
     assert len(ledger.effects(f"{KEY}-welcome")) == 1
 
 
+@pytest.mark.promise("P9")
 def test_run_outlives_the_folder_of_its_queue(site: Site, folder: Path) -> None:
     handle = site.start("onboarding", key=KEY)
     shutil.rmtree(folder)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from django_durable import send_signal
 from tests.scenarios import ledger
 from tests.waiting import wait_until
@@ -19,6 +21,7 @@ def test_none_is_a_result(site):
     assert site.run("returns") is None
 
 
+@pytest.mark.promise("P1")
 def test_onboarding_survives_sigkill(quiet_site, queue, key):
     site = quiet_site
     handle = site.start(site.on_queue("onboarding", queue), key=key)

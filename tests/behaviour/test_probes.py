@@ -72,6 +72,7 @@ def test_probe_reordered_commands_are_detected_and_a_bad_deploy_fails_no_run(qui
     assert len(ledger.effects(key)) == 1
 
 
+@pytest.mark.promise("P3")
 def test_probe_a_zombies_second_completion_is_refused(site, key):
     options = {"heartbeat_timeout": 0.2}
     handle = site.start(
@@ -88,6 +89,7 @@ def test_probe_a_zombies_second_completion_is_refused(site, key):
     assert (task.status, task.attempt, task.result) == ("COMPLETED", 2, "current")
 
 
+@pytest.mark.promise("P6")
 def test_probe_late_signal_to_a_closed_run(site):
     handle = site.start("returns")
     handle.result(timeout=30)

@@ -44,6 +44,7 @@ def in_threads(site, count, work):
         return list(pool.map(one, range(count)))
 
 
+@pytest.mark.promise("P1")
 def test_p1_start_joins_the_callers_transaction(site):
     with transaction.atomic(using=site.alias):
         lost = site.start("echoes", value=1)
@@ -55,6 +56,7 @@ def test_p1_start_joins_the_callers_transaction(site):
         lost.result(timeout=0)
 
 
+@pytest.mark.promise("P1")
 @pytest.mark.parametrize(
     ("workflow", "given", "status"),
     [
@@ -71,6 +73,7 @@ def test_p1_a_run_reaches_exactly_one_terminal_status(site, workflow, given, sta
     assert [kind for kind in history if kind in TERMINAL] == [history[-1]] == [f"workflow_{status.lower()}"]
 
 
+@pytest.mark.promise("P2")
 def test_p2_start_is_idempotent_by_workflow_id(site, key):
     workflow = register.find_workflow("waits_for_answer").using(workflow_id=key)
     first = start_workflow(workflow, name="answer")
@@ -86,6 +89,7 @@ def test_p2_start_is_idempotent_by_workflow_id(site, key):
     cancel_workflow(second)
 
 
+@pytest.mark.promise("P2")
 def test_p2_of_eight_concurrent_starters_all_get_one_run(site, key):
     workflow = register.find_workflow("waits_for_answer").using(workflow_id=key)
     handles = in_threads(site, 8, lambda _: start_workflow(workflow))
@@ -94,6 +98,7 @@ def test_p2_of_eight_concurrent_starters_all_get_one_run(site, key):
     assert {tuple(handle.result(timeout=30)) for handle in handles} == {("answer", "one")}
 
 
+@pytest.mark.promise("P3")
 @pytest.mark.parametrize("second_is_done", [False, True])
 def test_p3_the_first_outcome_wins_and_later_ones_are_fenced_and_logged(site, key, second_is_done):
     """An attempt past its heartbeat limit comes back while, or after, the next one runs."""
@@ -113,11 +118,13 @@ def test_p3_the_first_outcome_wins_and_later_ones_are_fenced_and_logged(site, ke
     assert site.history(handle).count("activity_completed") == 1
 
 
+@pytest.mark.promise("P4")
 def test_p4_an_activity_runs_at_least_once(site, key):
     assert site.run("tries", name="fails_before", args=[key, 3]) == {"result": 3}
     assert len(ledger.effects(key)) == 3
 
 
+@pytest.mark.promise("P5")
 def test_p5_timers_never_fire_early_and_not_much_late(site):
     handle = site.start("sleeps", seconds=0.3)
     assert handle.result(timeout=30) == "awake"
@@ -128,6 +135,7 @@ def test_p5_timers_never_fire_early_and_not_much_late(site):
     assert fired.created_at <= datetime.now(UTC)
 
 
+@pytest.mark.promise("P6")
 def test_p6_signals_are_kept_in_order_and_consumed_once(site):
     handle = site.start("collects", names=["a", "b", "a"])
     for name, payload in (("b", 1), ("a", 2), ("a", 3)):
@@ -135,6 +143,7 @@ def test_p6_signals_are_kept_in_order_and_consumed_once(site):
     assert handle.result(timeout=30) == [2, 1, 3]
 
 
+@pytest.mark.promise("P6")
 def test_p6_a_signal_is_durable_when_its_senders_transaction_commits(site):
     handle = site.start("collects", names=["a"])
     with transaction.atomic(using=site.alias):
@@ -145,6 +154,7 @@ def test_p6_a_signal_is_durable_when_its_senders_transaction_commits(site):
     assert handle.result(timeout=30) == ["sent"]
 
 
+@pytest.mark.promise("P6")
 def test_p6_a_signal_that_comes_before_the_run_waits_is_kept(site, key, queue):
     handle = start_workflow(site.on_queue("collects", queue), names=["a"])  # nobody serves this queue
     send_signal(handle, "a", 1)
@@ -153,6 +163,7 @@ def test_p6_a_signal_that_comes_before_the_run_waits_is_kept(site, key, queue):
         assert handle.result(timeout=30) == [1]
 
 
+@pytest.mark.promise("P6")
 def test_p6_a_signal_to_a_closed_run_is_an_error_and_reopens_nothing(site):
     handle = site.start("returns", value=1)
     handle.result(timeout=30)
@@ -163,6 +174,7 @@ def test_p6_a_signal_to_a_closed_run_is_an_error_and_reopens_nothing(site):
     assert site.history(handle) == before
 
 
+@pytest.mark.promise("P7")
 def test_p7_of_cancel_and_completion_exactly_one_wins_and_the_loser_is_told(site):
     handles = [site.start("collects", names=["a"]) for _ in range(6)]
     for handle in handles:
@@ -187,6 +199,7 @@ def test_p7_of_cancel_and_completion_exactly_one_wins_and_the_loser_is_told(site
         assert cancel_workflow(handle) is False
 
 
+@pytest.mark.promise("P7")
 def test_p7_time_out_and_cancel_exclude_each_other(site):
     handle = site.start("sleeps", seconds=60, timeout=0.05)
     site.until(handle, "TIMED_OUT")
@@ -194,6 +207,7 @@ def test_p7_time_out_and_cancel_exclude_each_other(site):
     assert site.execution(handle).status == "TIMED_OUT"
 
 
+@pytest.mark.promise("P9")
 def test_p9_a_queue_may_duplicate_delay_and_reorder(site, key):
     """Entries that mean nothing any more, or come too often, change nothing."""
     handles = [site.start("onboarding", key=f"{key}-{number}") for number in range(3)]
@@ -214,6 +228,7 @@ def test_p9_a_queue_may_duplicate_delay_and_reorder(site, key):
     wait_until(lambda: not QueueEntry.objects.using(site.alias).filter(queue="default").exists(), "an empty queue")
 
 
+@pytest.mark.promise("P9")
 def test_p9_a_queue_that_loses_half_of_its_entries_costs_only_time(quiet_site, queue, key):
     site = quiet_site
     lossy = {"REDELIVERY": 0.4, "QUEUE": {"BACKEND": "tests.scenarios.lossy.LossyQueue"}}

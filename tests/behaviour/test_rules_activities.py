@@ -172,6 +172,7 @@ def deaths(quiet_site_on):
         yield results, blocked, ledger.effects("deaths-kill"), ledger.effects("deaths-code")
 
 
+@pytest.mark.promise("P4")
 def test_rule_16_a_worker_that_dies_is_a_failed_attempt_like_any_other(deaths):
     results, *_ = deaths
     assert results["once"] == {"result": 2}
@@ -192,6 +193,7 @@ def test_rule_17_a_run_whose_code_kills_its_worker_too_often_is_blocked(deaths):
     assert len(effects) == 3
 
 
+@pytest.mark.promise("P4")
 def test_rule_17_attempts_are_counted_and_committed_before_user_code_runs(site):
     assert site.run("tries", name="own_row") == {"result": ["RUNNING", 1, 1, True]}
 

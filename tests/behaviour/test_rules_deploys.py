@@ -98,6 +98,7 @@ def _waits_for_go(site, handle):
     return (site.execution(handle).waiting_for or {}).get("what") == "go"
 
 
+@pytest.mark.promise("P8")
 @pytest.mark.parametrize("change", CHANGES)
 def test_rule_6_a_mismatch_blocks_with_a_message_worth_reading(bad_deploy, change):
     row = bad_deploy.blocked[change]
@@ -108,6 +109,7 @@ def test_rule_6_a_mismatch_blocks_with_a_message_worth_reading(bad_deploy, chang
     assert row.waiting_for["kind"] == "code"
 
 
+@pytest.mark.promise("P8")
 @pytest.mark.parametrize("change", CHANGES)
 def test_p8_a_mismatch_writes_nothing(bad_deploy, change):
     assert bad_deploy.after[change] == bad_deploy.before[change]
@@ -115,6 +117,7 @@ def test_p8_a_mismatch_writes_nothing(bad_deploy, change):
     assert bad_deploy.blocked[change].mailbox.count() == 0  # it is closed now; the signal was read by the old code
 
 
+@pytest.mark.promise("P8")
 @pytest.mark.parametrize("change", CHANGES)
 def test_p8_a_rollback_of_the_code_lets_the_run_finish(bad_deploy, change):
     handle = bad_deploy.handles[change]
@@ -137,6 +140,7 @@ def test_rule_5_changed_arguments_are_a_mismatch_with_strict_inputs(bad_deploy):
     assert "STRICT_INPUTS" in bad_deploy.strict.error
 
 
+@pytest.mark.promise("P8")
 def test_p8_a_blocked_run_is_tried_again_by_itself(quiet_site, queue, key):
     site = quiet_site
     handle = start_workflow(site.on_queue("swapped", queue), key=key)
@@ -152,6 +156,7 @@ def test_p8_a_blocked_run_is_tried_again_by_itself(quiet_site, queue, key):
 # 7: patches
 
 
+@pytest.mark.promise("P8")
 def test_rule_7_a_patch_lives_through_patched_deprecated_removed(quiet_site, queue, key):
     """Four releases. Each finishes what the one before began, and begins something for the next."""
     site = quiet_site

@@ -91,6 +91,7 @@ def test_rule_24_waiting_inside_another_transaction_is_possible_where_it_can_end
     assert handle.result(timeout=30) == 1
 
 
+@pytest.mark.promise("P1", "P6")
 def test_rule_24_start_and_signal_in_one_transaction_come_together(site):
     with transaction.atomic(using=site.alias):
         handle = site.start("collects", names=["a", "b"])
@@ -201,6 +202,7 @@ def start_and_finish(site):
 # 28: parking
 
 
+@pytest.mark.promise("P6")
 def test_rule_28_a_signal_that_comes_while_the_run_decides_to_wait_wakes_it(site, key):
     """The code has read its mail, and has not yet said that it waits."""
     handles = [site.start("code_at_gate", key=f"{key}-{number}") for number in range(3)]
@@ -223,6 +225,7 @@ def send_and_lose_the_wake_up(site, handle, name, payload=None):
     return letter.due_at
 
 
+@pytest.mark.promise("P6", "P9")
 def test_rule_28_mail_that_comes_while_the_run_decides_to_wait_is_read_without_a_wake_up(site, key):
     """Only the decision's own look into the mailbox can find it before the scheduler does, half a minute later. First
     in the run's first decision, then in one on its mail, then in one that was made in memory (or after a replay)."""
@@ -237,6 +240,7 @@ def test_rule_28_mail_that_comes_while_the_run_decides_to_wait_is_read_without_a
     assert site.execution(handle).finished_at < min(looked_after)
 
 
+@pytest.mark.promise("P6")
 def test_rule_28_a_run_does_not_close_over_mail_that_comes_while_it_decides(site, key):
     """Its sender was told nothing, so the history must have it."""
     handle = site.start("code_at_gates", key=key, waits=0)
@@ -248,6 +252,7 @@ def test_rule_28_a_run_does_not_close_over_mail_that_comes_while_it_decides(site
     assert site.execution(handle).finished_at < looked_after
 
 
+@pytest.mark.promise("P6")
 @on_postgres
 @pytest.mark.parametrize("waits", [1, 0])
 def test_rule_28_a_run_does_not_decide_over_mail_that_is_not_committed_yet(site, key, waits):

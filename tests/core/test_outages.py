@@ -167,6 +167,7 @@ WAYS = [
 ]
 
 
+@pytest.mark.promise("P1")
 @pytest.mark.parametrize("reply_lost", [False, True], ids=["no server", "no reply"])
 @pytest.mark.parametrize("way", WAYS)
 def test_an_outage_at_any_one_call_costs_time_only(way, reply_lost):
@@ -182,6 +183,7 @@ def test_an_outage_at_any_one_call_costs_time_only(way, reply_lost):
             raise
 
 
+@pytest.mark.promise("P9")
 @pytest.mark.parametrize("reply_lost", [False, True], ids=["no server", "no reply"])
 @pytest.mark.parametrize("cache_size", [1000, 0], ids=["cached", "replayed"])
 def test_a_queue_that_is_away_at_any_one_call_costs_time_only(cache_size, reply_lost, monkeypatch):

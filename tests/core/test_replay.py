@@ -175,6 +175,7 @@ def test_random_numbers_are_the_same_on_every_replay():
 # Facts that must leave no trace
 
 
+@pytest.mark.promise("P3")
 def test_second_and_unknown_outcomes_leave_no_trace():
     def fn(ctx):
         handle = ctx.start_activity("old")

@@ -34,6 +34,7 @@ def _mismatch(first, then, *facts) -> str:
     return str(caught.value)
 
 
+@pytest.mark.promise("P8")
 def test_swapped_calls_are_a_mismatch():
     def first(ctx):
         ctx.run_activity("old")
@@ -58,6 +59,7 @@ def test_a_renamed_activity_is_a_mismatch_that_says_how_to_rename():
     assert "register it with name=" in message
 
 
+@pytest.mark.promise("P8")
 def test_an_added_call_is_a_mismatch():
     def one_before(ctx):
         ctx.start_activity("new")
@@ -75,6 +77,7 @@ def test_an_added_call_is_a_mismatch():
     assert "A call was probably added" in message
 
 
+@pytest.mark.promise("P8")
 def test_a_removed_call_is_a_mismatch():
     def first(ctx):
         ctx.run_activity("old")
@@ -157,6 +160,7 @@ def test_an_outcome_nobody_can_have_asked_for_is_a_mismatch():
         story.replayed()
 
 
+@pytest.mark.promise("P8")
 def test_a_mismatch_heals_when_the_old_code_is_back():
     def first(ctx):
         return ctx.run_activity("old")

@@ -22,6 +22,7 @@ from tests.core.stories import (
 # Time
 
 
+@pytest.mark.promise("P5")
 def test_sleep_suspends_until_its_time_and_not_before():
     def fn(ctx):
         ctx.sleep(timedelta(minutes=1))
@@ -173,6 +174,7 @@ def test_a_deadline_that_passed_before_the_start_ends_the_run_all_the_same():
 # Signals
 
 
+@pytest.mark.promise("P6")
 def test_signals_are_kept_in_order_and_consumed_once():
     def fn(ctx):
         ctx.sleep(1)

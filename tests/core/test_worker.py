@@ -440,6 +440,7 @@ def test_backlog_of_a_queue_that_can_lose_entries_is_not_multiplied():
     assert 5 < stats.ready <= 5 * 15, "twice as long each time, and every ten minutes in the end"
 
 
+@pytest.mark.promise("P9")
 def test_lost_entry_is_found_behind_a_backlog():
     bench = Bench(tick=5.0)
     bench.queue = InMemoryTaskQueue(bench.clock)

@@ -47,6 +47,7 @@ def test_matrix_is_complete():
     assert {point.partition(":")[0] for point in REPEATED} | STARTS == set(CRASHPOINTS)
 
 
+@pytest.mark.promise("P1", "P4")
 @pytest.mark.parametrize("point", REPEATED)
 def test_run_survives_a_death_at(point, quiet_site, queue, key):
     site = quiet_site
@@ -65,6 +66,7 @@ def test_run_survives_a_death_at(point, quiet_site, queue, key):
         assert happened in allowed, f"{name} happened {happened} times"
 
 
+@pytest.mark.promise("P4")
 def test_death_when_an_activity_returned_repeats_it(quiet_site, queue, key):
     """At least once is meant: a result that was not recorded is worth nothing."""
     site = quiet_site
@@ -81,6 +83,7 @@ def test_death_when_an_activity_returned_repeats_it(quiet_site, queue, key):
     assert (task.status, task.attempt) == ("COMPLETED", 2)
 
 
+@pytest.mark.promise("P1")
 def test_two_deaths_in_a_row_are_survived(quiet_site, queue, key):
     site = quiet_site
     handle = site.start(site.on_queue("everything", queue), key=key)
@@ -94,6 +97,7 @@ def test_two_deaths_in_a_row_are_survived(quiet_site, queue, key):
         assert_sound(site, handle)
 
 
+@pytest.mark.promise("P1", "P2")
 @pytest.mark.parametrize(("point", "runs"), [("start-inside", 0), ("start-committed", 1)])
 def test_start_is_all_or_nothing(point, runs, quiet_site, queue, key):
     site = quiet_site

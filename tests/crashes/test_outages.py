@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 QUICK = {"HEARTBEAT_INTERVAL": 0.3, "WORKER_TIMEOUT": 1.5}
 
 
+@pytest.mark.promise("P1")
 def test_restart_of_postgres_in_mid_flight_loses_nothing(tmp_path_factory, queue, key):
     with (
         private_cluster() as cluster,
@@ -178,6 +179,7 @@ def test_canceler_in_a_long_transaction_stalls_only_its_run(cache, quiet_site, q
         assert "ERROR" not in worker.said
 
 
+@pytest.mark.promise("P1")
 @pytest.mark.parametrize("quiet_site_on", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("patience", [20, 0.1])
 def test_held_write_lock_of_sqlite_loses_nothing(patience, quiet_site, queue, key):

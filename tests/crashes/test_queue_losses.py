@@ -96,6 +96,7 @@ def take_off(request, tmp_path_factory, queue, key) -> Callable[[], AbstractCont
     return take_off
 
 
+@pytest.mark.promise("P9")
 def test_flushall_in_mid_flight_loses_no_run(take_off):
     with take_off() as flight, flight.redis.client() as client:
         for step in (2, 4, 6):
@@ -105,6 +106,7 @@ def test_flushall_in_mid_flight_loses_no_run(take_off):
         flight.land()
 
 
+@pytest.mark.promise("P9")
 def test_restart_of_redis_without_persistence_loses_no_run(take_off):
     with take_off() as flight:
         flight.until_step(3)
@@ -122,6 +124,7 @@ def test_restart_of_redis_without_persistence_loses_no_run(take_off):
             wait_until(lambda: "the queue answers again" in worker.said, "the worker to say so")  # noqa: B023
 
 
+@pytest.mark.promise("P9")
 def test_lost_group_costs_time_only(take_off):
     with take_off() as flight, flight.redis.client() as client:
         for step in (2, 6):
@@ -143,6 +146,7 @@ def groups(client: Any, stream: str) -> list[Any]:
     return found
 
 
+@pytest.mark.promise("P9")
 def test_redis_that_is_full_costs_time_only(take_off):
     with take_off() as flight, flight.redis.client() as client:
         flight.until_step(2)
@@ -157,6 +161,7 @@ def test_redis_that_is_full_costs_time_only(take_off):
         flight.land()
 
 
+@pytest.mark.promise("P9")
 def test_worker_starts_while_redis_is_away(take_off):
     with take_off() as flight:
         flight.until_step(1)

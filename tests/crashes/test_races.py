@@ -140,6 +140,7 @@ def assert_one_won(site: Site, handle: Any, canceled: Any, sent: Any) -> str:
     return status
 
 
+@pytest.mark.promise("P7")
 def test_cancel_against_completion(busy_site):
     site = busy_site
     with opponents(site) as others:
@@ -171,6 +172,7 @@ def race_for_one_word(handle: Any) -> tuple[Callable[[], Any], Callable[[], Any]
     return partial(cancel_workflow, handle, reason="race"), partial(send_signal, handle, "word", 1)
 
 
+@pytest.mark.promise("P7")
 @pytest.mark.parametrize("busy_site_on", ON_POSTGRES, indirect=True)
 def test_cancel_that_comes_while_the_completion_is_written_is_too_late(busy_site):
     site = busy_site
@@ -210,6 +212,7 @@ def told(act: Callable[[], Any]) -> Any:
         return error
 
 
+@pytest.mark.promise("P6", "P7")
 def test_signal_against_completion(busy_site):
     site = busy_site
     with opponents(site) as others:
@@ -230,6 +233,7 @@ def test_signal_against_completion(busy_site):
             assert_all_were_told(site, handle, sent)
 
 
+@pytest.mark.promise("P6")
 @pytest.mark.parametrize("busy_site_on", ON_POSTGRES, indirect=True)
 def test_signal_that_comes_while_the_completion_is_written_is_refused(busy_site):
     site = busy_site
@@ -247,6 +251,7 @@ def test_signal_that_comes_while_the_completion_is_written_is_refused(busy_site)
 # Cancel against the outcome of an activity
 
 
+@pytest.mark.promise("P7")
 def test_cancel_against_an_activitys_outcome(busy_site, key):
     site = busy_site
     with opponents(site) as others:
@@ -283,6 +288,7 @@ def end_of(site: Site, handle: Any) -> str:
     return status
 
 
+@pytest.mark.promise("P7")
 @pytest.mark.parametrize("busy_site_on", ON_POSTGRES, indirect=True)
 def test_cancel_that_comes_while_the_outcome_is_written_is_too_late(busy_site, key):
     site = busy_site
@@ -299,6 +305,7 @@ def test_cancel_that_comes_while_the_outcome_is_written_is_too_late(busy_site, k
 # The run's time against its result
 
 
+@pytest.mark.promise("P7")
 def test_timeout_against_result(busy_site, key):
     site, dice = busy_site, random.Random(7)
     handle = at_gate(site, f"{key}-completed", timeout=600)
@@ -425,6 +432,7 @@ def test_parent_can_be_canceled_while_its_childs_end_is_written(busy_site):
         assert assert_both_ended(site, handle, child, sent, late.result(30)) == ("CANCELED", "COMPLETED")
 
 
+@pytest.mark.promise("P2")
 def test_one_id_started_by_many(busy_site, key):
     site = busy_site
     workflow = site.on_queue("holds_one", "default", workflow_id=key)

@@ -6,6 +6,7 @@ import signal
 from contextlib import ExitStack
 from uuid import UUID
 
+import pytest
 from django.db import transaction
 
 from django_durable.engine import engine
@@ -18,6 +19,7 @@ from tests.waiting import wait_until
 QUICK = {"HEARTBEAT_INTERVAL": 0.3, "WORKER_TIMEOUT": 1.5}
 
 
+@pytest.mark.promise("P3")
 def test_one_of_two_workers_on_a_run_commits(quiet_site, queue, key):
     site = quiet_site
     with ExitStack() as stack:
@@ -37,6 +39,7 @@ def test_one_of_two_workers_on_a_run_commits(quiet_site, queue, key):
     assert len(ledger.effects(f"{key}-two")) == 1
 
 
+@pytest.mark.promise("P9")
 def test_duplicate_entries_of_many_runs_change_nothing(quiet_site, queue, key):
     site = quiet_site
     with transaction.atomic(site.alias):
@@ -85,6 +88,7 @@ def test_four_processes_write_to_sqlite_without_a_lock_error(tmp_path_factory, q
         assert len(done_by) >= 2  # they did share the work
 
 
+@pytest.mark.promise("P3")
 def test_paused_worker_that_comes_back_is_refused(quiet_site, queue, key):
     site = quiet_site
     with site.project.worker("--queue-name", queue) as paused:
@@ -111,6 +115,7 @@ def test_paused_worker_that_comes_back_is_refused(quiet_site, queue, key):
     assert len(ledger.effects(f"{key}-after")) == 1
 
 
+@pytest.mark.promise("P3")
 def test_outcome_of_a_paused_worker_comes_too_late(quiet_site, queue, key):
     """It finds its attempt over before it hears that it was declared dead: its heart beats once in a minute."""
     site = quiet_site

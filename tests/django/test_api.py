@@ -97,6 +97,7 @@ def test_mistakes_surface_at_the_call_and_write_nothing():
     assert not WorkflowExecution.objects.exists()
 
 
+@pytest.mark.promise("P1")
 def test_start_joins_the_callers_transaction():
     with undone():
         handle = start_workflow(order, number="1")
@@ -106,6 +107,7 @@ def test_start_joins_the_callers_transaction():
         wait_workflow(handle, timeout=0)
 
 
+@pytest.mark.promise("P2")
 def test_one_open_run_per_workflow_id():
     mine = approval.using(workflow_id="mine")
     first = start_workflow(mine)

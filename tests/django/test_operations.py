@@ -261,6 +261,7 @@ def test_migrate_goes_on_when_the_queue_is_away(capsys):
     assert "python manage.py durable_queue_setup" in err
 
 
+@pytest.mark.promise("P9")
 def test_refill_finds_all_that_a_lost_queue_knew(project, monkeypatch):
     """As after a change from a queue that loses nothing: what stood in it is noted nowhere else."""
     monkeypatch.setenv(ledger.VARIABLE, str(project.folder))

@@ -99,6 +99,7 @@ def test_signal_in_a_long_transaction_stops_no_worker(store: DjangoHistoryStore,
     assert (result.verdict, len(result.mail)) == (Verdict.COMMITTED, 1)
 
 
+@pytest.mark.promise("P6")
 def test_run_cannot_close_over_a_signal_that_was_sent(store: DjangoHistoryStore, other: Other) -> None:
     run_id = started(store)
     closing = decision(run_id, Status.COMPLETED)
@@ -111,6 +112,7 @@ def test_run_cannot_close_over_a_signal_that_was_sent(store: DjangoHistoryStore,
     assert verdict(store, closing) is Verdict.COMMITTED
 
 
+@pytest.mark.promise("P6")
 def test_signal_after_the_end_is_told_so(store: DjangoHistoryStore, other: Other) -> None:
     run_id = started(store)
     with store.transaction():
@@ -190,6 +192,7 @@ def test_heart_beats_while_somebody_holds_the_task(store: DjangoHistoryStore, ot
     store.remove_worker(worker)
 
 
+@pytest.mark.promise("P6")
 def test_no_signal_is_lost_between_senders_and_a_closing_run(store: DjangoHistoryStore, postgres: str) -> None:
     """Forty runs, each closed as soon as it can be, while eight senders send: what was accepted was read."""
     runs = [started(store) for _ in range(40)]
@@ -224,6 +227,7 @@ def test_no_signal_is_lost_between_senders_and_a_closing_run(store: DjangoHistor
     assert store.unread(runs) == {}
 
 
+@pytest.mark.promise("P7")
 def test_one_of_many_commits_on_a_version_wins(store: DjangoHistoryStore, postgres: str) -> None:
     runs = [started(store) for _ in range(30)]
     task = EventRecord(1, "timer_fired", None, EMPTY_OBJECT, store.now())

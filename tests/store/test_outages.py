@@ -152,6 +152,7 @@ def test_broken_transaction_of_the_caller_is_his_to_end(alias: str, store: Djang
             store.create([a_run()])
 
 
+@pytest.mark.promise("P5")
 def test_time_is_the_databases(postgres: str) -> None:
     store = DjangoHistoryStore(postgres)
     for _ in range(200):

@@ -104,7 +104,7 @@ def inspect() -> tuple[Conf, tuple[Problem, ...]]:
     """The setting as far as it makes sense, and what does not."""
     raw = getattr(settings, "DURABLE", {})
     if not isinstance(raw, Mapping):
-        wrong = Problem("durable.E005", f"DURABLE is {raw!r}.", "It must be a dict, such as DURABLE = {}.")
+        wrong = Problem("durable.E005", f"DURABLE is {_kind_of(raw)}.", "It must be a dict, such as DURABLE = {}.")
         return Conf(), (wrong,)
     problems: list[Problem] = []
     chosen: dict[str, Any] = {}
@@ -150,7 +150,7 @@ def _contradictions(found: Conf) -> list[Problem]:
 def _queue(value: Any, problems: list[Problem]) -> dict[str, Any]:
     example = 'It must be a dict such as {"BACKEND": "database", "OPTIONS": {}}.'
     if not isinstance(value, Mapping):
-        problems.append(Problem("durable.E005", f"DURABLE['QUEUE'] is {value!r}.", example))
+        problems.append(Problem("durable.E005", f"DURABLE['QUEUE'] is {_kind_of(value)}.", example))
         return {}
     problems += [
         Problem("durable.E005", f"DURABLE['QUEUE'] has an unknown key {key!r}.", did_you_mean(str(key), _QUEUE_KEYS))
@@ -159,11 +159,11 @@ def _queue(value: Any, problems: list[Problem]) -> dict[str, Any]:
     ]
     backend, options = value.get("BACKEND", "database"), value.get("OPTIONS", {})
     if not isinstance(options, Mapping) or not all(isinstance(name, str) for name in options):
-        wrong = f"DURABLE['QUEUE']['OPTIONS'] is {options!r}."
+        wrong = f"DURABLE['QUEUE']['OPTIONS'] is {_kind_of(options)}."
         problems.append(Problem("durable.E005", wrong, "It must be a dict of keywords."))
         options = {}
     if not isinstance(backend, str):
-        problems.append(Problem("durable.E005", f"DURABLE['QUEUE']['BACKEND'] is {backend!r}.", example))
+        problems.append(Problem("durable.E005", f"DURABLE['QUEUE']['BACKEND'] is {_kind_of(backend)}.", example))
         return {}
     try:
         factory = backends.find_queue(backend)
@@ -178,6 +178,13 @@ def _queue(value: Any, problems: list[Problem]) -> dict[str, Any]:
             wrong = f"DURABLE['QUEUE']['OPTIONS'] do not fit queue backend {backend!r}: {error}."
             problems.append(Problem("durable.E005", wrong, backends.options_of(factory)))
     return {"queue_backend": backend, "queue_options": dict(options)}
+
+
+def _kind_of(value: Any) -> str:
+    """What stands where a queue's address belongs is not shown: there may be a password in it."""
+    if isinstance(value, Mapping):
+        return "a dict with keys that are no texts"
+    return {str: "a text", list: "a list", tuple: "a tuple", type(None): "None"}.get(type(value), repr(type(value)))
 
 
 _QUEUE_KEYS = ("BACKEND", "OPTIONS")

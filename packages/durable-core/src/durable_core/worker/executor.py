@@ -24,6 +24,7 @@ from durable_core.crashpoints import crashpoint
 from durable_core.errors import ActivityCanceled, ActivityInterrupted, PayloadError
 from durable_core.failures import describe, invented, type_names
 from durable_core.hooks import SILENT, ActivityCall, Announcer, blame_of
+from durable_core.logs import complain
 from durable_core.options import as_timedelta
 from durable_core.worker.threads import SystemThreads
 
@@ -314,7 +315,8 @@ class ActivityExecutor:
                 retryable = bool(retry_if(error))
             next_delay = as_timedelta(getattr(error, "next_retry_delay", None), what="next_retry_delay")
         except BaseException as broken:  # noqa: BLE001 - user code again
-            logger.warning("activity %s: %s", attempt.task.activity_name, broken)
+            name = attempt.task.activity_name
+            complain(logger, logging.WARNING, "activity %s: its retry policy failed: %s", name, error=broken)
         names = tuple(type_names(type(error)))
         return Ending(attempt, None, failure, names, retryable, next_delay, canceled)
 

@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from durable_core.errors import CodeStuck, StoreUnavailable
+from durable_core.logs import complain
 from durable_core.ports import OVERRUN, Beat, earliest
 from durable_core.worker.threads import SystemThreads
 
@@ -134,9 +135,8 @@ class Liveness:
                     self._watch.look()
                     try:
                         self._turn()
-                    except Exception:
-                        # Whatever it is: a worker without this thread would be taken for dead again and again.
-                        logger.exception("no heartbeat")
+                    except Exception as error:  # noqa: BLE001 - without this thread a worker would be taken for dead
+                        complain(logger, logging.ERROR, "no heartbeat: %s", error=error)
         finally:
             self._release_thread()
 

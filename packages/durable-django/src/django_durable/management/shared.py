@@ -66,17 +66,18 @@ def read_json(text: str) -> Any:
             source = text[1:]
             text = Path(source).read_text(encoding="utf-8")
         text.encode()  # in arguments, and in some locales, what is not UTF-8 comes as lone surrogates
-    except OSError as error:
-        raise CommandError(f"--input: cannot read {source}: {error}") from None
     except UnicodeError as error:
         raise CommandError(f"{source} is not UTF-8: {error}") from None
+    except (OSError, ValueError) as error:  # ValueError: a path with NUL in it
+        raise CommandError(f"--input: cannot read {source}: {error}") from None
     try:
         return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_object_of)
     except json.JSONDecodeError as error:
-        raise CommandError(
-            f"{source} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
-            f"{_pointer(error)}\nQuote it for the shell, as in --input '{{\"user_id\": 7}}'."
-        ) from None
+        where = f"{source} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+        if source != "--input":  # what is handed over like that may be a secret, and logs keep what commands say
+            raise CommandError(f"{where}.") from None
+        hint = "Quote it for the shell, as in --input '{\"user_id\": 7}'."
+        raise CommandError(f"{where}{_pointer(error)}\n{hint}") from None
     except ValueError as error:
         raise CommandError(f"{source} is not JSON: {error}") from None
     except RecursionError:

@@ -28,7 +28,7 @@ from durable_core.inbox import OUTCOMES
 from durable_core.places import Place, raised_at, stuck_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
 
     from durable_core.definitions import Registry, WorkflowDefinition
@@ -76,13 +76,23 @@ class WorkflowRun:
 
     # Driving
 
-    def replay(self, history: Iterable[e.EventRecord]) -> None:
+    @property
+    def ending(self) -> e.HistoryEvent | None:
+        """The terminal fact that the code has come to by itself, written or not."""
+        return None if self._closing is None else record(self._closing)
+
+    def replay(
+        self, history: Iterable[e.EventRecord], *, heard: Callable[[c.Command, e.HistoryEvent], None] | None = None
+    ) -> None:
         """Bring the code to where *history* ends.
+
+        *heard* is told what the code asks for, and the fact that the history holds in its place.
 
         Raises `NondeterminismError` when the code asks for something else than it holds, `NewerCodeNeeded` when the
         history was written by newer code. The run must be closed then; nothing of it can be used.
         """
         engine = self._engine
+        engine.heard = heard
         past = engine.begin_replay(list(history))
         for fact, placed in past.steps():
             engine.time = placed.created_at

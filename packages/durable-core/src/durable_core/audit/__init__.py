@@ -6,6 +6,7 @@ for each thing that is not as it must be.
 
 from __future__ import annotations
 
+from durable_core.audit.auditing import EVERYTHING, Scope, audit, examine
 from durable_core.audit.effects import (
     NOTHING_WITNESSED,
     Effects,
@@ -17,18 +18,27 @@ from durable_core.audit.effects import (
     Total,
     seal_of,
 )
+from durable_core.audit.replaying import Code, Peer
+from durable_core.audit.report import Report
 from durable_core.audit.violations import Invariant, Violation
 
 __all__ = [
+    "EVERYTHING",
     "NOTHING_WITNESSED",
+    "Code",
     "Effects",
     "End",
     "Invariant",
+    "Peer",
     "Performed",
+    "Report",
+    "Scope",
     "Seal",
     "SentSignal",
     "Start",
     "Total",
     "Violation",
+    "audit",
+    "examine",
     "seal_of",
 ]

@@ -7,9 +7,11 @@ checked.
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -55,7 +57,7 @@ class End(NamedTuple):
     """How a run ended, or should."""
 
     status: Status
-    result: Payload | None = None  # of COMPLETED
+    result: Payload | None = None  # encoded; None: any
     error: str | None = None  # "TypeName: message"; None: any
 
 
@@ -75,7 +77,7 @@ class Total:
     expected: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Effects:
     starts: Sequence[Start] = ()
     # Runs that are named here have got these signals and no others.
@@ -94,6 +96,27 @@ class Effects:
     drained: bool = False
     seals: Mapping[UUID, Seal] = field(default_factory=dict)
     totals: Sequence[Total] = ()
+
+    # By what the checks look for
+
+    @cached_property
+    def signals_by_run(self) -> dict[UUID, list[SentSignal]]:
+        found: defaultdict[UUID, list[SentSignal]] = defaultdict(list)
+        for signal in self.signals:
+            found[signal.run_id].append(signal)
+        return dict(found)
+
+    @cached_property
+    def performed_by_run(self) -> dict[str, dict[str, list[Performed]]]:
+        """By run, and then by key."""
+        found: defaultdict[str, dict[str, list[Performed]]] = defaultdict(dict)
+        for attempt in self.performed:
+            found[attempt.key.partition(":")[0]].setdefault(attempt.key, []).append(attempt)
+        return dict(found)
+
+    @cached_property
+    def started(self) -> frozenset[UUID]:
+        return frozenset(start.run_id for start in self.starts)
 
 
 NOTHING_WITNESSED = Effects()

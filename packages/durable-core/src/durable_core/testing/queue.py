@@ -19,9 +19,11 @@ from durable_core.ports import (
     LEASE,
     PREFERENCE,
     PRIVATE,
+    AuditedEntry,
     Claim,
     Entry,
     EntryKind,
+    EntryState,
     QueueStats,
     private_queue,
 )
@@ -59,6 +61,12 @@ class _Item:
         if self.worker_id is not None:
             return self.leased_until
         return None if self.is_ready else self.since
+
+    def audited(self, now: datetime) -> AuditedEntry:
+        if self.is_ready or (self.due_at is not None and self.due_at <= now):
+            return AuditedEntry(self.entry, EntryState.READY, None)
+        state = EntryState.DELAYED if self.worker_id is None else EntryState.CLAIMED
+        return AuditedEntry(self.entry, state, self.worker_id)
 
     def is_held_by(self, handle: _Handle) -> bool:
         return self.deliveries == handle.deliveries
@@ -159,6 +167,12 @@ class InMemoryTaskQueue:
             for item in self._items:
                 by_queue.setdefault(item.entry.queue, []).append(item)
             return [_summary(queue, items, now) for queue, items in sorted(by_queue.items())]
+
+    def audited(self) -> Iterator[AuditedEntry]:
+        with self._journal.transaction():
+            now = self._clock.now()
+            found = [item.audited(now) for item in self._items]
+        return iter(found)
 
     @contextmanager
     def watch(self, wake: Callable[[], None]) -> Iterator[None]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from durable_core.execution import TRANSITIONS, TaskStatus
 from durable_core.ports import MAX_UNREAD, CommitResult, Committed, Created, Due, LoadedRun, Verdict, mailbox_full
 from durable_core.testing.activities import ActivityMethods
+from durable_core.testing.auditing import AuditMethods
 from durable_core.testing.liveness import WorkerMethods
 from durable_core.testing.rows import new_run, new_task
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from durable_core.testing.rows import RunRow
 
 
-class InMemoryHistoryStore(ActivityMethods, WorkerMethods):
+class InMemoryHistoryStore(ActivityMethods, WorkerMethods, AuditMethods):
     """Runs, histories, mail, tasks and workers, in this process and gone with it.
 
     Transactions run one after another, so no row is ever busy; one inside another joins it. May be used from

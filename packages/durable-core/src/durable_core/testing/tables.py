@@ -56,6 +56,11 @@ class Journal:
         for call in after:  # outside the lock: it may want another one
             call()
 
+    @property
+    def changes(self) -> int:
+        """Made so far by the transaction that is open."""
+        return len(self._undo)
+
     def in_transaction(self) -> bool:
         return self._owner == threading.get_ident()
 

@@ -50,11 +50,11 @@ class Loader:
         definition = self._registry.workflows.get(record.workflow_name)
         if definition is None:
             return
-        slot.run = WorkflowRun(definition, _info(record), self._registry, self._settings)
+        slot.run = WorkflowRun(definition, info_of(record), self._registry, self._settings)
         slot.history = loaded.events
 
 
-def _info(record: RunRecord) -> WorkflowInfo:
+def info_of(record: RunRecord) -> WorkflowInfo:
     return WorkflowInfo(
         execution_id=record.id,
         workflow_name=record.workflow_name,

@@ -1,0 +1,222 @@
+"""Replay equivalence: code that is given a run's history again asks for the same again.
+
+Three times: whole, from prefixes of the history, and whole once more in another process (`peer`), whose hashes are
+salted otherwise. Replay is silent: what it tries to write, or to call, is caught by a trap.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from durable_core import commands as c
+from durable_core import events as e
+from durable_core.audit.violations import Invariant
+from durable_core.decision import RunSettings
+from durable_core.errors import CodeFailed, CodeStuck, DurableError, NewerCodeNeeded, NondeterminismError
+from durable_core.execution import Status, record
+from durable_core.failures import summary
+from durable_core.replay import WorkflowRun
+from durable_core.worker.loading import info_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
+
+    from durable_core.audit.story import Story
+    from durable_core.audit.violations import Violation
+    from durable_core.definitions import Registry, WorkflowDefinition
+    from durable_core.ports import AuditedRun, RunRecord
+
+PREFIXES = 16  # of a history that are replayed by themselves, the shortest first
+
+
+class Peer(Protocol):
+    """Another process with the same code."""
+
+    def digests(self, runs: Sequence[AuditedRun]) -> list[str]:
+        """`Code.digest` of each, as that process finds it."""
+
+
+@contextmanager
+def no_trap() -> Iterator[list[str]]:
+    yield []
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Code:
+    """The code that histories are held against."""
+
+    registry: Registry
+    settings: RunSettings = field(default_factory=RunSettings)
+    # Whether it is the very code that wrote them: a closed history that it does not match is a violation then, and so
+    # are other arguments. Otherwise both are what a deployment leaves behind.
+    is_same: bool = True
+    prefixes: int = PREFIXES
+    # Around each replay: what it did that a replay must not do, a phrase each.
+    trap: Callable[[], AbstractContextManager[list[str]]] = no_trap
+    peer: Peer | None = None
+
+    def digest(self, run: RunRecord, history: Sequence[e.EventRecord]) -> str:
+        """What the code asks for, and how it ends; or what keeps it from being replayed."""
+        definition = self.registry.workflows.get(run.workflow_name)
+        if definition is None:
+            return "unknown"
+        try:
+            return self.bring_back(definition, run, decided(history)).digest
+        except (DurableError, CodeStuck) as problem:
+            return f"{type(problem).__name__}: {problem}"
+
+    def bring_back(self, definition: WorkflowDefinition, run: RunRecord, history: Sequence[e.EventRecord]) -> Recital:
+        """Raises what keeps it from being replayed."""
+        recital = Recital()
+        replayed = WorkflowRun(definition, info_of(run), self.registry, self.settings)
+        try:
+            replayed.replay(history, heard=recital.hear)
+            recital.end(replayed.ending)
+        finally:
+            replayed.close()
+        return recital
+
+
+class Recital:
+    """What code asks for while it is replayed."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.blake2b(digest_size=16)
+        self.changed: list[tuple[e.HistoryEvent, e.HistoryEvent]] = []  # what the history holds, what was asked for
+        self.ending: e.HistoryEvent | None = None
+
+    def hear(self, command: c.Command, found: e.HistoryEvent) -> None:
+        if isinstance(command, c.RecordSideEffect):
+            return  # made of what was found
+        asked = record(command)
+        self._note(asked)
+        if asked != found:
+            self.changed.append((found, asked))
+
+    def end(self, ending: e.HistoryEvent | None) -> None:
+        self.ending = ending
+        if ending is not None:
+            self._hash.update(repr(_comparable(ending)).encode())
+
+    @property
+    def digest(self) -> str:
+        return self._hash.hexdigest()
+
+    def _note(self, event: e.HistoryEvent) -> None:
+        self._hash.update(f"{event.type} {event.call_id} {e.details_of(event)}\n".encode())
+
+
+class Replayed(NamedTuple):
+    """What came of the replay of one run."""
+
+    why_not: str  # "": it was replayed
+    violations: Sequence[Violation] = ()
+    digest: str = ""
+
+
+def replay(story: Story, code: Code) -> Replayed:
+    run, history = story.record, decided(story.run.events)
+    definition = code.registry.workflows.get(run.workflow_name)
+    if definition is None:
+        return Replayed(f"no workflow {run.workflow_name!r} here")
+    if run.status is Status.BLOCKED:
+        return Replayed("BLOCKED")
+    if not history:
+        return Replayed("its code never ran")
+    try:
+        with code.trap() as acts:
+            recital = code.bring_back(definition, run, history)
+            again = code.bring_back(definition, run, history)
+            violations = list(_prefixes(story, code, definition, history))
+    except NewerCodeNeeded:
+        return Replayed("written by newer code")
+    except (NondeterminismError, CodeFailed, CodeStuck) as problem:
+        if story.is_closed and not code.is_same:
+            return Replayed("written by other code")
+        return Replayed("", [_mismatch(story, f"{type(problem).__name__}: {problem}")])
+    if again.digest != recital.digest:
+        violations.append(_mismatch(story, "code that asks for something else when it is replayed again"))
+    if code.is_same or code.settings.strict_inputs:
+        for was, asked in recital.changed:
+            found = f"{asked.type} {e.details_of(asked)} where the history has {e.details_of(was)}"
+            violations.append(_mismatch(story, found, call_id=asked.call_id))
+    violations += _ending(story, recital.ending, is_same=code.is_same)
+    violations += [story.violation(Invariant.SILENCE, f"a replay that {act}", "nothing of the kind") for act in acts]
+    return Replayed("", violations, recital.digest)
+
+
+def decided(history: Sequence[e.EventRecord]) -> Sequence[e.EventRecord]:
+    """A history without what was written to it from outside when it was canceled, and its code was not asked.
+
+    That ends with the cancel, has signals before it, and begins with the start where the run never ran.
+    """
+    if not history or history[-1].type != e.WorkflowCanceled.type:
+        return history
+    end = history[-1]
+    first = len(history) - 1
+    while (
+        first
+        and history[first - 1].type in (e.SignalReceived.type, e.WorkflowStarted.type)
+        and history[first - 1].created_at == end.created_at
+    ):
+        first -= 1
+    return history[:first]
+
+
+def _prefixes(
+    story: Story, code: Code, definition: WorkflowDefinition, history: Sequence[e.EventRecord]
+) -> Iterator[Violation]:
+    """As a worker that has just started would have found the run at some earlier time."""
+    lengths = _boundaries(history)
+    if len(lengths) > code.prefixes:
+        lengths = [lengths[n * len(lengths) // code.prefixes] for n in range(code.prefixes)]
+    for length in lengths:
+        try:
+            code.bring_back(definition, story.record, history[:length])
+        except NewerCodeNeeded:
+            continue  # a marker of a patch that stands further on
+        except (NondeterminismError, CodeFailed) as problem:
+            found = f"the first {length} events cannot be replayed, although all can: {problem}"
+            yield _mismatch(story, found, seq=length)
+
+
+def _boundaries(history: Sequence[e.EventRecord]) -> list[int]:
+    """Lengths of prefixes at whose end the code waited."""
+    starts = [place for place, event in enumerate(history) if event.type not in COMMANDED_TYPES]
+    # Code that has ended takes signals until that is written: nobody can have found it so.
+    while starts and history[starts[-1]].type in (*e.TERMINAL_TYPES, e.SignalReceived.type):
+        starts.pop()
+    return [place for place in starts if place]
+
+
+COMMANDED_TYPES = frozenset(cls.type for cls in e.COMMANDED)
+
+
+def _ending(story: Story, ending: e.HistoryEvent | None, *, is_same: bool) -> Iterator[Violation]:
+    """A result that the code comes to again is the one that is recorded."""
+    if ending is None or not story.is_closed or not is_same:
+        return
+    recorded = story.facts[-1]
+    if _comparable(ending) != _comparable(recorded):
+        found = f"code that ends with {e.details_of(ending)}"
+        yield _mismatch(story, found, expected=e.details_of(recorded), seq=story.run.events[-1].seq)
+
+
+def _comparable(end: e.HistoryEvent) -> object:
+    """Without traceback text, in which lines of files stand."""
+    return (end.type, summary(end.failure)) if isinstance(end, e.WorkflowFailed) else end
+
+
+def _mismatch(
+    story: Story,
+    found: str,
+    *,
+    expected: str = "what its history holds",
+    seq: int | None = None,
+    call_id: str | None = None,
+) -> Violation:
+    return story.violation(Invariant.REPLAY, found, expected, seq=seq, call_id=call_id)

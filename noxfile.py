@@ -5,6 +5,7 @@
     nox -s tests -- -k replay -n 0     what follows `--` goes to pytest
     nox -s "tests-3.13(django='6.1')"  the whole suite on one pair
     nox -s matrix                      the whole suite on every pair whose Python is installed
+    nox -s soak                        an hour under load; `-- --minutes 2` is a trial
     nox -s bench -- --tasks 20 --concurrency 10 --payload-size 0 --backend sqlite
 
 Needed: Python and nox. The servers are a Postgres and a Redis out of wheels; tests/servers.py and
@@ -199,6 +200,13 @@ def bench(session: nox.Session) -> None:
     """Measure latency and throughput."""
     install(session, *group("bench"), extra="[all]")
     session.run("python", "benchmarks/bench.py", *session.posargs)
+
+
+@nox.session(python=PYTHON)
+def soak(session: nox.Session) -> None:
+    """Keep workers under load for an hour: 1,000,000 runs on Postgres. `-- --minutes 2` is a trial."""
+    install(session, *group("bench"), extra="[all]")
+    session.run("python", "benchmarks/soak.py", *session.posargs)
 
 
 @nox.session(python=PYTHON)

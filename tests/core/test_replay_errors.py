@@ -253,6 +253,33 @@ def test_wrong_arguments_and_unknown_names_raise_at_the_call_on_replay_too():
     assert "Did you mean 'child'?" in problems[5]
 
 
+def test_a_call_that_was_refused_is_refused_on_replay_also_where_the_next_one_has_its_name():
+    """A replay took the recorded call for the refused one, whose name and place it has."""
+
+    def fn(ctx):
+        problems = []
+        for refused, accepted in (
+            (lambda: ctx.run_activity("add", 1), lambda: ctx.run_activity("add", 1, 2)),
+            (lambda: ctx.run_workflow("child", m=object()), lambda: ctx.run_workflow("child", n=1)),
+        ):
+            try:
+                refused()
+            except TypeError as error:
+                problems.append(str(error))
+            accepted()
+        ctx.sleep(1)
+        return len(problems)
+
+    story = Story(fn)
+    story.start()
+    story.give(completed(0))
+    story.give(child_completed(1))
+    story.check()
+    story.evict()
+    assert story.wait(1).warnings == []
+    assert story.result == 2
+
+
 def test_a_replay_needs_the_name_alone():
     """Another worker may not have the function, and a new signature must not break what has happened."""
 

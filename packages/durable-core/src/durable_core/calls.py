@@ -1,7 +1,8 @@
 """From a call that starts something to the command for it: which definition is meant, and whether its input fits.
 
-What is in the history was checked when the code first came here. Since then the function may have got another
-signature, or live in other workers only: a replay just needs the name.
+A call in the history was checked when the code first came here. Since then the function may have got another
+signature, or live in other workers only: for such a call, a replay just needs the name. It must be that very call,
+though: one that was refused here left nothing in the history, and what stands there may be the next, by the same name.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from durable_core import commands as c
 from durable_core import events as e
-from durable_core.codec import encode
+from durable_core.codec import decode, encode
 from durable_core.definitions import ActivityDefinition, WorkflowDefinition
-from durable_core.errors import ConfigurationError
+from durable_core.errors import ConfigurationError, PayloadError
 from durable_core.handles import ActivityHandle, ChildHandle
 from durable_core.options import ActivityOptions, WorkflowOptions
 
 if TYPE_CHECKING:
+    from durable_core.codec import Payload
     from durable_core.engine import Engine
 
 # How code may name one: by its name, its function, or `function.using(...)`.
@@ -53,19 +55,25 @@ def start_child(engine: Engine, workflow: Workflow, kwargs: dict[str, Any]) -> C
 def _activity(
     engine: Engine, activity: Activity, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[str, ActivityOptions]:
-    if isinstance(activity, str) and engine.is_recorded(e.ActivityScheduled.type, activity):
-        return activity, ActivityOptions()
+    if isinstance(activity, str) and activity not in engine.registry.activities:
+        if engine.recorded_input(e.ActivityScheduled.type, activity) is not None:
+            return activity, ActivityOptions()
     definition = engine.registry.find_activity(activity)
-    if not engine.is_recorded(e.ActivityScheduled.type, definition.name):
+    try:
         definition.check_input(args, kwargs)
+    except TypeError:
+        recorded = engine.recorded_input(e.ActivityScheduled.type, definition.name)
+        if not _is_the_same(recorded, {"args": args, "kwargs": kwargs}):
+            raise
     return definition.name, definition.options
 
 
 def _child(
     engine: Engine, workflow: Workflow, changes: dict[str, Any], kwargs: dict[str, Any]
 ) -> tuple[str, WorkflowOptions]:
-    if isinstance(workflow, str) and engine.is_recorded(e.ChildWorkflowScheduled.type, workflow):
-        return workflow, WorkflowOptions()
+    if isinstance(workflow, str) and workflow not in engine.registry.workflows:
+        if engine.recorded_input(e.ChildWorkflowScheduled.type, workflow) is not None:
+            return workflow, WorkflowOptions()
     definition = engine.registry.find_workflow(workflow)
     if changes:
         definition = definition.using(**changes)
@@ -74,6 +82,19 @@ def _child(
             f"child workflow {definition.name!r} was given a workflow_id; the id of a child is its parent's "
             "to make. Start it by start_workflow() in an activity if it needs one of its own."
         )
-    if not engine.is_recorded(e.ChildWorkflowScheduled.type, definition.name):
+    try:
         definition.check_input(kwargs)
+    except TypeError:
+        if not _is_the_same(engine.recorded_input(e.ChildWorkflowScheduled.type, definition.name), kwargs):
+            raise
     return definition.name, definition.options
+
+
+def _is_the_same(recorded: Payload | None, given: object) -> bool:
+    """Whether the history holds a call with this input: it was accepted when the code first came here."""
+    if recorded is None:
+        return False
+    try:
+        return decode(recorded) == decode(encode(given))
+    except PayloadError:
+        return False

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from durable_core.codec import Payload
     from durable_core.decision import RunSettings
     from durable_core.definitions import Registry
     from durable_core.waits import Future, Timer, Waiting
@@ -107,15 +108,16 @@ class Engine:
     def next_call_id(self) -> str:
         return self.branch.next_call_id()
 
-    def is_recorded(self, event_type: str, name: str) -> bool:
-        """Whether the next call is in the history already, of this type and with this name."""
+    def recorded_input(self, event_type: str, name: str) -> Payload | None:
+        """Of the next call, if the history holds it already, of this type and with this name."""
         if self.past is None:
-            return False
+            return None
         match self.past.upcoming():
             case e.ActivityScheduled(activity_name=found) | e.ChildWorkflowScheduled(workflow_name=found) as fact:
-                return fact.type == event_type and found == name and fact.call_id == self.branch.coming_call_id
+                is_it = fact.type == event_type and found == name and fact.call_id == self.branch.coming_call_id
+                return fact.input if is_it else None
             case _:
-                return False
+                return None
 
     def issue(self, command: c.Command) -> e.HistoryEvent:
         """The fact of a command: found in the history, or made now."""

@@ -1,0 +1,159 @@
+"""The activities of programs: their arguments say what they do, and a ledger outside of every transaction keeps it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from durable_core.activity import activity_heartbeat, current_activity
+from durable_core.errors import ActivityError
+from durable_core.retry import RetryPolicy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from durable_core.context import WorkflowContext
+    from durable_core.definitions import ActivityFunction, Registry
+    from tests.programs.language import Script
+
+AT_ONCE = RetryPolicy(initial_interval=0.01, maximum_interval=0.05)
+OPENING_BALANCE = 100
+
+
+class Scripted(Exception):
+    """What activities raise when they are told to."""
+
+
+class Refused(Exception):
+    """The account cannot give, or does not take."""
+
+
+class Effect(NamedTuple):
+    """An attempt of an activity has begun."""
+
+    key: str  # of the call: "<path of its run>:<number of the activity in it>"
+    call: str  # the idempotency key: "<id of the run>:<call_id>"
+    attempt: int
+
+
+class Ledger(Protocol):
+    """Where effects go. It may be called from many threads, and from activities that are about to be killed."""
+
+    def note(self, effect: Effect) -> None: ...
+
+    def move(self, call: str, account: str, amount: int) -> bool:
+        """Add to an account, once per *call* however often it is asked; False if that would overdraw it."""
+
+
+@dataclass
+class MemoryLedger:
+    """In this process."""
+
+    def __post_init__(self) -> None:
+        self.effects: list[Effect] = []
+        self.moves: dict[str, tuple[str, int]] = {}  # by call; refused ones are of 0
+
+    def note(self, effect: Effect) -> None:
+        self.effects.append(effect)
+
+    def move(self, call: str, account: str, amount: int) -> bool:
+        if call not in self.moves:
+            granted = self.balance(account) + amount >= 0
+            self.moves[call] = (account, amount if granted else 0)
+        return amount == 0 or self.moves[call][1] != 0
+
+    def balance(self, account: str) -> int:
+        return OPENING_BALANCE + sum(amount for of, amount in self.moves.values() if of == account)
+
+
+def install(
+    registry: Registry, ledger: Ledger, *, pause: Callable[[float], None] = lambda seconds: None
+) -> ActivityFunction[..., Any]:
+    """Register the activities, and `run_program`; the activity that scripts are for. *pause* lets time go by."""
+    from tests.programs.interpreter import WORKFLOW, run
+    from tests.programs.language import Program
+
+    def scripted(
+        key: str, value: Any = None, fails: int = 0, spoils: bool = False, takes: float = 0.0, beats: bool = False
+    ) -> Any:
+        current = current_activity()
+        ledger.note(Effect(key, current.idempotency_key, current.attempt))
+        if beats:
+            activity_heartbeat({"attempt": current.attempt})
+        if takes:
+            pause(takes)
+        if current.attempt <= fails:
+            raise Scripted(message_of(current.attempt))
+        return object() if spoils else value
+
+    def withdraw(account: str, amount: int) -> None:
+        if not ledger.move(current_activity().idempotency_key, account, -amount):
+            raise Refused(account)
+
+    def deposit(account: str, amount: int, bounces: bool = False) -> None:
+        if bounces:
+            raise Refused(account)
+        assert ledger.move(current_activity().idempotency_key, account, amount), "a deposit overdraws nothing"
+
+    def run_program(ctx: WorkflowContext, program: str, path: str) -> Any:
+        return run(ctx, Program.from_text(program), path=path, scripted=scripted_activity)
+
+    once = RetryPolicy(initial_interval=0.01, maximum_interval=0.05, non_retryable_error_types=("Refused",))
+    scripted_activity: ActivityFunction[..., Any] = registry.activity(retry_policy=AT_ONCE)(scripted)
+    registry.activity(retry_policy=once)(withdraw)
+    registry.activity(retry_policy=once)(deposit)
+    registry.workflow(name=WORKFLOW)(run_program)
+    return scripted_activity
+
+
+def message_of(attempt: int) -> str:
+    return f"nö {attempt} \x00"
+
+
+# What calls consist of
+
+
+def options(script: Script) -> dict[str, Any]:
+    """What the script says to `using()`."""
+    policy = RetryPolicy(
+        initial_interval=script.interval,
+        maximum_interval=10 * script.interval,
+        maximum_attempts=script.attempts,
+        non_retryable_error_types=("Scripted",) if script.refused else (),
+    )
+    given = {"retry_policy": policy, "timeout": script.timeout, "start_to_close": script.start_to_close}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def arguments(script: Script, key: str, value: Any) -> dict[str, Any]:
+    """What the script says to the activity itself."""
+    given = {"fails": script.fails, "spoils": script.spoils, "takes": script.takes, "beats": script.beats}
+    return {"key": key, "value": value, **{name: value for name, value in given.items() if value}}
+
+
+def wrong_call(ctx: WorkflowContext, how: str) -> Any:
+    match how:
+        case "name":
+            return ctx.run_activity("no_such_activity")
+        case "argument":
+            return ctx.run_activity("scripted", "key", surplus=1)
+        case _:
+            return ctx.run_activity("scripted", key=object())
+
+
+def transfer(ctx: WorkflowContext, source: str, target: str, amount: int, bounces: bool) -> str:
+    """How it ended: refused by the source, moved, or returned because the target refused it."""
+    try:
+        ctx.run_activity("withdraw", source, amount)
+    except ActivityError as error:
+        if error.type_name != "Refused":
+            raise
+        return "refused"
+    try:
+        ctx.run_activity("deposit", target, amount, bounces)
+    except ActivityError as error:
+        if error.type_name != "Refused":
+            raise
+        ctx.run_activity("deposit", source, amount)
+        return "returned"
+    return "moved"

@@ -1,0 +1,74 @@
+"""Programs on the in-memory store, with one inline worker and a clock that is moved by whoever waits."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from durable_core.client import Client
+from durable_core.codec import encode
+from durable_core.definitions import Registry
+from durable_core.errors import WorkflowClosed
+from durable_core.ports import NewRun
+from durable_core.testing import InMemoryHistoryStore, InMemoryTaskQueue, ManualClock
+from durable_core.worker import Worker, WorkerSettings
+from tests.programs.activities import MemoryLedger, install
+from tests.programs.interpreter import WORKFLOW
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from uuid import UUID
+
+    from durable_core.ports import LoadedRun
+    from tests.programs.language import Program
+
+ROUNDS = 20_000  # more than any program needs
+
+
+class ProgramBench:
+    def __init__(self, **settings: Any) -> None:
+        self.clock = ManualClock()
+        self.registry = Registry()
+        self.ledger = MemoryLedger()
+        self.scripted = install(self.registry, self.ledger, pause=self.clock.advance)
+        self.store = InMemoryHistoryStore(self.clock)
+        self.queue = InMemoryTaskQueue(self.clock, store=self.store)
+        self.client = Client(self.store, self.queue, self.registry)
+        self.settings = WorkerSettings(inline=True, tick=0.2, **settings)
+
+    def start(self, program: Program, run_id: UUID, *, path: str = "r") -> UUID:
+        return self.start_as(WORKFLOW, run_id, program, program=program.to_text(), path=path)
+
+    def start_as(self, name: str, run_id: UUID, program: Program, /, **given: Any) -> UUID:
+        """Under an id of the test's choice, by which what is drawn at random is known."""
+        deadline = None if program.timeout is None else self.clock.now() + timedelta(seconds=program.timeout)
+        new = NewRun(id=run_id, workflow_name=name, input=encode(given), queue="default", deadline=deadline)
+        with self.store.transaction():
+            self.store.create([new])
+            self.queue.enqueue([new.wake().entry])
+        return run_id
+
+    def signal(self, run_id: UUID, name: str, payload: Any) -> bool:
+        """Whether it came before the end."""
+        try:
+            self.client.signal(run_id, name, payload)
+        except WorkflowClosed:
+            return False
+        return True
+
+    def drive(self, acts: Sequence[Callable[[], Any]] = ()) -> None:
+        """Until all runs have closed, children too; one of *acts* happens after each of the first rounds."""
+        left, rounds = list(acts), 0
+
+        def until() -> bool:
+            nonlocal rounds
+            rounds += 1
+            assert rounds < ROUNDS, "a run is stuck"
+            if left:
+                left.pop(0)()
+            return not left and all(run.record.status.is_closed for run in self.runs())
+
+        Worker(self.store, self.queue, self.registry, self.clock, self.settings).run(until=until)
+
+    def runs(self) -> list[LoadedRun]:
+        return list(self.store.load([row.record.id for row in self.store._runs]).values())

@@ -1,0 +1,89 @@
+"""How a scripted activity may end, and how often it may have its effect. Faults widen both."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tests.programs.activities import message_of
+
+if TYPE_CHECKING:
+    from tests.programs.language import Script
+    from tests.programs.trace import Entry
+
+
+class Allowance(NamedTuple):
+    """How often an effect may have happened."""
+
+    least: int
+    most: int | None  # None: no limit
+
+    def permits(self, times: int) -> bool:
+        return self.least <= times and (self.most is None or times <= self.most)
+
+    def __str__(self) -> str:
+        return f"{self.least} to {'any number' if self.most is None else self.most}"
+
+
+def attempts_of(script: Script) -> int:
+    """How many it takes where nothing goes wrong but what the script says."""
+    if script.fails and script.refused:
+        return 1
+    needed = script.fails + 1
+    return min(needed, script.attempts) if script.attempts else needed
+
+
+def may_end(script: Script, value: Any, ending: Entry, *, faults: int) -> bool:
+    """Whether an awaited call may end like this; *ending* is an entry of the trace without its label."""
+    plain = attempts_of(script)
+    loose = bool(faults) or script.start_to_close is not None
+    fails_for_good = plain <= script.fails
+    match ending:
+        case ["value", found]:
+            if script.spoils or not same(found, value):
+                return False
+            return not fails_for_good or (loose and (not script.attempts or script.fails < script.attempts))
+        case ["failed", "ActivityTimeout", "schedule_to_close", _]:
+            return script.timeout is not None
+        case ["failed", "ActivityTimeout", "start_to_close", attempt]:
+            return script.start_to_close is not None and attempt == script.attempts
+        case ["failed", "ActivityError", "Scripted", message, attempt]:
+            is_last = script.refused or attempt == script.attempts
+            return (
+                message == message_of(attempt) and attempt <= script.fails and is_last and (loose or attempt == plain)
+            )
+        case ["failed", "ActivityError", "PayloadError", _, attempt]:
+            return script.spoils and attempt > script.fails and (loose or attempt == plain)
+        case ["failed", "ActivityError", "WorkerDied", *_]:
+            return faults > 0
+        case _:
+            return False
+
+
+def allowance(script: Script, ending: Entry | None, *, faults: int) -> Allowance:
+    """Of a call that ended like this; None: nobody has waited for its end."""
+    plain = attempts_of(script)
+    if script.start_to_close is None:
+        most: int | None = plain + faults
+    else:  # each attempt may have run out of time
+        most = script.attempts + faults if script.attempts else None
+    if script.refused and faults:
+        most = max(script.fails + 1, script.attempts) + faults
+    match ending:
+        case ["value", *_] | ["failed", "ActivityError", "Scripted" | "PayloadError", *_]:
+            loose = faults or script.start_to_close is not None
+            return Allowance(1 if loose else plain, most)
+        case _:
+            return Allowance(0, most)
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equal as JSON: 1, 1.0 and True are three things."""
+    if type(one) is not type(other):
+        return False
+    match one:
+        case dict():
+            return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+        case list():
+            return len(one) == len(other) and all(map(same, one, other))
+        case _:
+            return bool(one == other)

@@ -1,0 +1,89 @@
+"""What can be seen of a run of a program: how it ended, and its trace as far as it went."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from durable_core.codec import decode
+from durable_core.definitions import Registry
+from durable_core.engine import WorkflowInfo
+from durable_core.execution import Status
+from durable_core.replay import WorkflowRun
+from tests.programs.activities import MemoryLedger, install
+from tests.programs.interpreter import WORKFLOW, run
+from tests.programs.language import Program
+from tests.programs.trace import Entry, ProgramFailed, Trace
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from durable_core.ports import LoadedRun, RunRecord
+
+
+class Seen(NamedTuple):
+    run_id: UUID
+    path: str
+    program: Program
+    status: Status
+    trace: list[Entry]
+    value: Any  # what it returned, or the name of the error's type
+
+
+def seen_of(loaded: LoadedRun) -> Seen:
+    """A closed run. Raises `ValueError` when it ended in a way that no program has."""
+    record = loaded.record
+    given = decode(record.input)
+    program = Program.from_text(given["program"])
+    if record.status in (Status.COMPLETED, Status.FAILED):
+        told = _told(record)
+        if told["run"] != str(record.id):
+            raise ValueError(f"run {record.id} has the result of {told['run']}")
+        trace, value = told["trace"], told["value"]
+    else:  # nobody was told
+        trace, value = replayed(loaded, program, given["path"]).entries, None
+    return Seen(record.id, given["path"], program, record.status, trace, value)
+
+
+def replayed(loaded: LoadedRun, program: Program, path: str) -> Trace:
+    """What the code sees that is brought to where the history ends."""
+    trace = Trace()
+    activities, workflow = Registry(), Registry()
+    scripted = install(activities, MemoryLedger())
+
+    def run_program(ctx: Any, **_: Any) -> Any:
+        return run(ctx, program, path=path, scripted=scripted, trace=trace)
+
+    workflow.workflow_from(run_program, name=WORKFLOW)
+    code = WorkflowRun(workflow.workflows[WORKFLOW], _info(loaded.record), activities)
+    try:
+        if loaded.events:
+            code.replay(loaded.events)
+    finally:
+        code.close()
+    return trace
+
+
+def _told(record: RunRecord) -> dict[str, Any]:
+    if record.status is Status.COMPLETED:
+        assert record.result is not None
+        found: dict[str, Any] = decode(record.result)
+        return found
+    kind, _, message = record.error.partition(": ")
+    if kind != ProgramFailed.__name__:
+        raise ValueError(f"run {record.id} failed, and not by its program: {record.error}")
+    told: dict[str, Any] = json.loads(message)
+    return told
+
+
+def _info(record: RunRecord) -> WorkflowInfo:
+    return WorkflowInfo(
+        execution_id=record.id,
+        workflow_name=record.workflow_name,
+        workflow_id=record.workflow_id,
+        parent_id=record.parent_id,
+        queue=record.queue,
+        priority=record.priority,
+        created_at=record.created_at,
+        deadline=record.deadline,
+    )

@@ -1,0 +1,12 @@
+"""Programs for Hypothesis, which shrinks the random numbers they are made from."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from tests.programs.generator import generate, generate_transfers
+
+_randoms = st.randoms(use_true_random=False)
+
+programs = st.builds(generate, _randoms, size=st.integers(1, 10))
+transfers = st.builds(generate_transfers, _randoms, size=st.integers(1, 8))

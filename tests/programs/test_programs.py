@@ -1,0 +1,165 @@
+"""Random programs on the real worker: what comes out is what the model allows, whatever is kept in memory."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from random import Random
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from durable_core import events as e
+from durable_core.execution import Status
+from durable_core.ports import LoadedRun
+from tests.programs import language as p
+from tests.programs.activities import OPENING_BALANCE
+from tests.programs.bench import ProgramBench
+from tests.programs.generator import ACCOUNTS, generate
+from tests.programs.model import Circumstances, judge, judge_effects
+from tests.programs.seen import replayed, seen_of
+from tests.programs.source import source_of
+from tests.programs.strategies import programs, transfers
+
+RUN_ID = UUID(int=7)
+
+properties = settings(
+    deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
+)
+
+
+def complaints_about(bench: ProgramBench, circumstances: Circumstances) -> list[str]:
+    """Of all runs on the bench; *circumstances* are those of the first."""
+    runs = {loaded.record.id: loaded.record for loaded in bench.runs()}
+    judgements = []
+    for loaded in bench.runs():
+        if loaded.record.id == RUN_ID:
+            around = circumstances
+        else:
+            around = Circumstances(may_be_canceled=True)  # with its parent
+        judgements.append(judge(seen_of(loaded), with_runs(around, runs)))
+    complaints = [complaint for judgement in judgements for complaint in judgement.complaints]
+    return complaints + judge_effects(judgements, bench.ledger.effects)
+
+
+def with_runs(around: Circumstances, runs: Any) -> Circumstances:
+    return Circumstances(
+        signals=around.signals,
+        signals_first=around.signals_first,
+        may_be_canceled=around.may_be_canceled,
+        faults=around.faults,
+        runs=runs,
+    )
+
+
+def received(loaded: LoadedRun) -> dict[str, list[Any]]:
+    """The payloads of a run's signals by name, in the order in which they came."""
+    payloads = defaultdict(list)
+    for record in loaded.events:
+        fact = e.event_of(record)
+        if isinstance(fact, e.SignalReceived):
+            payloads[fact.name].append(fact.payload)
+    return payloads
+
+
+def by_name(signals: list[tuple[str, Any]]) -> dict[str, list[Any]]:
+    payloads = defaultdict(list)
+    for name, payload in signals:
+        payloads[name].append(payload)
+    return payloads
+
+
+@pytest.mark.parametrize("cache_size", [1_000, 0], ids=["cached", "replayed"])
+@properties
+@given(program=programs, signals_first=st.booleans(), data=st.data())
+def test_worker_does_what_the_model_allows(cache_size, program, signals_first, data):
+    bench = ProgramBench(cache_size=cache_size)
+    bench.start(program, RUN_ID)
+    signals = program.signals()
+    sends = [lambda name=name, payload=payload: bench.signal(RUN_ID, name, payload) for name, payload in signals]
+    if signals_first:
+        for send in sends:
+            send()
+        bench.drive()
+    else:
+        bench.drive(sends)
+    around = Circumstances(signals=by_name(signals), signals_first=signals_first)
+    complaints = complaints_about(bench, around)
+    assert not complaints, source_of(program)
+    for loaded in bench.runs():
+        assert_every_prefix_replays(loaded)
+
+
+def assert_every_prefix_replays(loaded: LoadedRun) -> None:
+    """To what was seen up to there. A prefix ends where a decision may have: before a fact from outside."""
+    seen = seen_of(loaded)
+    facts = [e.event_of(record) for record in loaded.events]
+    decided = len(facts) - 1
+    while isinstance(facts[decided - 1], e.SignalReceived):  # which may have come when the code had ended already
+        decided -= 1
+    lengths = [length for length in range(1, decided) if not isinstance(facts[length], e.COMMANDED)]
+    known = 0
+    for length in [*lengths, len(facts)]:
+        prefix = LoadedRun(loaded.record, loaded.events[:length], [])
+        entries = replayed(prefix, seen.program, seen.path).entries
+        assert entries == seen.trace[: len(entries)]
+        assert known <= len(entries)
+        known = len(entries)
+    assert known == len(seen.trace)
+
+
+@properties
+@given(program=programs)
+def test_source_of_a_program_does_the_same(program):
+    bench, other = ProgramBench(), ProgramBench()
+    bench.start(program, RUN_ID)
+    names = {"register": other.registry, "scripted": other.scripted}
+    exec(compile(source_of(program), "<program>", "exec"), names)
+    other.start_as("program", RUN_ID, program, path="r")
+    for each in (bench, other):
+        each.drive([lambda n=name, p=payload, b=each: b.signal(RUN_ID, n, p) for name, payload in program.signals()])
+    assert [ends_of(loaded) for loaded in other.runs()] == [ends_of(loaded) for loaded in bench.runs()]
+    assert other.ledger.effects == bench.ledger.effects
+
+
+def ends_of(loaded: LoadedRun) -> tuple[Any, ...]:
+    record = loaded.record
+    return record.id, record.status, record.result, record.error, [event.type for event in loaded.events]
+
+
+@given(program=programs)
+def test_json_of_a_program_is_the_program(program):
+    assert p.Program.from_text(program.to_text()) == program
+    assert p.Program.from_json(program.to_json()).to_json() == program.to_json()
+
+
+@given(seed=st.integers(0, 2**64), size=st.integers(1, 20))
+def test_seed_means_one_program(seed, size):
+    assert generate(Random(seed), size=size) == generate(Random(seed), size=size)
+
+
+@pytest.mark.parametrize("cache_size", [1_000, 0], ids=["cached", "replayed"])
+@properties
+@given(program=programs, graceful=st.booleans(), after=st.integers(0, 12))
+def test_canceled_program_does_what_the_model_allows(cache_size, program, graceful, after):
+    bench = ProgramBench(cache_size=cache_size)
+    bench.start(program, RUN_ID)
+    acts: list[Any] = [lambda n=name, p=payload: bench.signal(RUN_ID, n, p) for name, payload in program.signals()]
+    acts.insert(after, lambda: bench.client.cancel(RUN_ID, reason="enough", graceful=graceful))
+    bench.drive(acts)
+    around = Circumstances(signals=by_name(program.signals()), may_be_canceled=True)
+    assert not complaints_about(bench, around), source_of(program)
+
+
+@properties
+@given(several=st.lists(transfers, min_size=1, max_size=4))
+def test_transfers_conserve_the_total(several):
+    bench = ProgramBench()
+    for number, program in enumerate(several):
+        bench.start(program, UUID(int=number), path=f"t{number}")
+    bench.drive()
+    assert all(loaded.record.status is Status.COMPLETED for loaded in bench.runs())
+    assert sum(map(bench.ledger.balance, ACCOUNTS)) == OPENING_BALANCE * len(ACCOUNTS)
+    assert [judge(seen_of(loaded)).complaints for loaded in bench.runs()] == [[] for _ in several]

@@ -1,0 +1,126 @@
+"""What a program saw, one entry for each labeled step that it came to.
+
+    ["3", "value", {"a": 1}]                              it has a value
+    ["3", "child", "<id of the run>", 5]                  a child has
+    ["3", "timeout"]                                      a wait ran out of time
+    ["3", "failed", "ActivityError", "Scripted", "no 2", 2]   type of what was raised, and what else there is to know
+
+A program ends with ``{"run": its id, "trace": [...], "value": ...}``, or raises `ProgramFailed` with such an object,
+whose value is the name of the error's type.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from durable_core.errors import (
+    ActivityError,
+    ActivityTimeout,
+    ChildCanceled,
+    SideEffectError,
+    WaitTimeout,
+    WorkflowCanceled,
+    WorkflowError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Entry = list[Any]
+
+
+class ProgramFailed(Exception):
+    """An exception left the program; the message is JSON."""
+
+
+class ProgramError(Exception):
+    """A program raised it on purpose."""
+
+
+class Trace:
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self._told: BaseException | None = None  # stands in the trace already
+        self._is_over = False  # the code is unwound, and what it does on the way does not count
+
+    def noted(self, label: str, call: Callable[[], Any]) -> Any:
+        """What *call* returns, or raises; both go into the trace."""
+        value = self._ask(label, call)
+        self._add(label, ["value", value])
+        return value
+
+    def tried(self, label: str, call: Callable[[], Any]) -> Any:
+        """The same, but None for what it raises."""
+        try:
+            return self.noted(label, call)
+        except Exception:  # noqa: BLE001 - as users do
+            return None
+
+    def noted_child(self, label: str, call: Callable[[], Any]) -> Any:
+        """The value of a child program."""
+        result = self._ask(label, call)
+        self._add(label, ["child", result["run"], result["value"]])
+        return result["value"]
+
+    def tried_child(self, label: str, call: Callable[[], Any]) -> Any:
+        try:
+            return self.noted_child(label, call)
+        except Exception:  # noqa: BLE001 - as users do
+            return None
+
+    def raised_at_the_end(self, label: str, error: Exception) -> None:
+        """An error left a block: if none of its steps has raised it, the end of the block did."""
+        if error is not self._told and is_cancel(error):
+            self._tell(label, error)
+
+    def _ask(self, label: str, call: Callable[[], Any]) -> Any:
+        try:
+            return call()
+        except Exception as error:
+            self._tell(label, error)
+            raise
+        except BaseException:
+            self._is_over = True
+            raise
+
+    def _tell(self, label: str, error: Exception) -> None:
+        self._told = error
+        self._add(label, entry_of(error))
+
+    def _add(self, label: str, entry: Entry) -> None:
+        if not self._is_over:
+            self.entries.append([label, *entry])
+
+
+def entry_of(error: Exception) -> Entry:
+    name = type(error).__name__
+    match error:
+        case WaitTimeout():
+            return ["timeout"]
+        case ActivityTimeout():
+            return ["failed", name, error.kind, error.attempt]
+        case ActivityError():
+            return ["failed", name, error.type_name, error.message, error.attempt]
+        case SideEffectError():
+            return ["failed", name, error.type_name, error.message]
+        case WorkflowCanceled() if not isinstance(error, ChildCanceled):
+            return ["failed", name, error.reason]
+        case WorkflowError():
+            return ["failed", name, str(error.execution_id)]
+        case _:
+            return ["failed", name]
+
+
+def is_cancel(error: BaseException) -> bool:
+    """Whether the run itself is asked to end."""
+    return isinstance(error, WorkflowCanceled) and not isinstance(error, ChildCanceled)
+
+
+def failure(run: str, trace: Trace, error: Exception) -> ProgramFailed:
+    return ProgramFailed(json.dumps({"run": run, "trace": trace.entries, "value": type(error).__name__}))
+
+
+def odd(value: Any) -> bool:
+    """What an If asks of a value."""
+    return len(json.dumps(value, sort_keys=True)) % 2 == 1

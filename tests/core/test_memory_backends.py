@@ -106,9 +106,16 @@ class StoreThatLosesTheOrder(InMemoryHistoryStore):
 
 
 class StoreThatBuriesTwice(InMemoryHistoryStore):
+    buried: tuple[TaskRecord, ...] = ()
+
     def bury(self, worker_ids: Collection[UUID]) -> list[TaskRecord]:
-        super().bury(worker_ids)
-        return [row.record for worker_id in worker_ids for row in self._tasks.group("worker", worker_id)]
+        self.buried += tuple(super().bury(worker_ids))
+        return list(self.buried)
+
+
+class StoreThatLooksForTheKnownOnly(InMemoryHistoryStore):
+    def dead_workers(self, timeout: timedelta) -> list[UUID]:
+        return [worker_id for worker_id in super().dead_workers(timeout) if self._workers.get(worker_id)]
 
 
 class StoreThatStopsAtTheFirstConflict(InMemoryHistoryStore):
@@ -137,6 +144,7 @@ LIES: list[tuple[type[Any], str]] = [
     (StoreThatClosesOverMail, "test_closing_commit_with_unread_mail_is_refused_and_writes_nothing"),
     (StoreThatLosesTheOrder, "test_letters_are_kept_in_order"),
     (StoreThatBuriesTwice, "test_worker_is_buried_once"),
+    (StoreThatLooksForTheKnownOnly, "test_what_a_worker_begins_after_its_burial_can_be_buried_too"),
     (StoreThatStopsAtTheFirstConflict, "test_bad_run_in_a_batch_does_not_stop_the_others"),
     (StoreWithoutTransactions, "test_rolled_back_commit_leaves_nothing"),
 ]

@@ -361,6 +361,37 @@ def test_what_a_dismissed_worker_could_not_give_back_goes_to_others():
     assert attempts == [1, 2]
 
 
+def test_what_a_worker_begins_after_its_burial_and_dies_over_goes_to_others():
+    """It was paused, went on, and died before its next heartbeat could tell it that others had buried it."""
+    bench = Bench(clock=HostClock(), heartbeat_interval=0.01)
+    attempts = []
+
+    @bench.registry.activity(retry_policy=RetryPolicy(initial_interval=0))
+    def act():
+        attempts.append(current_activity().attempt)
+
+    @bench.registry.workflow
+    def calls(ctx):
+        ctx.run_activity(act.using(queue="theirs"))
+
+    run_id, buried = bench.start("calls"), uuid4()
+    bench.settings, everything = replace(bench.settings, exclude=("theirs",)), bench.settings
+    bench.worker().run(until_idle=True)
+    [claim] = bench.queue.claim(buried, {EntryKind.ACTIVITY: 1}, queues=(), exclude=())
+    bench.store.claim_tasks([claim.entry.ref], buried)
+    bench.queue.complete([claim])
+    bench.settings = everything
+    worker = bench.worker()
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        bench.client.result(run_id, timeout=LONG)
+    finally:
+        worker.stop()
+        thread.join(LONG)
+    assert attempts == [2]
+
+
 class Forgetful(InMemoryHistoryStore):
     """Gives nothing back the first time that it is asked to."""
 

@@ -133,10 +133,15 @@ class HistoryStore(Protocol):
         """Say that a worker and its attempts are alive, and hear which attempts should stop."""
 
     def dead_workers(self, timeout: timedelta) -> list[UUID]:
-        """Workers without a heartbeat for *timeout*."""
+        """Workers without a heartbeat for *timeout*, and those that have attempts RUNNING and no row.
+
+        Who was buried alive does not know it before its next beat. What it begins until then, and dies over, would be
+        nobody's.
+        """
 
     def bury(self, worker_ids: Collection[UUID]) -> list[TaskRecord]:
-        """Remove workers' rows; answers the attempts they had RUNNING, locked. Only one caller gets each.
+        """Remove workers' rows, if they have any; answers the attempts they had RUNNING, locked. Only one caller gets
+        each.
 
         Open runs and tasks of their private queues go to `DEFAULT_QUEUE`: nobody else would ever claim them there.
 

@@ -52,15 +52,16 @@ class WorkerMethods(State):
     def dead_workers(self, timeout: timedelta) -> list[UUID]:
         with self.transaction():
             latest = self.now() - timeout
-            return [row.info.id for row in self._workers if row.heartbeat_at <= latest]
+            silent = [row.info.id for row in self._workers if row.heartbeat_at <= latest]
+            busy = dict.fromkeys(row.worker_id for row in self._tasks)
+            return silent + [worker_id for worker_id in busy if worker_id and self._workers.get(worker_id) is None]
 
     def bury(self, worker_ids: Collection[UUID]) -> list[TaskRecord]:
         with self.transaction():
-            buried = [worker_id for worker_id in worker_ids if self._workers.get(worker_id) is not None]
-            for worker_id in buried:
+            for worker_id in worker_ids:
                 self._workers.remove(worker_id)
                 self._make_public(private_queue(worker_id))
-            return [row.record for worker_id in buried for row in self._tasks.group("worker", worker_id)]
+            return [row.record for worker_id in worker_ids for row in self._tasks.group("worker", worker_id)]
 
     def _make_public(self, private: str) -> None:
         for run in [run for run in self._runs if run.is_open and run.record.queue == private]:

@@ -60,14 +60,16 @@ class Workers(Schedule):
 
     def dead_workers(self, timeout: timedelta) -> list[UUID]:
         silent_since = self.db.dialect.text_of(self.db.now() - timeout)
-        return [uuid(row[0]) for row in self.db.rows(self.sql.silent_workers, silent_since)]
+        return [uuid(row[0]) for row in self.db.rows(self.sql.dead_workers, silent_since)]
 
     def bury(self, worker_ids: Collection[UUID]) -> list[TaskRecord]:
         if not worker_ids:
             return []
         with self.db.transaction():
             rows = self.db.rows(self.sql.own_free_workers, self.db.ids(worker_ids))
-            dead = [uuid(row[0]) for row in rows]
+            mine = {uuid(row[0]) for row in rows}
+            known = mine | self._known(set(worker_ids) - mine)
+            dead = [worker_id for worker_id in worker_ids if worker_id in mine or worker_id not in known]
             if not dead:
                 return []
             ids = self.db.ids(dead)
@@ -76,6 +78,12 @@ class Workers(Schedule):
             kept = {uuid(row[0]) for row in left} | self._make_public(rows)
             self.db.rows(self.sql.delete_workers, self.db.ids(worker_id for worker_id in dead if worker_id not in kept))
             return tasks
+
+    def _known(self, worker_ids: Collection[UUID]) -> set[UUID]:
+        """Those that have a row."""
+        if not worker_ids:
+            return set()
+        return {uuid(row[0]) for row in self.db.rows(self.sql.known_workers, self.db.ids(worker_ids))}
 
     def _make_public(self, workers: Sequence[Row]) -> set[UUID]:
         """Move what stands in the private queues of these workers; whose could not be moved whole is answered."""

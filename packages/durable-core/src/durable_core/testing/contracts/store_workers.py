@@ -123,6 +123,16 @@ class WorkerCases(StoreCases):
         (second,) = self.claim(task.id)
         assert second.heartbeat_details is None
 
+    def test_beat_of_a_lost_attempt_says_nothing_about_the_current_one(self) -> None:
+        worker_id, other = self.hire(), self.hire()
+        lost = self.begin(self.start(), worker_id=worker_id)
+        self.retry(lost, self.store.now())
+        (current,) = self.claim(lost.id, worker_id=other)
+        self.beat(worker_id, self.sign_of_life(lost, '"late"'))
+        self.retry(current, self.store.now())
+        (next_one,) = self.claim(lost.id)
+        assert next_one.heartbeat_details is None
+
     def test_worker_without_a_heartbeat_is_dead(self) -> None:
         silent, alive = self.hire(), self.hire()
         assert self.store.dead_workers(HOUR) == []
@@ -146,9 +156,25 @@ class WorkerCases(StoreCases):
     def test_worker_is_buried_once(self) -> None:
         dead = self.hire()
         task = self.begin(self.start(), worker_id=dead)
-        assert [left.id for left in self.bury(dead)] == [task.id]
+        (left,) = self.bury(dead)
+        assert left.id == task.id
+        self.report(outcome_of(left, TaskStatus.QUEUED, retry_at=self.store.now()))
         assert self.bury(dead) == []
         assert self.bury(new_id()) == []
+
+    def test_what_a_worker_begins_after_its_burial_can_be_buried_too(self) -> None:
+        buried, alive, run_id = self.hire(), self.hire(), self.start()
+        self.bury(buried)
+        claimed = self.begin(run_id, worker_id=buried)
+        committed = a_task(claimed=True)
+        self.commit(run_id, tasks=[committed], worker_id=buried)
+        self.begin(run_id, worker_id=alive)
+        assert self.store.dead_workers(HOUR) == [buried]
+        left = self.bury(buried)
+        assert {task.id for task in left} == {claimed.id, committed.id}
+        for task in left:
+            self.report(outcome_of(task, TaskStatus.QUEUED, retry_at=self.store.now()))
+        assert self.store.dead_workers(HOUR) == []
 
     def test_several_threads_bury_a_worker_once(self) -> None:
         dead = self.hire()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db import DEFAULT_DB_ALIAS, Error
 
+from django_durable.roles import find
 from django_durable.store.database import Database, hex_of, instant, uuid, uuid_or_none
 from django_durable.wakeup import is_listening_possible, watch_postgres, watch_sqlite
 from durable_core.errors import StoreUnavailable
@@ -23,6 +24,7 @@ from durable_core.ports import (
     PREFERENCE,
     PRIVATE,
     Claim,
+    Duty,
     Entry,
     EntryKind,
     Finding,
@@ -229,6 +231,10 @@ class DatabaseTaskQueue:
                 'Is there a pooler that pools transactions? Then save the attempt: OPTIONS = {"notify": False}.',
             )
         ]
+
+    def grants(self, duty: Duty) -> list[str]:
+        rights = {Duty.WORK: "SELECT, INSERT, UPDATE, DELETE", Duty.CALL: "INSERT", Duty.LOOK: "SELECT"}
+        return [f"{rights[duty]} ON TABLE {find(self.db.connection, ENTRY)}"]
 
     @contextmanager
     def watch(self, wake: Callable[[], None]) -> Iterator[None]:

@@ -20,6 +20,7 @@ from durable_core.ports import LEASE, PREFERENCE, Claim, Entry, EntryKind, Queue
 from durable_pg_queue.database import OwnDatabase, StoreDatabase
 from durable_pg_queue.diagnosis import examine
 from durable_pg_queue.frontier import ACTIVITIES, RUNS, Frontier, Snapshot
+from durable_pg_queue.grants import grants
 from durable_pg_queue.listening import listen
 from durable_pg_queue.schema import SET_UP, Names, check, set_up
 from durable_pg_queue.statements import Statements
@@ -27,7 +28,7 @@ from durable_pg_queue.statements import Statements
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
-    from durable_core.ports import Finding, StoreConnection
+    from durable_core.ports import Duty, Finding, StoreConnection
     from durable_pg_queue.database import Database, Raw
     from durable_pg_queue.frontier import Range
 
@@ -190,6 +191,10 @@ class PostgresTaskQueue:
 
     def diagnose(self) -> list[Finding]:
         return list(examine(self._database, self._names, is_loud=self.wakeup))
+
+    def grants(self, duty: Duty) -> list[str]:
+        with self._session() as raw:
+            return grants(raw, self._names, duty)
 
     # Inside
 

@@ -111,7 +111,7 @@ def set_up(raw: Raw, names: Names) -> list[str]:
         steps = range(version + 1, VERSION + 1)
         if not steps:
             return []
-        there = Names(names.table, names.schema or _schema_of(raw, names))
+        there = located(raw, names)
         if not _run(raw, "SELECT to_regnamespace(%s)", f'"{there.schema}"')[0][0]:
             _run(raw, f'CREATE SCHEMA IF NOT EXISTS "{there.schema}"')
         for step in steps:
@@ -120,6 +120,11 @@ def set_up(raw: Raw, names: Names) -> list[str]:
     if version:
         return [f"Upgraded the queue's table {there} from version {version} to {VERSION}."]
     return [f"Made the queue's table {there} (version {VERSION})."]
+
+
+def located(raw: Raw, names: Names) -> Names:
+    """The same names, with their schema."""
+    return Names(names.table, names.schema or _schema_of(raw, names))
 
 
 def _schema_of(raw: Raw, names: Names) -> str:

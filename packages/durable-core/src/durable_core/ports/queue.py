@@ -134,6 +134,22 @@ class Diagnosable(Protocol):
         """Asks the server. One that does not answer is a problem found, and raises nothing."""
 
 
+class Duty(Enum):
+    """What a role of a database is for."""
+
+    WORK = "work"  # all that workers do
+    CALL = "call"  # start, signal, cancel: what web processes do
+    LOOK = "look"  # reading
+
+
+@runtime_checkable
+class HasGrants(Protocol):
+    """A queue in a Postgres, which knows what its users need there."""
+
+    def grants(self, duty: Duty) -> list[str]:
+        """What a role for *duty* is granted: `SELECT, INSERT ON TABLE "public"."durable_queue"`, all names quoted."""
+
+
 class Level(Enum):
     OK = "ok"
     WARNING = "warning"

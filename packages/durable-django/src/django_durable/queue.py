@@ -23,10 +23,12 @@ from durable_core.ports import (
     LEASE,
     PREFERENCE,
     PRIVATE,
+    AuditedEntry,
     Claim,
     Duty,
     Entry,
     EntryKind,
+    EntryState,
     Finding,
     Level,
     QueueStats,
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 
 ENTRY = "django_durable_queueentry"
 CHANNEL = ENTRY  # of NOTIFY
+AUDITED_AT_ONCE = 5_000  # entries in memory while an audit reads them
 
 
 class Handle(NamedTuple):
@@ -113,6 +116,11 @@ class Statements:
             "MIN(CASE WHEN ready THEN visible_at END) "
             f"FROM (SELECT queue, worker_id, visible_at, visible_at <= {d.instant} AS ready FROM {ENTRY}) entries "
             "GROUP BY queue ORDER BY queue"
+        )
+        # A page of entries. Parameters: now, the last one's id, limit.
+        self.audited = (
+            f"SELECT id, kind, ref, queue, priority, preferred, worker_id, visible_at <= {d.instant} FROM {ENTRY} "
+            "WHERE id > %s ORDER BY id LIMIT %s"
         )
 
 
@@ -211,6 +219,13 @@ class DatabaseTaskQueue:
             for queue, ready, claimed, delayed, oldest in self.db.rows(self.sql.stats, self.db.at(now))
         ]
 
+    def audited(self) -> Iterator[AuditedEntry]:
+        now, last = self.db.at(self.db.now()), 0
+        while rows := self.db.rows(self.sql.audited, now, last, AUDITED_AT_ONCE):
+            for number, *entry, worker_id, is_ready in rows:
+                last = number
+                yield _audited_of(_entry_of(tuple(entry)), uuid_or_none(worker_id), is_ready=bool(is_ready))
+
     def diagnose(self) -> list[Finding]:
         connection: Any = self.db.connection
         try:
@@ -249,6 +264,12 @@ class DatabaseTaskQueue:
 
 def _claim_of(row: Row) -> Claim:
     return Claim(_entry_of(row[1:6]), Handle(row[0], row[6]), row[6])
+
+
+def _audited_of(entry: Entry, worker_id: UUID | None, *, is_ready: bool) -> AuditedEntry:
+    if is_ready:  # a claim whose lease is over counts as ready
+        return AuditedEntry(entry, EntryState.READY, None)
+    return AuditedEntry(entry, EntryState.DELAYED if worker_id is None else EntryState.CLAIMED, worker_id)
 
 
 def _entry_of(row: Row) -> Entry:

@@ -16,7 +16,17 @@ from psycopg.rows import tuple_row
 
 from durable_core.errors import ConfigurationError
 from durable_core.options import DEFAULT_QUEUE
-from durable_core.ports import LEASE, PREFERENCE, Claim, Entry, EntryKind, QueueStats, private_queue
+from durable_core.ports import (
+    LEASE,
+    PREFERENCE,
+    AuditedEntry,
+    Claim,
+    Entry,
+    EntryKind,
+    EntryState,
+    QueueStats,
+    private_queue,
+)
 from durable_pg_queue.database import OwnDatabase, StoreDatabase
 from durable_pg_queue.diagnosis import examine
 from durable_pg_queue.frontier import ACTIVITIES, RUNS, Frontier, Snapshot
@@ -34,6 +44,7 @@ if TYPE_CHECKING:
 
 SURVEY_EVERY = 0.5  # seconds; some thousand entries die meanwhile at the most, and a claim passes over those in a ms
 FORGET_AFTER = 600.0  # seconds after which what was changed by hand behind our back is found
+AUDITED_AT_ONCE = 5_000  # entries in memory while an audit reads them
 MOST_VIEWS = 16  # sets of queues, of which a worker has one
 
 
@@ -171,6 +182,18 @@ class PostgresTaskQueue:
             )
             for queue, ready, claimed, delayed, oldest in rows
         ]
+
+    def audited(self) -> Iterator[AuditedEntry]:
+        last = 0
+        while rows := self._audited_behind(last):
+            for number, *entry, worker, is_delayed in rows:
+                last = number
+                state = EntryState.CLAIMED if worker else EntryState.DELAYED if is_delayed else EntryState.READY
+                yield AuditedEntry(_entry(tuple(entry)), state, worker)
+
+    def _audited_behind(self, last: int) -> list[tuple[Any, ...]]:
+        with self._session() as raw:
+            return self._rows(raw, self._statements.audited, last, AUDITED_AT_ONCE)
 
     @contextmanager
     def watch(self, wake: Callable[[], None]) -> Iterator[None]:

@@ -48,3 +48,9 @@ class Statements:
             f"GREATEST(ready_at, leased_until) AS since FROM {names.quoted}) entries "
             "GROUP BY queue ORDER BY queue"
         )
+        # A page of entries. Parameters: the last one's id, limit
+        self.audited = (
+            "SELECT id, kind, ref, queue, priority, preferred, "
+            "CASE WHEN leased_until > statement_timestamp() THEN worker END, "
+            f"place IS NULL AND ready_at > statement_timestamp() FROM {names.quoted} WHERE id > %s ORDER BY id LIMIT %s"
+        )

@@ -14,9 +14,11 @@ from durable_core.ports import (
     LEASE,
     PREFERENCE,
     PRIVATE,
+    AuditedEntry,
     Claim,
     Entry,
     EntryKind,
+    EntryState,
     QueueStats,
     private_queue,
 )
@@ -24,6 +26,7 @@ from durable_redis_queue.connection import Server
 from durable_redis_queue.diagnosis import diagnose, evicts
 from durable_redis_queue.keys import GROUP, Keys, parts_of, quoted, stream_name
 from durable_redis_queue.lua.entries import CLAIM, COMPLETE, ENQUEUE, RELEASE
+from durable_redis_queue.lua.reading import DELAYED, ENTRIES, STREAMS
 from durable_redis_queue.lua.upkeep import RELEASE_DEAD, STATS, TICK
 from durable_redis_queue.watcher import watching
 
@@ -162,6 +165,32 @@ class RedisTaskQueue:
         found = [_stats_of(queue, by_queue.get(queue, []), dead.count(queue)) for queue in {*by_queue, *dead}]
         return sorted((stats for stats in found if _has_entries(stats)), key=lambda stats: stats.queue)
 
+    def audited(self) -> Iterator[AuditedEntry]:
+        for name in self._run(STREAMS, []):
+            try:
+                parts_of(name)
+            except ValueError:
+                continue  # not of our making
+            yield from self._audited_entries(name)
+            yield from self._audited_delayed(name)
+
+    def _audited_entries(self, name: str) -> Iterator[AuditedEntry]:
+        last = "-"
+        while last:
+            last, rows = self._run(ENTRIES, [name, last, BATCH, self._lease])
+            for ref, preferred, worker in rows:
+                state = EntryState.CLAIMED if worker else EntryState.READY
+                yield AuditedEntry(_entry_of(name, ref, preferred), state, _uuid(worker))
+
+    def _audited_delayed(self, name: str) -> Iterator[AuditedEntry]:
+        first, count = 0, BATCH
+        while count == BATCH:
+            count, rows = self._run(DELAYED, [name, first, BATCH])
+            first += count
+            for ref, preferred, is_over in rows:
+                state = EntryState.READY if is_over else EntryState.DELAYED
+                yield AuditedEntry(_entry_of(name, ref, preferred), state, None)
+
     @contextmanager
     def watch(self, wake: Callable[[], None]) -> Iterator[None]:
         with watching(self._server, self._keys.wake, wake=wake, tick=self._tick, greet=self._warn_of_eviction):
@@ -221,7 +250,11 @@ def _hex(worker_id: UUID | None) -> str:
 
 def _entry_of(stream: str, ref: str, preferred: str) -> Entry:
     kind, priority, queue = parts_of(stream)
-    return Entry(kind, UUID(ref), queue, priority, UUID(preferred) if preferred else None)
+    return Entry(kind, UUID(ref), queue, priority, _uuid(preferred))
+
+
+def _uuid(text: str) -> UUID | None:
+    return UUID(text) if text else None
 
 
 def _claim_of(worker: str, stream: str, entry_id: str, token: int, deliveries: int, ref: str, preferred: str) -> Claim:

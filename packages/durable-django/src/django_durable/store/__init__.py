@@ -2,6 +2,7 @@
 
 runs      create, read            commits   decisions         workers   heartbeats
 mail      letters to runs         tasks     attempts          schedule  what is due
+auditing  all of a run, to be judged
 
 sql holds the statements of each, in terms of a dialect (sqlite, postgres); `database` runs them on the thread's own
 connection
@@ -13,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from django.db import DEFAULT_DB_ALIAS
 
+from django_durable.store.auditing import Audits
 from django_durable.store.database import Database
-from django_durable.store.workers import Workers
 from durable_core.ports import REDELIVERY
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from durable_core.ports import StoreConnection
 
 
-class DjangoHistoryStore(Workers):
+class DjangoHistoryStore(Audits):
     """`HistoryStore` on ``connections[alias]``, SQLite or Postgres. One object per process, for all its threads."""
 
     def __init__(self, alias: str = DEFAULT_DB_ALIAS, *, redelivery: timedelta = REDELIVERY) -> None:

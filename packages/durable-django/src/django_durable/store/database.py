@@ -183,6 +183,20 @@ class Database:
         except Error as exc:
             raise self._translated(exc, connection, unanswered=outermost) from exc
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """All reads inside are of one moment, and nothing can be written. A caller's transaction stays as it is."""
+        connection = self.connection
+        if connection.in_atomic_block:
+            yield
+            return
+        try:
+            self._connect(connection)
+            with self.dialect.looking(connection):
+                yield
+        except Error as exc:
+            raise self._translated(exc, connection, unanswered=False) from exc
+
     def in_transaction(self) -> bool:
         connection = self.connection
         return connection.in_atomic_block or (connection.connection is not None and not connection.get_autocommit())

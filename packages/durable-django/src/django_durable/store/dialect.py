@@ -75,6 +75,9 @@ class Dialect(Protocol):
     def beginning(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[None]:
         """Around the begin of a transaction: see that it is the right kind."""
 
+    def looking(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[None]:
+        """A transaction that sees one moment, takes no lock that writers wait for, and cannot write."""
+
     def is_outage(self, error: Error) -> bool:
         """Whether to try again later; otherwise it is a mistake."""
 

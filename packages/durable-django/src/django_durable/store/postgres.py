@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from django.db import DataError, Error, IntegrityError, NotSupportedError
+from django.db import DataError, Error, IntegrityError, NotSupportedError, transaction
 
 from durable_core.errors import ConfigurationError
 
@@ -127,6 +127,12 @@ class Postgres:
     @contextmanager
     def beginning(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
         yield
+
+    @contextmanager
+    def looking(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
+        with transaction.atomic(connection.alias):
+            session(connection.connection).execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY", ())
+            yield
 
     def settle(self, connection: BaseDatabaseWrapper, *, worker: bool) -> None:
         pooled = connection.settings_dict["OPTIONS"].get("pool")  # goes to other threads with what is set on it

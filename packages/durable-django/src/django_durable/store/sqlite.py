@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from django.db import Error, IntegrityError, NotSupportedError
+from django.db import Error, IntegrityError, NotSupportedError, transaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -90,18 +90,36 @@ class Sqlite:
         if connection.in_atomic_block:
             with connection.wrap_database_errors:
                 connection.connection.execute(TAKE_LOCK)
-        mode = connection.transaction_mode  # type: ignore[attr-defined] # SQLite's own
-        connection.transaction_mode = "IMMEDIATE"  # type: ignore[attr-defined]
-        try:
+        with _begun(connection, "IMMEDIATE"):
             yield
+
+    @contextmanager
+    def looking(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
+        raw = connection.connection
+        with connection.wrap_database_errors:
+            raw.execute("PRAGMA query_only = ON")
+        try:
+            with _begun(connection, "DEFERRED"), transaction.atomic(connection.alias):
+                yield
         finally:
-            connection.transaction_mode = mode  # type: ignore[attr-defined]
+            raw.execute("PRAGMA query_only = OFF")
 
     def is_outage(self, error: Error) -> bool:
         return not isinstance(error, IntegrityError | NotSupportedError)
 
     def is_lost(self, connection: BaseDatabaseWrapper, error: Error) -> bool:
         return False
+
+
+@contextmanager
+def _begun(connection: BaseDatabaseWrapper, mode: str) -> Iterator[None]:
+    """How transactions begin meanwhile, whatever the project's settings."""
+    chosen = connection.transaction_mode  # type: ignore[attr-defined] # SQLite's own
+    connection.transaction_mode = mode  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        connection.transaction_mode = chosen  # type: ignore[attr-defined]
 
 
 @cache

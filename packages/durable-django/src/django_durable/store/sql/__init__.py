@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django_durable.store.sql.auditing import AuditStatements
 from django_durable.store.sql.commits import CommitStatements
 from django_durable.store.sql.mail import MailStatements
 from django_durable.store.sql.runs import RunStatements
@@ -14,10 +15,26 @@ from django_durable.store.sql.workers import WorkerStatements
 if TYPE_CHECKING:
     from django_durable.store.dialect import Dialect
 
-PARTS = (RunStatements, CommitStatements, MailStatements, TaskStatements, ScheduleStatements, WorkerStatements)
+PARTS = (
+    RunStatements,
+    CommitStatements,
+    MailStatements,
+    TaskStatements,
+    ScheduleStatements,
+    WorkerStatements,
+    AuditStatements,
+)
 
 
-class Statements(RunStatements, CommitStatements, MailStatements, TaskStatements, ScheduleStatements, WorkerStatements):
+class Statements(
+    RunStatements,
+    CommitStatements,
+    MailStatements,
+    TaskStatements,
+    ScheduleStatements,
+    WorkerStatements,
+    AuditStatements,
+):
     """All of them, for one dialect."""
 
     def __init__(self, d: Dialect) -> None:

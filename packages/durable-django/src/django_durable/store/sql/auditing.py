@@ -1,0 +1,47 @@
+"""What an audit reads: nothing here locks or writes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django_durable.store.sql.tables import EVENT, MAIL, OPEN, RUN, RUN_COLUMNS, TASK, TASK_COLUMNS, WORKER
+from durable_core.events import WorkflowCancelRequested
+
+if TYPE_CHECKING:
+    from django_durable.store.dialect import Dialect
+
+
+class AuditStatements:
+    def __init__(self, d: Dialect) -> None:
+        # A page of runs, in the order of their creation. Parameters: since, the last one's creation and id, limit.
+        self.outlines = (
+            f"SELECT created_at, id, history_length FROM {RUN} WHERE created_at >= {d.instant} "
+            f"AND (created_at, id) > ({d.instant}, {d.uuid}) ORDER BY created_at, id LIMIT %s"
+        )
+        self.audited_runs = (
+            f"SELECT {RUN_COLUMNS}, waiting_for, due_at FROM {RUN} WHERE id {d.among} ORDER BY created_at, id"
+        )
+        self.audited_events = (
+            f"SELECT execution_id, seq, type, call_id, details, created_at FROM {EVENT} "
+            f"WHERE execution_id {d.among} ORDER BY execution_id, seq"
+        )
+        self.audited_mail = (
+            f"SELECT execution_id, id, type, call_id, details, due_at FROM {MAIL} "
+            f"WHERE execution_id {d.among} ORDER BY id"
+        )
+        self.audited_tasks = (
+            f"SELECT {TASK_COLUMNS}, result, worker_id, "
+            f"EXISTS (SELECT 1 FROM {WORKER} w WHERE w.id = {TASK}.worker_id), due_at "
+            f"FROM {TASK} WHERE execution_id {d.among} ORDER BY execution_id, scheduled_at, id"
+        )
+        # Children of runs; the last column says whether a request to cancel it waits to be read.
+        self.audited_children = (
+            "SELECT parent_id, id, workflow_name, parent_call_id, status, result, error, cancel_with_parent, "
+            f"EXISTS (SELECT 1 FROM {MAIL} m WHERE m.execution_id = {RUN}.id "
+            f"AND m.type = '{WorkflowCancelRequested.type}') FROM {RUN} WHERE parent_id {d.among} ORDER BY id"
+        )
+        # Open runs with a workflow_id that an open one of these has, themselves included.
+        self.namesakes = (
+            f"SELECT workflow_id, id FROM {RUN} WHERE status IN {OPEN} AND workflow_id IN "
+            f"(SELECT workflow_id FROM {RUN} WHERE id {d.among} AND status IN {OPEN} AND workflow_id IS NOT NULL)"
+        )

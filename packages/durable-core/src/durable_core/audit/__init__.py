@@ -18,6 +18,7 @@ from durable_core.audit.effects import (
     Total,
     seal_of,
 )
+from durable_core.audit.peers import PeerProcess, private_stdout, serve
 from durable_core.audit.replaying import Code, Peer
 from durable_core.audit.report import Report
 from durable_core.audit.violations import Invariant, Violation
@@ -30,6 +31,7 @@ __all__ = [
     "End",
     "Invariant",
     "Peer",
+    "PeerProcess",
     "Performed",
     "Report",
     "Scope",
@@ -40,5 +42,7 @@ __all__ = [
     "Violation",
     "audit",
     "examine",
+    "private_stdout",
     "seal_of",
+    "serve",
 ]

@@ -8,7 +8,7 @@ all entries some ten thousand at a time: memory stays the same, however much the
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from durable_core import events as e
@@ -21,6 +21,7 @@ from durable_core.audit.violations import Invariant, Violation
 from durable_core.errors import NewerCodeNeeded
 from durable_core.hints import backend_of
 from durable_core.ports import AuditableQueue
+from durable_core.worker.loading import info_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -241,7 +242,7 @@ class _Examination:
                 self._report.replayed += 1
         if code.peer is None or not done:
             return
-        elsewhere = code.peer.digests([replace(story.run, events=decided(story.run.events)) for story, _ in done])
+        elsewhere = code.peer.digests([(info_of(story.record), decided(story.run.events)) for story, _ in done])
         for (story, here), there in zip(done, elsewhere, strict=True):
             if here != there:
                 found = "code that asks for something else when it is replayed in another process"

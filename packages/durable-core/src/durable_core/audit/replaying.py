@@ -15,6 +15,7 @@ from durable_core import commands as c
 from durable_core import events as e
 from durable_core.audit.violations import Invariant
 from durable_core.decision import RunSettings
+from durable_core.engine import WorkflowInfo
 from durable_core.errors import CodeFailed, CodeStuck, DurableError, NewerCodeNeeded, NondeterminismError
 from durable_core.execution import Status, record
 from durable_core.failures import summary
@@ -28,15 +29,17 @@ if TYPE_CHECKING:
     from durable_core.audit.story import Story
     from durable_core.audit.violations import Violation
     from durable_core.definitions import Registry, WorkflowDefinition
-    from durable_core.ports import AuditedRun, RunRecord
 
 PREFIXES = 16  # of a history that are replayed by themselves, the shortest first
+
+
+History = tuple[WorkflowInfo, "Sequence[e.EventRecord]"]
 
 
 class Peer(Protocol):
     """Another process with the same code."""
 
-    def digests(self, runs: Sequence[AuditedRun]) -> list[str]:
+    def digests(self, histories: Sequence[History]) -> list[str]:
         """`Code.digest` of each, as that process finds it."""
 
 
@@ -59,20 +62,22 @@ class Code:
     trap: Callable[[], AbstractContextManager[list[str]]] = no_trap
     peer: Peer | None = None
 
-    def digest(self, run: RunRecord, history: Sequence[e.EventRecord]) -> str:
+    def digest(self, info: WorkflowInfo, history: Sequence[e.EventRecord]) -> str:
         """What the code asks for, and how it ends; or what keeps it from being replayed."""
-        definition = self.registry.workflows.get(run.workflow_name)
+        definition = self.registry.workflows.get(info.workflow_name)
         if definition is None:
-            return "unknown"
+            return f"no workflow {info.workflow_name!r}"
         try:
-            return self.bring_back(definition, run, decided(history)).digest
+            return self.bring_back(definition, info, history).digest
         except (DurableError, CodeStuck) as problem:
             return f"{type(problem).__name__}: {problem}"
 
-    def bring_back(self, definition: WorkflowDefinition, run: RunRecord, history: Sequence[e.EventRecord]) -> Recital:
+    def bring_back(
+        self, definition: WorkflowDefinition, info: WorkflowInfo, history: Sequence[e.EventRecord]
+    ) -> Recital:
         """Raises what keeps it from being replayed."""
         recital = Recital()
-        replayed = WorkflowRun(definition, info_of(run), self.registry, self.settings)
+        replayed = WorkflowRun(definition, info, self.registry, self.settings)
         try:
             replayed.replay(history, heard=recital.hear)
             recital.end(replayed.ending)
@@ -120,6 +125,7 @@ class Replayed(NamedTuple):
 
 def replay(story: Story, code: Code) -> Replayed:
     run, history = story.record, decided(story.run.events)
+    info = info_of(run)
     definition = code.registry.workflows.get(run.workflow_name)
     if definition is None:
         return Replayed(f"no workflow {run.workflow_name!r} here")
@@ -129,8 +135,8 @@ def replay(story: Story, code: Code) -> Replayed:
         return Replayed("its code never ran")
     try:
         with code.trap() as acts:
-            recital = code.bring_back(definition, run, history)
-            again = code.bring_back(definition, run, history)
+            recital = code.bring_back(definition, info, history)
+            again = code.bring_back(definition, info, history)
             violations = list(_prefixes(story, code, definition, history))
     except NewerCodeNeeded:
         return Replayed("written by newer code")
@@ -176,7 +182,7 @@ def _prefixes(
         lengths = [lengths[n * len(lengths) // code.prefixes] for n in range(code.prefixes)]
     for length in lengths:
         try:
-            code.bring_back(definition, story.record, history[:length])
+            code.bring_back(definition, info_of(story.record), history[:length])
         except NewerCodeNeeded:
             continue  # a marker of a patch that stands further on
         except (NondeterminismError, CodeFailed) as problem:

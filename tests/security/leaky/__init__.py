@@ -1,0 +1,1 @@
+"""An app whose code hands a secret to everything that could give it away."""

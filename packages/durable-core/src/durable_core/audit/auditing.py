@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from durable_core import events as e
 from durable_core.audit import children, history, needs, quiescence, signals, tasks, witnesses
 from durable_core.audit.effects import NOTHING_WITNESSED
-from durable_core.audit.replaying import decided, replay
+from durable_core.audit.replaying import replay
 from durable_core.audit.report import Report
 from durable_core.audit.story import Story
 from durable_core.audit.violations import Invariant, Violation
@@ -242,7 +242,7 @@ class _Examination:
                 self._report.replayed += 1
         if code.peer is None or not done:
             return
-        elsewhere = code.peer.digests([(info_of(story.record), decided(story.run.events)) for story, _ in done])
+        elsewhere = code.peer.digests([(info_of(story.record), story.run.events) for story, _ in done])
         for (story, here), there in zip(done, elsewhere, strict=True):
             if here != there:
                 found = "code that asks for something else when it is replayed in another process"

@@ -68,9 +68,26 @@ class Code:
         if definition is None:
             return f"no workflow {info.workflow_name!r}"
         try:
-            return self.bring_back(definition, info, history).digest
+            return self.bring_back(definition, info, self.asked(definition, info, history)).digest
         except (DurableError, CodeStuck) as problem:
             return f"{type(problem).__name__}: {problem}"
+
+    def asked(
+        self, definition: WorkflowDefinition, info: WorkflowInfo, history: Sequence[e.EventRecord]
+    ) -> Sequence[e.EventRecord]:
+        """*history* as far as the code was asked about it.
+
+        A cancel stands at its end that came from outside, or one that the code let happen when it was asked to: where
+        both may be, only the code can tell.
+        """
+        inside = decided(history)
+        if len(inside) < len(history) and any(event.type == e.WorkflowCancelRequested.type for event in inside):
+            try:
+                self.bring_back(definition, info, history)
+            except (DurableError, CodeStuck):
+                return inside
+            return history
+        return inside
 
     def bring_back(
         self, definition: WorkflowDefinition, info: WorkflowInfo, history: Sequence[e.EventRecord]
@@ -124,13 +141,14 @@ class Replayed(NamedTuple):
 
 
 def replay(story: Story, code: Code) -> Replayed:
-    run, history = story.record, decided(story.run.events)
+    run = story.record
     info = info_of(run)
     definition = code.registry.workflows.get(run.workflow_name)
     if definition is None:
         return Replayed(f"no workflow {run.workflow_name!r} here")
     if run.status is Status.BLOCKED:
         return Replayed("BLOCKED")
+    history = code.asked(definition, info, story.run.events)
     if not history:
         return Replayed("its code never ran")
     try:

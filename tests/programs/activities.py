@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from durable_core.activity import activity_heartbeat, current_activity
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from durable_core.definitions import ActivityFunction, Registry
     from tests.programs.language import Script
 
-AT_ONCE = RetryPolicy(initial_interval=0.01, maximum_interval=0.05)
+SCRIPTED = "scripted"
 OPENING_BALANCE = 100
 
 
@@ -29,7 +28,7 @@ class Refused(Exception):
 
 
 class Effect(NamedTuple):
-    """An attempt of an activity has begun."""
+    """An attempt of an activity."""
 
     key: str  # of the call: "<path of its run>:<number of the activity in it>"
     call: str  # the idempotency key: "<id of the run>:<call_id>"
@@ -39,22 +38,27 @@ class Effect(NamedTuple):
 class Ledger(Protocol):
     """Where effects go. It may be called from many threads, and from activities that are about to be killed."""
 
-    def note(self, effect: Effect) -> None: ...
+    def begin(self, effect: Effect) -> None: ...
+
+    def end(self, effect: Effect) -> None: ...
 
     def move(self, call: str, account: str, amount: int) -> bool:
         """Add to an account, once per *call* however often it is asked; False if that would overdraw it."""
 
 
-@dataclass
 class MemoryLedger:
     """In this process."""
 
-    def __post_init__(self) -> None:
-        self.effects: list[Effect] = []
+    def __init__(self) -> None:
+        self.begun: list[Effect] = []
+        self.ended: set[Effect] = set()
         self.moves: dict[str, tuple[str, int]] = {}  # by call; refused ones are of 0
 
-    def note(self, effect: Effect) -> None:
-        self.effects.append(effect)
+    def begin(self, effect: Effect) -> None:
+        self.begun.append(effect)
+
+    def end(self, effect: Effect) -> None:
+        self.ended.add(effect)
 
     def move(self, call: str, account: str, amount: int) -> bool:
         if call not in self.moves:
@@ -77,13 +81,15 @@ def install(
         key: str, value: Any = None, fails: int = 0, spoils: bool = False, takes: float = 0.0, beats: bool = False
     ) -> Any:
         current = current_activity()
-        ledger.note(Effect(key, current.idempotency_key, current.attempt))
+        effect = Effect(key, current.idempotency_key, current.attempt)
+        ledger.begin(effect)
         if beats:
             activity_heartbeat({"attempt": current.attempt})
         if takes:
             pause(takes)
         if current.attempt <= fails:
             raise Scripted(message_of(current.attempt))
+        ledger.end(effect)
         return object() if spoils else value
 
     def withdraw(account: str, amount: int) -> None:
@@ -98,10 +104,10 @@ def install(
     def run_program(ctx: WorkflowContext, program: str, path: str) -> Any:
         return run(ctx, Program.from_text(program), path=path, scripted=scripted_activity)
 
-    once = RetryPolicy(initial_interval=0.01, maximum_interval=0.05, non_retryable_error_types=("Refused",))
-    scripted_activity: ActivityFunction[..., Any] = registry.activity(retry_policy=AT_ONCE)(scripted)
-    registry.activity(retry_policy=once)(withdraw)
-    registry.activity(retry_policy=once)(deposit)
+    quick = RetryPolicy(initial_interval=0.01, maximum_interval=0.05, non_retryable_error_types=("Refused",))
+    scripted_activity: ActivityFunction[..., Any] = registry.activity(name=SCRIPTED)(scripted)
+    registry.activity(retry_policy=quick)(withdraw)
+    registry.activity(retry_policy=quick)(deposit)
     registry.workflow(name=WORKFLOW)(run_program)
     return scripted_activity
 
@@ -136,9 +142,9 @@ def wrong_call(ctx: WorkflowContext, how: str) -> Any:
         case "name":
             return ctx.run_activity("no_such_activity")
         case "argument":
-            return ctx.run_activity("scripted", "key", surplus=1)
+            return ctx.run_activity(SCRIPTED, "key", surplus=1)
         case _:
-            return ctx.run_activity("scripted", key=object())
+            return ctx.run_activity(SCRIPTED, key=object())
 
 
 def transfer(ctx: WorkflowContext, source: str, target: str, amount: int, bounces: bool) -> str:

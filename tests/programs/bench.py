@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from durable_core.audit import Effects, Performed
 from durable_core.client import Client
 from durable_core.codec import encode
 from durable_core.definitions import Registry
@@ -12,7 +13,7 @@ from durable_core.errors import WorkflowClosed
 from durable_core.ports import NewRun
 from durable_core.testing import InMemoryHistoryStore, InMemoryTaskQueue, ManualClock
 from durable_core.worker import Worker, WorkerSettings
-from tests.programs.activities import MemoryLedger, install
+from tests.programs.activities import SCRIPTED, MemoryLedger, install
 from tests.programs.interpreter import WORKFLOW
 
 if TYPE_CHECKING:
@@ -69,6 +70,14 @@ class ProgramBench:
             return not left and all(run.record.status.is_closed for run in self.runs())
 
         Worker(self.store, self.queue, self.registry, self.clock, self.settings).run(until=until)
+
+    def witnessed(self) -> Effects:
+        """For the audit."""
+        performed = [
+            Performed(key=effect.call, attempt=effect.attempt, ended=effect in self.ledger.ended)
+            for effect in self.ledger.begun
+        ]
+        return Effects(performed=performed, noting=frozenset({SCRIPTED}))
 
     def runs(self) -> list[LoadedRun]:
         return list(self.store.load([row.record.id for row in self.store._runs]).values())

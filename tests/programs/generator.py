@@ -47,9 +47,9 @@ class _Scope:
     """The names that are bound where a block begins."""
 
     def __init__(self, outer: _Scope | None = None) -> None:
-        self.values = list(outer.values) if outer else []
-        self.activities = list(outer.activities) if outer else []
-        self.children = list(outer.children) if outer else []
+        self.values: list[str] = [*outer.values] if outer else []
+        self.activities: list[str] = [*outer.activities] if outer else []
+        self.children: list[str] = [*outer.children] if outer else []
 
 
 class _Author:
@@ -233,7 +233,7 @@ class _Author:
         return names[-1]
 
     def duration(self) -> float:
-        return self.pace * self.pick(DURATIONS)
+        return self.pace * float(self.pick(DURATIONS))
 
     def sometimes(self) -> float | None:
         return self.duration() if self.chance(0.4) else None

@@ -318,8 +318,9 @@ def _load(data: Any) -> Any:
     match data:
         case {"kind": "Const", "value": value}:
             return Const(value)
-        case {"kind": kind, **rest}:
-            return _KINDS[kind](**{name: _load(value) for name, value in rest.items()})
+        case dict():
+            parts = {str(name): _load(value) for name, value in data.items() if name != "kind"}
+            return _KINDS[data["kind"]](**parts)
         case list():
             return tuple(_load(item) for item in data)
         case _:

@@ -112,6 +112,8 @@ class _Model:
             raise _Disagreement("it was canceled, and nobody wanted that")
         if status is Status.TIMED_OUT and self.seen.program.timeout is None:
             raise _Disagreement("it timed out, and has no timeout")
+        if not self.seen.began:
+            return
         try:
             expected = self.end()
         except _TraceEnds:

@@ -5,19 +5,23 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from durable_core.audit.replaying import decided
 from durable_core.codec import decode
 from durable_core.definitions import Registry
-from durable_core.engine import WorkflowInfo
+from durable_core.errors import NondeterminismError
 from durable_core.execution import Status
 from durable_core.replay import WorkflowRun
+from durable_core.worker.loading import info_of
 from tests.programs.activities import MemoryLedger, install
 from tests.programs.interpreter import WORKFLOW, run
 from tests.programs.language import Program
 from tests.programs.trace import Entry, ProgramFailed, Trace
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from uuid import UUID
 
+    from durable_core.events import EventRecord
     from durable_core.ports import LoadedRun, RunRecord
 
 
@@ -28,6 +32,7 @@ class Seen(NamedTuple):
     status: Status
     trace: list[Entry]
     value: Any  # what it returned, or the name of the error's type
+    began: bool = True  # False: it was canceled before its code ran
 
 
 def seen_of(loaded: LoadedRun) -> Seen:
@@ -40,13 +45,24 @@ def seen_of(loaded: LoadedRun) -> Seen:
         if told["run"] != str(record.id):
             raise ValueError(f"run {record.id} has the result of {told['run']}")
         trace, value = told["trace"], told["value"]
-    else:  # nobody was told
-        trace, value = replayed(loaded, program, given["path"]).entries, None
-    return Seen(record.id, given["path"], program, record.status, trace, value)
+        return Seen(record.id, given["path"], program, record.status, trace, value)
+    found = replayed(loaded, program, given["path"])  # nobody was told
+    entries = found.entries if found else []
+    return Seen(record.id, given["path"], program, record.status, entries, None, began=found is not None)
 
 
-def replayed(loaded: LoadedRun, program: Program, path: str) -> Trace:
-    """What the code sees that is brought to where the history ends."""
+def replayed(loaded: LoadedRun, program: Program, path: str) -> Trace | None:
+    """What the code sees that is brought to where the history ends; None: it was never asked."""
+    try:
+        return _replayed(loaded.record, loaded.events, program, path)
+    except NondeterminismError:
+        if loaded.record.status is not Status.CANCELED:
+            raise
+        inside = decided(loaded.events)  # the end came from outside
+        return _replayed(loaded.record, inside, program, path) if inside else None
+
+
+def _replayed(record: RunRecord, history: Sequence[EventRecord], program: Program, path: str) -> Trace:
     trace = Trace()
     activities, workflow = Registry(), Registry()
     scripted = install(activities, MemoryLedger())
@@ -55,10 +71,9 @@ def replayed(loaded: LoadedRun, program: Program, path: str) -> Trace:
         return run(ctx, program, path=path, scripted=scripted, trace=trace)
 
     workflow.workflow_from(run_program, name=WORKFLOW)
-    code = WorkflowRun(workflow.workflows[WORKFLOW], _info(loaded.record), activities)
+    code = WorkflowRun(workflow.workflows[WORKFLOW], info_of(record), activities)
     try:
-        if loaded.events:
-            code.replay(loaded.events)
+        code.replay(history)
     finally:
         code.close()
     return trace
@@ -74,16 +89,3 @@ def _told(record: RunRecord) -> dict[str, Any]:
         raise ValueError(f"run {record.id} failed, and not by its program: {record.error}")
     told: dict[str, Any] = json.loads(message)
     return told
-
-
-def _info(record: RunRecord) -> WorkflowInfo:
-    return WorkflowInfo(
-        execution_id=record.id,
-        workflow_name=record.workflow_name,
-        workflow_id=record.workflow_id,
-        parent_id=record.parent_id,
-        queue=record.queue,
-        priority=record.priority,
-        created_at=record.created_at,
-        deadline=record.deadline,
-    )

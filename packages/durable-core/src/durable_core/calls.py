@@ -55,9 +55,12 @@ def start_child(engine: Engine, workflow: Workflow, kwargs: dict[str, Any]) -> C
 def _activity(
     engine: Engine, activity: Activity, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[str, ActivityOptions]:
-    if isinstance(activity, str) and activity not in engine.registry.activities:
-        if engine.recorded_input(e.ActivityScheduled.type, activity) is not None:
-            return activity, ActivityOptions()
+    if (
+        isinstance(activity, str)
+        and activity not in engine.registry.activities
+        and engine.recorded_input(e.ActivityScheduled.type, activity) is not None
+    ):
+        return activity, ActivityOptions()
     definition = engine.registry.find_activity(activity)
     try:
         definition.check_input(args, kwargs)
@@ -71,9 +74,12 @@ def _activity(
 def _child(
     engine: Engine, workflow: Workflow, changes: dict[str, Any], kwargs: dict[str, Any]
 ) -> tuple[str, WorkflowOptions]:
-    if isinstance(workflow, str) and workflow not in engine.registry.workflows:
-        if engine.recorded_input(e.ChildWorkflowScheduled.type, workflow) is not None:
-            return workflow, WorkflowOptions()
+    if (
+        isinstance(workflow, str)
+        and workflow not in engine.registry.workflows
+        and engine.recorded_input(e.ChildWorkflowScheduled.type, workflow) is not None
+    ):
+        return workflow, WorkflowOptions()
     definition = engine.registry.find_workflow(workflow)
     if changes:
         definition = definition.using(**changes)
@@ -95,6 +101,6 @@ def _is_the_same(recorded: Payload | None, given: object) -> bool:
     if recorded is None:
         return False
     try:
-        return decode(recorded) == decode(encode(given))
+        return bool(decode(recorded) == decode(encode(given)))
     except PayloadError:
         return False

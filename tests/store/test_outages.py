@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 import pytest
@@ -160,3 +161,14 @@ def test_time_is_the_databases(postgres: str) -> None:
         with connections[postgres].cursor() as cursor:
             cursor.execute("SELECT clock_timestamp() >= %s", [read])
             assert cursor.fetchone() == (True,)
+
+
+def test_clock_of_the_worker_is_not_asked(postgres: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Fast(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Fast:
+            return super().now(tz) + timedelta(hours=1)
+
+    store, right = DjangoHistoryStore(postgres), datetime.now(UTC)
+    monkeypatch.setattr("django_durable.store.database.datetime", Fast)
+    assert abs(store.now() - right) < timedelta(minutes=1)

@@ -102,6 +102,16 @@ def test_lost_list_of_streams_is_made_again_by_the_next_entry(own: PrivateServer
     assert refs(claim(queue)) == refs(forgotten + entries)
 
 
+def test_group_begins_at_the_beginning_of_what_is_there(own: PrivateServer, queue: RedisTaskQueue) -> None:
+    """An operator has put back the streams alone, out of a dump."""
+    there = enqueue(queue, 2)
+    with own.client() as client:
+        client.delete("{durable}:streams")
+        client.xgroup_destroy("{durable}:" + STREAM, "durable")
+    entries = enqueue(queue)
+    assert refs(claim(queue)) == refs(there + entries)
+
+
 def test_stream_is_known_again_by_what_is_released_into_it(own: PrivateServer, queue: RedisTaskQueue) -> None:
     entries = enqueue(queue)
     claims = claim(queue)

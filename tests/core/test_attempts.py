@@ -158,6 +158,7 @@ def test_a_dead_worker_is_a_failed_attempt_until_there_were_too_many():
         ({"status": TaskStatus.QUEUED, "schedule_to_start": timedelta(0), "retry_at": NOW}, None),
         ({"status": TaskStatus.QUEUED, "start_to_close": timedelta(0)}, None),
         ({"status": TaskStatus.QUEUED, "expires_at": NOW}, "schedule_to_close"),
+        ({"status": TaskStatus.QUEUED, "expires_at": NOW, "retry_at": NOW}, "schedule_to_close"),
     ],
 )
 def test_which_limit_has_passed(changes, late):

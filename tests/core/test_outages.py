@@ -178,6 +178,7 @@ def test_an_outage_at_any_one_call_costs_time_only(way, reply_lost):
         story = Story(**way, fails_at=fails_at, reply_lost=reply_lost)
         try:
             assert story.play() == expected
+            assert story.done == smooth.done  # nobody died: no attempt was made in vain
         except BaseException as error:
             error.add_note(f"the store failed at its call number {fails_at}")
             raise

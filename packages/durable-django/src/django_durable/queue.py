@@ -7,6 +7,7 @@ would have to wait for somebody's long transaction, and the worker merges duplic
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cached_property
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from django_durable.store.database import Row
     from django_durable.store.dialect import Dialect
 
+logger = logging.getLogger("durable.queue")
+
 ENTRY = "django_durable_queueentry"
 CHANNEL = ENTRY  # of NOTIFY
 AUDITED_AT_ONCE = 5_000  # entries in memory while an audit reads them
@@ -50,6 +53,10 @@ AUDITED_AT_ONCE = 5_000  # entries in memory while an audit reads them
 class Handle(NamedTuple):
     id: int
     token: int  # deliveries at the time of the claim
+
+
+# One more; a number that somebody has written there must not make every claim overflow.
+_COUNTED = "CASE WHEN deliveries < 2147483647 THEN deliveries + 1 ELSE deliveries END"
 
 
 class Statements:
@@ -75,7 +82,7 @@ class Statements:
         )
         order = f"ORDER BY priority DESC, id LIMIT %s {d.own_free}"
         claim = (
-            f"UPDATE {ENTRY} SET worker_id = {d.uuid}, visible_at = {d.instant}, deliveries = deliveries + 1 "
+            f"UPDATE {ENTRY} SET worker_id = {d.uuid}, visible_at = {d.instant}, deliveries = {_COUNTED} "
             f"WHERE id {d.one_of('SELECT id FROM a UNION ALL SELECT id FROM b')} "
             "RETURNING id, kind, ref, queue, priority, preferred, deliveries"
         )
@@ -108,14 +115,16 @@ class Statements:
         )
         # Parameters: the new queue, the private ones.
         self.make_public = f"UPDATE {ENTRY} SET queue = %s WHERE queue {names}"
-        # A claim whose lease is over counts as ready.
+        # A claim whose lease is over counts as ready. One of an unknown kind is claimed by nobody.
+        kinds = ", ".join(f"'{kind.value}'" for kind in EntryKind)
         self.stats = (
-            "SELECT queue, SUM(CASE WHEN ready THEN 1 ELSE 0 END), "
-            "SUM(CASE WHEN NOT ready AND worker_id IS NOT NULL THEN 1 ELSE 0 END), "
-            "SUM(CASE WHEN NOT ready AND worker_id IS NULL THEN 1 ELSE 0 END), "
-            "MIN(CASE WHEN ready THEN visible_at END) "
-            f"FROM (SELECT queue, worker_id, visible_at, visible_at <= {d.instant} AS ready FROM {ENTRY}) entries "
-            "GROUP BY queue ORDER BY queue"
+            "SELECT queue, SUM(CASE WHEN known AND ready THEN 1 ELSE 0 END), "
+            "SUM(CASE WHEN known AND NOT ready AND worker_id IS NOT NULL THEN 1 ELSE 0 END), "
+            "SUM(CASE WHEN known AND NOT ready AND worker_id IS NULL THEN 1 ELSE 0 END), "
+            "MIN(CASE WHEN known AND ready AND visible_at > '1970-01-01' THEN visible_at END), "
+            "SUM(CASE WHEN known THEN 0 ELSE 1 END) "
+            f"FROM (SELECT queue, worker_id, visible_at, kind IN ({kinds}) AS known, "
+            f"visible_at <= {d.instant} AS ready FROM {ENTRY}) entries GROUP BY queue ORDER BY queue"
         )
         # A page of entries. Parameters: now, the last one's id, limit.
         self.audited = (
@@ -182,8 +191,18 @@ class DatabaseTaskQueue:
             return []
         until = self.db.at(now + self._lease)
         taken = self.db.rows(self.sql.claim[named, not self.db.in_transaction()], *wanted, worker_id.hex, until)
+        claims = [_claim_of(row) for row in taken]
+        if unreadable := [row for row, claim in zip(taken, claims, strict=True) if claim is None]:
+            self._discard(unreadable)
         # Highest priority first, then oldest; UPDATE answers in any order.
-        return [_claim_of(row) for row in sorted(taken, key=lambda row: (-row[4], row[0]))]
+        return sorted(filter(None, claims), key=lambda claim: (-claim.entry.priority, claim.handle.id))
+
+    def _discard(self, unreadable: Iterable[Row]) -> None:
+        """What somebody else has written into the table must be in nobody's way."""
+        for number, *_ in unreadable:
+            logger.error("unreadable entry %s is thrown away", number)
+        with self.db.transaction():
+            self.db.run_many(self.sql.delete, sorted((row[0], row[6]) for row in unreadable))
 
     def complete(self, claims: Collection[Claim]) -> None:
         if claims:
@@ -204,7 +223,8 @@ class DatabaseTaskQueue:
             now = self.db.stamp()
             private = self.db.texts(private_queue(worker_id) for worker_id in worker_ids)
             self.db.run(self.sql.make_public, DEFAULT_QUEUE, private)
-            return [_entry_of(row) for row in self.db.rows(self.sql.release_dead, now, self.db.ids(worker_ids), now)]
+            released = self.db.rows(self.sql.release_dead, now, self.db.ids(worker_ids), now)
+            return [entry for row in released if (entry := _read(row)) is not None]
 
     def stats(self) -> list[QueueStats]:
         now = self.db.now()
@@ -215,8 +235,9 @@ class DatabaseTaskQueue:
                 claimed=int(claimed),
                 delayed=int(delayed),
                 oldest_ready=None if (since := instant(oldest)) is None else now - since,
+                dead=int(dead),
             )
-            for queue, ready, claimed, delayed, oldest in self.db.rows(self.sql.stats, self.db.at(now))
+            for queue, ready, claimed, delayed, oldest, dead in self.db.rows(self.sql.stats, self.db.at(now))
         ]
 
     def audited(self) -> Iterator[AuditedEntry]:
@@ -262,8 +283,18 @@ class DatabaseTaskQueue:
             yield
 
 
-def _claim_of(row: Row) -> Claim:
-    return Claim(_entry_of(row[1:6]), Handle(row[0], row[6]), row[6])
+def _claim_of(row: Row) -> Claim | None:
+    entry = _read(row[1:6])
+    return None if entry is None else Claim(entry, Handle(row[0], row[6]), row[6])
+
+
+def _read(row: Row) -> Entry | None:
+    """None for a row that no `enqueue` has written: SQLite keeps any text in any column."""
+    try:
+        entry = _entry_of(row)
+    except (ValueError, TypeError):
+        return None
+    return entry if isinstance(entry.priority, int) else None
 
 
 def _audited_of(entry: Entry, worker_id: UUID | None, *, is_ready: bool) -> AuditedEntry:

@@ -45,7 +45,7 @@ class Statements:
             "- min(since) FILTER (WHERE NOT is_claimed AND NOT is_delayed))::double precision "
             "FROM (SELECT queue, worker IS NOT NULL AND leased_until > statement_timestamp() AS is_claimed, "
             "place IS NULL AND ready_at > statement_timestamp() AS is_delayed, "
-            f"GREATEST(ready_at, leased_until) AS since FROM {names.quoted}) entries "
+            f"GREATEST(ready_at, leased_until, 'epoch') AS since FROM {names.quoted}) entries "
             "GROUP BY queue ORDER BY queue"
         )
         # A page of entries. Parameters: the last one's id, limit

@@ -169,7 +169,7 @@ BEGIN
     )
     UPDATE {table} entry SET
         worker = claimer, leased_until = statement_timestamp() + make_interval(secs => lease),
-        deliveries = deliveries + 1
+        deliveries = LEAST(deliveries, 2147483646) + 1  -- what somebody has written there must not stop every claim
     WHERE id = ANY (ARRAY(SELECT id FROM runs UNION ALL SELECT id FROM activities))
     RETURNING entry.*;
 END $$;

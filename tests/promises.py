@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import pytest
 
-PROMISES = tuple(f"P{number}" for number in range(1, 10))
+PROMISES = tuple(f"P{number}" for number in range(1, 11))
 
 # Cases of the contract suites. They are shipped, to projects that do not know our marker.
 CONTRACT_CASES: dict[str, tuple[str, ...]] = {
@@ -37,7 +37,7 @@ CONTRACT_CASES: dict[str, tuple[str, ...]] = {
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "promise(*names): proves these of the promises P1 to P9")
+    config.addinivalue_line("markers", "promise(*names): proves these of the promises P1 to P10")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import Any
+
+from django_durable import RetryPolicy, activity_heartbeat, current_activity, register
+
+from .gates import is_open, pass_gate
+
+ONCE = RetryPolicy(maximum_attempts=1)
+SOON = RetryPolicy(initial_interval=0.01, maximum_interval=0.05)
+
+
+@register.activity(retry_policy=SOON)
+def greet(name: str, *, mark: str = "!") -> dict[str, Any]:
+    return {"text": f"hello {name}{mark}", "attempt": current_activity().attempt}
+
+
+@register.activity(retry_policy=SOON)
+def echo(value: Any) -> Any:
+    return value
+
+
+@register.activity(retry_policy=SOON)
+def stumbles() -> int:
+    attempt = current_activity().attempt
+    if attempt < 3:
+        raise ConnectionError(f"attempt {attempt}")
+    return attempt
+
+
+@register.activity(retry_policy=RetryPolicy(initial_interval=3000, maximum_interval=3000))
+def fails_until_open(gate: str) -> str:
+    """Its next attempt is a long way off."""
+    if not is_open(gate):
+        raise ConnectionError("not yet")
+    return "at last"
+
+
+@register.activity(retry_policy=ONCE)
+def refuses(message: str) -> None:
+    try:
+        raise KeyError("the cause")
+    except KeyError as cause:
+        raise ValueError(message) from cause
+
+
+@register.activity(retry_policy=ONCE)
+def lingers(gate: str) -> None:
+    """Says nothing, until it is wanted no more."""
+    pass_gate(gate)
+
+
+@register.activity(retry_policy=SOON)
+def gated(gate: str, value: Any = None) -> Any:
+    pass_gate(gate)
+    return value
+
+
+@register.activity(retry_policy=SOON)
+def goes_on(gate: str) -> Any:
+    """Dies with its worker at first; afterwards it knows how far it had come."""
+    found = current_activity().heartbeat_details
+    if found is None:
+        activity_heartbeat({"at": 7})
+        pass_gate(gate)
+        time.sleep(60)
+    return found
+
+
+@register.activity(retry_policy=SOON)
+def kills_its_worker(gate: str) -> int:
+    attempt = current_activity().attempt
+    if attempt == 1:
+        pass_gate(gate)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return attempt

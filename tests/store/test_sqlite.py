@@ -47,7 +47,7 @@ def write(path: str) -> None:
             store.beat(worker, [])
             closing = [
                 Commit(run_id=run_id, version=1, status=Status.COMPLETED, mail_read=[mail.id for mail in letters])
-                for run_id, letters in store.unread([run.id for run in runs]).items()
+                for run_id, letters in store.unread({run.id: 1 for run in runs}).items()
             ]
             results = store.commit(closing).results.values()
             assert {result.verdict for result in results} == {Verdict.COMMITTED}

@@ -74,7 +74,7 @@ def test_commit_takes_a_handful_of_statements(alias: str, store: DjangoHistorySt
         store.commit([started(store, run.id, task) for run, task in zip(runs, tasks, strict=True)])
     assert len(first) == 4, first  # lock; events, runs, tasks
     store.deliver([Letter(run.id, "signal_received", None, EMPTY_OBJECT) for run in runs])
-    unread = store.unread([run.id for run in runs])
+    unread = store.unread({run.id: 1 for run in runs})
     commits = [
         everything(store, run.id, task, parent.id, [mail.id for mail in unread[run.id]])
         for run, task in zip(runs, tasks, strict=True)
@@ -96,7 +96,7 @@ def test_load_takes_three_statements(alias: str, store: DjangoHistoryStore, numb
     assert all(len(run.events) == events for run in loaded.values())
     with counted(alias) as seen:
         store.get(runs[0].id)
-        store.unread([run.id for run in runs])
+        store.unread({run.id: 1 for run in runs})
     assert len(seen) == 2, seen
 
 

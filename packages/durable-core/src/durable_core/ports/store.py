@@ -58,8 +58,11 @@ class HistoryStore(Protocol):
     def load(self, run_ids: Collection[UUID]) -> dict[UUID, LoadedRun]:
         """Runs with history and mail; three statements, whatever the number. Unknown ids are missing."""
 
-    def unread(self, run_ids: Collection[UUID]) -> dict[UUID, list[Mail]]:
-        """Mail of runs that are in memory; one statement. Runs without mail may be missing."""
+    def unread(self, versions: Mapping[UUID, int]) -> dict[UUID, list[Mail]]:
+        """Mail of runs that are in memory as of these versions; one statement.
+
+        A run that somebody else has gone on with, or closed, is missing.
+        """
 
     def lock(self, run_id: UUID) -> LoadedRun | None:
         """The run, and no writer but the caller until the transaction ends. Its *events* are left empty."""

@@ -49,9 +49,13 @@ class InMemoryHistoryStore(ActivityMethods, WorkerMethods, AuditMethods):
                 if (run := self._runs.get(run_id)) is not None
             }
 
-    def unread(self, run_ids: Collection[UUID]) -> dict[UUID, list[Mail]]:
+    def unread(self, versions: Mapping[UUID, int]) -> dict[UUID, list[Mail]]:
         with self.transaction():
-            return {run_id: mail for run_id in run_ids if (mail := self._unread(run_id))}
+            return {
+                run_id: self._unread(run_id)
+                for run_id, version in versions.items()
+                if (run := self._runs.get(run_id)) is not None and run.record.version == version
+            }
 
     def lock(self, run_id: UUID) -> LoadedRun | None:
         """Whoever is in a transaction holds all rows already."""

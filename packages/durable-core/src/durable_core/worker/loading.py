@@ -27,17 +27,22 @@ class Loader:
 
         What is decided already, and only waits to be committed, needs neither.
         """
+        warm = [slot for slot in slots if slot.run is not None and slot.must_read_mail and slot.proposal is None]
+        if warm:
+            unread = self._store.unread({slot.run_id: slot.version for slot in warm})
+            for slot in warm:
+                if slot.run_id in unread:
+                    slot.mail = unread[slot.run_id]
+                    slot.must_read_mail = False
+                else:
+                    # Another worker has gone on with it. What woke it may be something that is not known here, such as
+                    # a timer: nothing would be done about it, and nothing written that could tell.
+                    slot.evict()
         cold = [slot for slot in slots if slot.run is None and slot.proposal is None]
         if cold:
             loaded = self._store.load([slot.run_id for slot in cold])
             for slot in cold:
                 self._revive(slot, loaded.get(slot.run_id))
-        warm = [slot for slot in slots if slot.must_read_mail and slot.proposal is None]
-        if warm:
-            unread = self._store.unread([slot.run_id for slot in warm])
-            for slot in warm:
-                slot.mail = unread.get(slot.run_id, [])
-                slot.must_read_mail = False
 
     def _revive(self, slot: Slot, loaded: LoadedRun | None) -> None:
         slot.must_read_mail = False

@@ -148,8 +148,11 @@ class RunDesk:
             case Nothing.TO_DO:
                 self._held.retire(slot)
             case Nothing.NEW:
+                # An outcome that is no news is that of an activity which is not known here: another worker has gone on
+                # with the run.
+                self._held.report(slot)
                 self._held.spend(slot)
-                slot.mail, slot.outcomes = [], []
+                slot.mail = []
             case _:
                 assert_never(advance)
         return None

@@ -82,10 +82,16 @@ class Runs(Part):
                 loaded[run_id].mail.extend(letters)
         return {run.record.id: run for run in loaded.values()}
 
-    def unread(self, run_ids: Collection[UUID]) -> dict[UUID, list[Mail]]:
-        if not run_ids:
+    def unread(self, versions: Mapping[UUID, int]) -> dict[UUID, list[Mail]]:
+        if not versions:
             return {}
-        return {uuid(run_id): mail for run_id, mail in self._mail(self.db.ids(run_ids)).items()}
+        boxes: dict[UUID, list[Mail]] = {}
+        for key, version, *letter in self.db.rows(self.sql.unread, self.db.ids(versions)):
+            if versions[run_id := uuid(key)] == version:
+                mail = boxes.setdefault(run_id, [])
+                if letter[0] is not None:
+                    mail.append(Mail(*letter))
+        return boxes
 
     def _mail(self, ids: str) -> dict[Any, list[Mail]]:
         return mail_of(self.db.rows(self.sql.mail, ids))

@@ -162,7 +162,7 @@ class CommitCases(StoreCases):
     def test_commit_removes_the_mail_it_read_and_answers_the_rest(self) -> None:
         run_id = self.start()
         self.deliver(a_letter(run_id, "a"), a_letter(run_id, "b"), a_letter(run_id, "c"))
-        first, second, third = self.store.unread([run_id])[run_id]
+        first, second, third = self.store.unread({run_id: 0})[run_id]
         result = self.commit(run_id, "signal_received", mail_read=[first.id])
         assert result == CommitResult(Verdict.COMMITTED, [second, third])
         assert self.mail_ids(run_id) == [second.id, third.id]

@@ -113,10 +113,19 @@ class RunCases(StoreCases):
     def test_unread_gives_the_mail_of_the_runs_asked_for(self) -> None:
         one, other, quiet = self.start(), self.start(), self.start()
         self.deliver(a_letter(one, "a"), a_letter(other, "b"), a_letter(one, "c"))
-        unread = self.store.unread([one, quiet])
+        unread = self.store.unread({one: 0, quiet: 0})
         assert [mail.details for mail in unread[one]] == [a_letter(one, "a").details, a_letter(one, "c").details]
-        assert not unread.get(quiet)
+        assert unread[quiet] == []
         assert other not in unread
+
+    def test_unread_leaves_out_runs_that_somebody_has_gone_on_with(self) -> None:
+        moved, closed, there = self.start(), self.start(), self.start()
+        self.commit(moved, "workflow_started")
+        self.close(closed)
+        self.deliver(a_letter(moved), a_letter(there))
+        unread = self.store.unread({moved: 0, closed: 0, there: 0, new_id(): 0})
+        assert unread.keys() == {there}
+        assert len(self.store.unread({moved: 1})[moved]) == 1
 
     def test_lock_gives_record_and_mail_without_history(self) -> None:
         run_id = self.start()

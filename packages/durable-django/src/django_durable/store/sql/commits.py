@@ -28,6 +28,11 @@ class CommitStatements:
         self.mail = (
             f"SELECT execution_id, id, type, call_id, details FROM {MAIL} WHERE execution_id {d.among} ORDER BY id"
         )
+        # Runs and their mailboxes; a row without a letter for an empty one.
+        self.unread = (
+            f"SELECT r.id, r.version, m.id, m.type, m.call_id, m.details FROM {RUN} r "
+            f"LEFT JOIN {MAIL} m ON m.execution_id = r.id WHERE r.id {d.among} ORDER BY m.id"
+        )
         # New facts.
         self.insert_events = d.insert(
             EVENT,

@@ -10,14 +10,15 @@ import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from tests.waiting import wait_until
+from tests.zygote import ROOT, ZYGOTE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-ROOT = Path(__file__).resolve().parent.parent
 MANAGE = [sys.executable, "-m", "tests.project.manage"]
 
 
@@ -27,15 +28,8 @@ class WorkerProcess:
     def __init__(self, args: list[str], environment: dict[str, str], log: Path) -> None:
         self.log = log
         with log.open("ab") as output:
-            self.process = subprocess.Popen(
-                [*MANAGE, "durable_worker", *args],
-                cwd=ROOT,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,  # so that a signal to the test run does not reach it
-            )
+            said = output.fileno()
+            self.process = ZYGOTE.start(["durable_worker", *args], environment, said, said)
 
     @property
     def pid(self) -> int:
@@ -90,16 +84,16 @@ class Project:
 
     def manage(self, *args: str, **extra: str) -> subprocess.CompletedProcess[str]:
         """Run a management command to its end."""
-        return subprocess.run(
-            [*MANAGE, *args],
-            cwd=ROOT,
-            env=self.environment(**extra),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        with TemporaryFile("w+") as output, TemporaryFile("w+") as errors:
+            process = ZYGOTE.start(list(args), self.environment(**extra), output.fileno(), errors.fileno())
+            try:
+                code = process.wait(60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+            output.seek(0)
+            errors.seek(0)
+            return subprocess.CompletedProcess([*MANAGE, *args], code, output.read(), errors.read())
 
     @contextmanager
     def worker(self, *args: str, durable: Mapping[str, Any] | None = None, **extra: str) -> Iterator[WorkerProcess]:
@@ -118,4 +112,4 @@ class Project:
             process.stop()
 
 
-__all__ = ["Project", "WorkerProcess", "wait_until"]
+__all__ = ["MANAGE", "ROOT", "Project", "WorkerProcess", "wait_until"]

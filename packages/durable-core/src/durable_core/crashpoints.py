@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_place, _, _count = os.environ.get("DURABLE_CRASH_AT", "").partition(":")
-_left = int(_count or 1)
+VARIABLE = "DURABLE_CRASH_AT"
 
 CRASHPOINTS = (
     "start-inside",
@@ -54,12 +53,22 @@ def watched(watcher: Callable[[str], None]) -> Iterator[None]:
         _watcher = before
 
 
-def _crash(name: str) -> None:
-    global _left  # noqa: PLW0603 - one countdown per process is what it is
-    if name == _place:
-        _left -= 1
-        if _left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+def obey(order: str) -> None:
+    """Do as the variable says: with "decision-committed:3", die at the third time. Of a process that was forked by one
+    without the variable, too."""
+    global _watcher  # noqa: PLW0603 - as above
+    place, _, count = order.partition(":")
+    left = int(count or 1)
+
+    def crash(name: str) -> None:
+        nonlocal left
+        if name == place:
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    _watcher = crash if place else None
 
 
-_watcher: Callable[[str], None] | None = _crash if _place else None
+_watcher: Callable[[str], None] | None = None
+obey(os.environ.get(VARIABLE, ""))

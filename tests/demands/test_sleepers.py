@@ -75,6 +75,7 @@ def resident(worker: WorkerProcess) -> int:
 
 TABLES = [f"django_durable_{name}" for name in ("workflowexecution", "historyevent", "activitytask", "mail")]
 FEW, MANY = 20, 20_000
+RUNNING_ONLY = " USING (?:COVERING )?INDEX durable_task_worker"  # as many as there are activity slots
 ROUNDS = 20  # of an idle worker
 
 
@@ -189,7 +190,7 @@ def test_idle_worker_looks_at_one_sleeper_at_most_however_many_there_are(alias, 
 
 def assert_no_more_work(many: Look, few: Look) -> None:
     for sql, plan in many.plans.items():
-        scanned = re.findall(rf"(?:SCAN|Seq Scan on) ({'|'.join(TABLES)})\b", plan)
+        scanned = re.findall(rf"(?:SCAN|Seq Scan on) ({'|'.join(TABLES)})\b(?!{RUNNING_ONLY})", plan)
         assert not scanned, f"{sql}\n{plan}"
         assert many.work[sql] <= few.work[sql] + 3, f"{many.work[sql]} instead of {few.work[sql]}:\n{sql}\n{plan}"
     assert many.plans.keys() == few.plans.keys()

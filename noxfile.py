@@ -162,6 +162,20 @@ def matrix(session: nox.Session) -> None:
             session.notify(name)
 
 
+@nox.session(python=PYTHON, default=False)
+def teeth(session: nox.Session) -> None:
+    """Tell the bank's lies to a copy of the code: each must be found by the tests named for it; `-- -k WORD`."""
+    install(session, *group("test"), "Django>=5.2", extra="[all]")
+    session.run("python", "-m", "tests.teeth", *session.posargs)
+
+
+@nox.session(python=PYTHON, default=False)
+def mutation(session: nox.Session) -> None:
+    """Change the core at random with mutmut, for hours; `-- replay retry` changes these modules only."""
+    install(session, *group("mutation"), "Django>=5.2", extra="[all]")
+    session.run("python", "-m", "tests.teeth.mutants", session.create_tmp(), *session.posargs)
+
+
 @nox.session(python=PYTHON)
 def lint(session: nox.Session) -> None:
     """Check style and format with ruff; `nox -s lint -- --fix` mends what can be mended."""

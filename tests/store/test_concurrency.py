@@ -69,6 +69,13 @@ def other(postgres: str) -> Iterator[Other]:
     other.close()
 
 
+@pytest.fixture
+def third(postgres: str) -> Iterator[Other]:
+    third = Other(postgres)
+    yield third
+    third.close()
+
+
 def started(store: DjangoHistoryStore, **changes: Any) -> UUID:
     run = a_run(**changes)
     store.create([run])
@@ -152,13 +159,13 @@ def test_cancel_waits_for_a_signal_and_then_reads_it(store: DjangoHistoryStore, 
     assert len(canceling.result(PATIENCE)) == 1
 
 
-def test_letter_of_a_child_waits_for_nobody(store: DjangoHistoryStore, other: Other) -> None:
+def test_letter_of_a_child_waits_for_nobody(store: DjangoHistoryStore, other: Other, third: Other) -> None:
     parent, child = started(store), started(store)
     with transaction_of(other):
         other.wait(lambda: store.lock(parent))
         begun = time.monotonic()
         closing = decision(child, Status.COMPLETED, letters=[a_signal(parent)])
-        committed = store.commit([closing])
+        committed = third.wait(lambda: store.commit([closing]))
         assert time.monotonic() - begun < 1
     assert committed.results[child].verdict is Verdict.COMMITTED
     assert [wake.run_id for wake in committed.wakes] == [parent]

@@ -1,0 +1,14 @@
+"""All lies, from the core outwards."""
+
+from tests.teeth.bank import commands, core, pg_queue, redis_queue, replay, store, store_sql, worker
+
+BANK = (
+    *core.MUTATIONS,
+    *replay.MUTATIONS,
+    *worker.MUTATIONS,
+    *store.MUTATIONS,
+    *store_sql.MUTATIONS,
+    *pg_queue.MUTATIONS,
+    *redis_queue.MUTATIONS,
+    *commands.MUTATIONS,
+)

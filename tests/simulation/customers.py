@@ -1,0 +1,179 @@
+"""Clients: each starts a program, sends it what it waits for, and now and then wants something else of it.
+
+They are told the truth, or that nobody knows. Then they look: what was done is not done again, for a signal that comes
+twice is two signals.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from durable_core import events as e
+from durable_core.client import Client
+from durable_core.codec import decode
+from durable_core.errors import StoreUnavailable, UnknownExecutionError, WorkflowAlreadyStarted, WorkflowClosed
+from tests.programs.interpreter import WORKFLOW
+from tests.simulation.rim import queue_of, store_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from random import Random
+    from uuid import UUID
+
+    from durable_core.testing import InMemoryHistoryStore
+    from tests.programs.language import Program
+    from tests.simulation.witness import Witness
+    from tests.simulation.world import World
+
+PATIENCE = 1.5  # seconds between two calls, at most
+AGAIN = 0.3  # seconds before a call that failed is made again
+
+
+@dataclass
+class Order:
+    """What a customer wants to be run."""
+
+    path: str  # a name for its effects, different for each
+    program: Program
+    workflow_id: str | None = None
+    run_id: UUID | None = None  # once it is known
+    cancels: bool = False
+    is_refused: bool = False  # the workflow_id belongs to another run
+
+
+class Customer:
+    """One script of calls; it goes on where it was if its process dies."""
+
+    def __init__(self, world: World, order: Order, random: Random, witness: Witness) -> None:
+        self.order = order
+        self._world = world
+        self._store: InMemoryHistoryStore = world.store
+        self._random = random
+        self._witness = witness
+        self._lives = 0
+        self._left: deque[Callable[[Client], None]] = deque([self._start])
+        calls: list[Callable[[Client], None]] = [
+            self._signal(name, payload) for name, payload in order.program.signals()
+        ]
+        if random.random() < 0.3:
+            calls.insert(random.randint(0, len(calls)), self._look)
+        if not order.program.moves_money and random.random() < 0.2:
+            order.cancels = True
+            calls.insert(random.randint(0, len(calls)), self._cancel)
+        self._left += calls
+
+    @property
+    def is_done(self) -> bool:
+        return not self._left
+
+    def come(self) -> None:
+        self._lives += 1
+        rim = self._world.process(f"customer-{self.order.path}" + "'" * (self._lives - 1))
+        client = Client(
+            store_of(rim, self._store, waits=True),
+            queue_of(rim, self._world.queue),
+            self._world.registry,
+            after_commit=self._store.journal.after_commit,
+            redelivery=self._world.weather.redelivery,
+        )
+        rim.process.on_death = self._come_again
+
+        def work() -> None:
+            while self._left:
+                self._world.hub.wait(self._random.random() * PATIENCE)
+                try:
+                    self._left[0](client)
+                except StoreUnavailable:
+                    self._world.hub.wait(AGAIN)
+                else:
+                    self._left.popleft()
+
+        self._world.hub.spawn(rim.process, "main", work)
+
+    def _come_again(self) -> None:
+        if not self._world.is_ending:
+            self._world.hub.call_in(AGAIN, self.come)
+
+    # Calls. Each may be made again after a failure of which nobody knows what it has done.
+
+    def _start(self, client: Client) -> None:
+        order, witness = self.order, self._witness
+        if order.workflow_id is None and (found := self._found()) is not None:
+            order.run_id = found
+            return
+        definition = self._world.registry.find_workflow(WORKFLOW)
+        if order.workflow_id is not None:
+            definition = definition.using(workflow_id=order.workflow_id)
+        given = {"program": order.program.to_text(), "path": order.workflow_id or order.path}
+        try:
+            order.run_id = client.start(definition, given, timeout=order.program.timeout).run_id
+        except WorkflowAlreadyStarted:
+            order.is_refused = True
+            self._left.clear()
+            self._left.append(lambda client: None)
+            return
+        witness.started(order.run_id, order.workflow_id)
+
+    def _signal(self, name: str, payload: Any) -> Callable[[Client], None]:
+        sender = self.order.path
+        if self.order.workflow_id is not None:
+            payload = f"{payload} from {sender}"
+
+        def send(client: Client) -> None:
+            run_id = self.order.run_id
+            assert run_id is not None
+            if not self._is_there(run_id, name, payload):
+                try:
+                    client.signal(run_id, name, payload)
+                except WorkflowClosed:
+                    assert self._is_closed(run_id), "told that an open run is closed"
+                    return
+            self._witness.sent(run_id, name, payload, sender)
+
+        return send
+
+    def _cancel(self, client: Client) -> None:
+        run_id = self.order.run_id
+        assert run_id is not None
+        graceful, keep_queued = self._random.random() < 0.4, self._random.random() < 0.2
+        if keep_queued:
+            self._witness.kept.add(run_id)
+        was_canceled = client.cancel(run_id, reason="enough", graceful=graceful, keep_queued=keep_queued)
+        if was_canceled and not graceful:
+            self._witness.canceled.add(run_id)
+        elif not was_canceled:
+            assert self._is_closed(run_id), "told that an open run is closed"
+
+    def _look(self, client: Client) -> None:
+        assert self.order.run_id is not None
+        try:
+            client.find(self.order.run_id)
+        except UnknownExecutionError:
+            raise AssertionError("an acknowledged run is not there") from None
+
+    # What is so, whatever anybody was told
+
+    def _found(self) -> UUID | None:
+        for run in self._store._runs:
+            if run.record.parent_id is None and decode(run.record.input).get("path") == self.order.path:
+                return run.record.id
+        return None
+
+    def _is_closed(self, run_id: UUID) -> bool:
+        run = self._store._runs.get(run_id)
+        return run is not None and run.record.status.is_closed
+
+    def _is_there(self, run_id: UUID, name: str, payload: Any) -> bool:
+        facts = [e.event_of(record) for record in self._store._events.get(run_id, ()) if record.type == _SIGNAL]
+        facts += [
+            e.event_of(e.EventRecord(0, *mail[1:], self._world.clock.now()))
+            for mail in self._store._unread(run_id)
+            if mail.type == _SIGNAL
+        ]
+        sent = [(fact.name, decode(fact.payload)) for fact in facts if isinstance(fact, e.SignalReceived)]
+        return (name, payload) in sent
+
+
+_SIGNAL = e.SignalReceived.type

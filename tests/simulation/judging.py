@@ -1,0 +1,78 @@
+"""Whether a world came to a good end: the audit, the model of its programs, and that it came to an end at all."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from durable_core import events as e
+from durable_core.audit import Code, audit
+from durable_core.codec import decode
+from durable_core.execution import Status
+from tests.programs.model import Circumstances, judge, judge_effects
+from tests.programs.seen import seen_of
+from tests.simulation.hub import Exhausted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from durable_core.ports import LoadedRun
+    from tests.simulation.customers import Order
+    from tests.simulation.witness import Witness
+    from tests.simulation.world import World
+
+COMMANDED = frozenset(kind.type for kind in e.COMMANDED)
+MANY = 10_000  # faults: whatever a script allows at all
+
+
+def complaints(world: World, orders: Sequence[Order], witness: Witness, *, came_to_its_end: bool) -> list[str]:
+    """All that is wrong with it, a sentence each."""
+    found = [f"{strand} ended: {type(error).__name__}: {error}" for strand, error in world.hub.failures]
+    if any(isinstance(error, Exhausted) for _, error in world.hub.failures):
+        return found
+    if not came_to_its_end and not found:
+        found.append(f"it has not come to its end {world.bound} after the last fault")
+    effects = witness.effects(calm_since=world.calm_since, bound=world.bound)
+    now = world.clock.now()
+    code = Code(registry=world.registry)
+    patience = world.weather.redelivery * 20
+    found += [str(v) for v in audit(world.store, world.queue, effects, now, code=code, patience=patience)]
+    if not found:
+        found += _by_the_model(world, orders, witness)
+    return found
+
+
+def _by_the_model(world: World, orders: Sequence[Order], witness: Witness) -> Iterator[str]:
+    loaded = world.store.load([row.record.id for row in world.store._runs])
+    runs = {run_id: run.record for run_id, run in loaded.items()}
+    canceled = {order.run_id for order in orders if order.cancels}
+    judgements = []
+    for run in loaded.values():
+        record = run.record
+        if record.status is Status.BLOCKED:
+            yield f"run {record.id} is BLOCKED: {record.error}"
+            return
+        if not any(event.type in COMMANDED for event in run.events):
+            continue  # it was canceled before its code ran
+        around = Circumstances(
+            signals=_received(run),
+            may_be_canceled=record.id in canceled or record.parent_id is not None,
+            faults=MANY if world.weather.is_rough else 0,
+            runs=runs,
+        )
+        judgements.append(judge(seen_of(run), around))
+    for judgement in judgements:
+        yield from judgement.complaints
+    if not any(order.workflow_id for order in orders):
+        yield from judge_effects(judgements, witness.ledger.begun)
+
+
+def _received(run: LoadedRun) -> dict[str, list[Any]]:
+    """Payloads by name, in the order in which they came; the audit holds them against what was sent."""
+    payloads: dict[str, list[Any]] = defaultdict(list)
+    for record in run.events:
+        if record.type == e.SignalReceived.type:
+            fact = e.event_of(record)
+            assert isinstance(fact, e.SignalReceived)
+            payloads[fact.name].append(decode(fact.payload))
+    return payloads

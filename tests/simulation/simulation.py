@@ -1,0 +1,80 @@
+"""One seed, from its first word to the verdict."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tests.programs.activities import install
+from tests.programs.generator import generate, generate_transfers
+from tests.programs.source import source_of
+from tests.simulation.customers import Customer, Order
+from tests.simulation.judging import complaints
+from tests.simulation.world import World
+
+if TYPE_CHECKING:
+    from random import Random
+
+MOST_ORDERS = 4
+
+
+@dataclass
+class Verdict:
+    """What became of a seed."""
+
+    seed: int
+    digest: str  # of all that happened: equal for equal seeds
+    complaints: list[str] = field(default_factory=list)
+    report: str = ""  # for a seed that failed
+
+    @property
+    def is_good(self) -> bool:
+        return not self.complaints
+
+
+def simulate(seed: int) -> Verdict:
+    world = World(seed)
+    random = world.generator()
+    install(world.registry, world.witness.ledger, pause=world.pass_time)
+    orders = _orders(random)
+    world.customers = [Customer(world, order, world.generator(), world.witness) for order in orders]
+    with world.entered():
+        came_to_its_end = world.run()
+        found = complaints(world, orders, world.witness, came_to_its_end=came_to_its_end)
+    verdict = Verdict(seed, _digest(world), found)
+    if found:
+        verdict.report = _report(world, orders, found)
+    return verdict
+
+
+def _orders(random: Random) -> list[Order]:
+    orders: list[Order] = []
+    for number in range(random.randint(1, MOST_ORDERS)):
+        program = generate_transfers(random, size=2) if random.random() < 0.1 else generate(random, size=4)
+        shares = orders and random.random() < 0.15
+        if shares:
+            first = orders[0]
+            first.workflow_id = "shared"
+            orders.append(Order(str(number), first.program if random.random() < 0.7 else program, "shared"))
+        else:
+            orders.append(Order(str(number), program))
+    return orders
+
+
+def _digest(world: World) -> str:
+    digest = hashlib.blake2b(f"{world.trace.checksum} {world.trace.length}".encode(), digest_size=8)
+    for row in world.store._runs:
+        digest.update(f"{row.record.id} {row.record.status} {row.record.result}\n".encode())
+        for event in world.store._events.get(row.record.id, ()):
+            digest.update(f"{event.seq} {event.type} {event.call_id} {event.details} {event.created_at}\n".encode())
+    return digest.hexdigest()
+
+
+def _report(world: World, orders: list[Order], found: list[str]) -> str:
+    parts = [f"SIM_SEED={world.seed} python -m tests.simulation {world.seed}", str(world.weather)]
+    for order in orders:
+        parts.append(f"--- program {order.path}: run {order.run_id}, {order.workflow_id or 'no workflow_id'}")
+        parts.append(source_of(order.program))
+    parts += ["--- the last steps", str(world.trace), "--- violations", *found]
+    return "\n".join(parts)

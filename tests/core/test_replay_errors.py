@@ -191,8 +191,36 @@ def test_block_on_error_parks_the_run_and_writes_nothing():
 def test_an_unserialisable_result_fails_the_run():
     story = Story(lambda ctx: {"a": [object()]})
     assert story.start().status is Status.FAILED
+    assert "the result of workflow 'story'" in story.decision.error
     assert "$.a[0]" in story.decision.error
     story.check()
+
+
+def test_a_result_over_the_limit_fails_the_run():
+    story = Story(lambda ctx, size: "x" * size, settings=RunSettings(payload_limit=10), size=9)
+    assert story.start().status is Status.FAILED
+    assert "the result of workflow 'story' takes 11 bytes" in story.decision.error
+    story.check()
+
+
+def test_what_was_left_under_way_by_a_run_that_completed_is_said():
+    def fn(ctx, fails):
+        ctx.start_activity("old")
+        ctx.start_workflow("child")
+        ctx.start_workflow(registry.workflows["child"].using(cancel_with_parent=False))
+        ctx.wait_activity(ctx.start_activity("new"))
+        if fails:
+            raise ValueError("no")
+
+    registry = activities_and_children()
+    for fails in (False, True):
+        story = Story(fn, registry=registry, fails=fails)
+        assert story.start().warnings == []
+        warnings = story.give(completed(3)).warnings
+        assert [text.startswith("The workflow returned while 2 of its activities") for text in warnings] == (
+            [] if fails else [True]
+        )
+        story.check()
 
 
 @pytest.mark.parametrize("bad", [object(), b"x", float("nan"), {1, 2}, {"deep": [float("inf")]}])

@@ -115,8 +115,16 @@ def test_code_that_ends_too_early_is_a_mismatch():
         ctx.start_activity("new")
 
     message = _mismatch(first, then)
-    assert "has ended" in message
+    assert f"has ended (workflow_completed) in {__file__}:{then.__code__.co_firstlineno} where" in message
     assert "of 3 events" in message
+
+    def fails(ctx):
+        ctx.start_activity("old")
+        ctx.start_activity("new")
+        raise ValueError("early")
+
+    line = fails.__code__.co_firstlineno + 3
+    assert f"has ended (workflow_failed with ValueError) at {__file__}:{line} where" in _mismatch(first, fails)
 
 
 def test_code_that_waits_for_something_else_is_a_mismatch():
@@ -150,6 +158,31 @@ def test_a_changed_end_of_a_closed_run_is_a_mismatch():
     assert "workflow_completed at seq 2" in message
     assert "workflow_failed with ValueError" in message
     assert "now it fails" not in message  # it may hold a secret, and this goes into logs
+
+
+def test_a_side_effect_in_the_place_of_another_call_is_a_mismatch():
+    message = _mismatch(lambda ctx: ctx.start_activity("old"), lambda ctx: ctx.side_effect(lambda: 1))
+    assert "holds activity 'old' (call 0) at seq 2, but the code asked for a side effect (call 0) at " in message
+
+    def later(ctx):
+        ctx.wait_signal("s")
+        ctx.side_effect(lambda: 1)
+
+    def sooner(ctx):
+        ctx.side_effect(lambda: 1)
+        ctx.wait_signal("s")
+
+    assert "but the code asked for a side effect (call 0) at " in _mismatch(later, sooner, signal("s"))
+
+
+def test_code_that_still_waits_where_its_run_has_ended_is_a_mismatch():
+    def first(ctx):
+        ctx.start_activity("old")
+
+    def then(ctx):
+        ctx.wait_activity(ctx.start_activity("old"))
+
+    assert "workflow_completed at seq 3, but the code waits at" in _mismatch(first, then)
 
 
 def test_an_outcome_nobody_can_have_asked_for_is_a_mismatch():

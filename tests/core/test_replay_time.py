@@ -165,6 +165,14 @@ def test_a_timer_before_the_deadline_fires_even_when_both_have_passed():
     assert story.result == "in time"
 
 
+def test_a_run_times_out_at_its_deadline_and_not_before():
+    story = Story(lambda ctx: ctx.wait_signal("s"), deadline=60)
+    story.start()
+    assert story.wait(59.999).status is Status.RUNNING
+    assert story.wait(0.001).status is Status.TIMED_OUT
+    story.check()
+
+
 def test_a_deadline_that_passed_before_the_start_ends_the_run_all_the_same():
     story = Story(lambda ctx: ctx.sleep(1), deadline=10)
     assert story.give(story.started, after=11).status is Status.TIMED_OUT

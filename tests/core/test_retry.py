@@ -35,7 +35,7 @@ def test_delays_double_up_to_a_minute():
 
 
 def test_linear_delays_grow_by_the_first():
-    assert _seconds(RetryPolicy(strategy="linear", initial_interval=20), range(1, 5)) == [20, 40, 60, 60]
+    assert _seconds(RetryPolicy(strategy="linear", initial_interval=15), range(1, 6)) == [15, 30, 45, 60, 60]
 
 
 def test_the_last_attempt_is_followed_by_none():
@@ -115,6 +115,19 @@ def test_error_types_are_classes_or_names_and_match_base_types():
 def test_senseless_values_are_refused_by_name(values):
     with pytest.raises(ConfigurationError, match=f"RetryPolicy.{next(iter(values))} is "):
         RetryPolicy(**values)
+
+
+def test_bounds_themselves_are_in():
+    policy = RetryPolicy(
+        initial_interval=LONGEST_INTERVAL, maximum_interval=LONGEST_INTERVAL, backoff_coefficient=1, jitter=1.0
+    )
+    assert policy.delay_after(1) is not None
+    assert _seconds(RetryPolicy(initial_interval=0, maximum_interval=0, jitter=0), [1, 2]) == [0, 0]
+
+
+def test_backoff_that_no_number_holds_is_the_longest_and_nothing_stays_nothing():
+    assert _seconds(RetryPolicy(backoff_coefficient=1e300), [1, 2, 3]) == [1, 60, 60]
+    assert _seconds(RetryPolicy(initial_interval=0, backoff_coefficient=1e300), [1, 3]) == [0, 0]
 
 
 def test_intervals_may_be_timedeltas():

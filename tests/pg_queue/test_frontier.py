@@ -87,9 +87,11 @@ steps = st.one_of(
 )
 
 
-@given(st.lists(steps, max_size=60))
-def test_every_entry_is_in_a_range_whatever_happened(program: list[tuple[object, ...]]) -> None:
+@given(st.lists(steps, max_size=60), st.sets(st.builds(rank, lanes, st.sampled_from([3, 20, 10**12])), max_size=3))
+def test_every_entry_is_in_a_range_whatever_happened(program: list[tuple[object, ...]], loaded: set[int]) -> None:
+    """*loaded* came with a dump: their places are numbers of another server."""
     server, frontier = Server(), Frontier()
+    server.visible |= loaded
     for name, *arguments in program:
         match name:
             case "survey":
@@ -152,6 +154,11 @@ def test_numbers_of_another_server_mean_nothing() -> None:
     frontier = surveyed(Frontier(), set(), snapshot(1000))
     frontier = surveyed(frontier, set(), snapshot(2000, server="two"))
     assert holds(frontier, rank(RUN, 1))
+
+
+def test_entry_of_an_older_server_hides_none_of_this_one() -> None:
+    frontier = surveyed(Frontier(), {rank(RUN, 10**12)}, snapshot(1000))
+    assert [holds(frontier, rank(RUN, place)) for place in (999, 1000, 2000, 10**12)] == [False, True, True, True]
 
 
 def test_memory_is_bounded() -> None:

@@ -101,7 +101,9 @@ class Frontier:
         for rank in sorted(ranks):
             visible.setdefault(rank // PLACES, rank % PLACES)
         known = self.with_ranks(ranks).marks
-        marks = {lane: Mark.at(visible.get(lane, snapshot.xmax), snapshot.running) for lane in known}
+        # A dump brings entries whose places are the numbers of another server, and may be far ahead of this one's.
+        ends = {lane: min(visible.get(lane, snapshot.xmax), snapshot.xmax) for lane in known}
+        marks = {lane: Mark.at(end, snapshot.running) for lane, end in ends.items()}
         return Frontier(marks, snapshot.server)
 
 

@@ -6,12 +6,12 @@ import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.harness import Project
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from tests.harness import WorkerProcess
 
@@ -51,9 +51,9 @@ class Release:
         return sorted((self.folder / "histories").glob("*.json"))
 
     @contextmanager
-    def worker(self, project: Project, *args: str, **given: str) -> Iterator[WorkerProcess]:
+    def worker(self, project: Project, *args: str, durable: Mapping[str, Any] | None = None) -> Iterator[WorkerProcess]:
         """A worker process of today, with the code of the release."""
-        with project.worker(*args, durable=None, **self.environment, **given) as worker:
+        with project.worker(*args, durable=durable, **self.environment) as worker:
             yield worker
 
     def become(self, project: Project) -> None:

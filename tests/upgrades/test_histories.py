@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -12,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from durable_core.events import EVENT_TYPES
-from tests.harness import ROOT
+from tests.upgrades.programs import program
 from tests.upgrades.recordings import Recording
 from tests.upgrades.releases import NEWEST, Release, releases
 
@@ -20,14 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 KEPT = [(release.name, file.stem) for release in releases() for file in release.histories]
-
-
-def program(name: str, *args: str) -> str:
-    """What a program of this package prints."""
-    command = [sys.executable, "-m", f"tests.upgrades.{name}", *args]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @cache
@@ -70,7 +60,7 @@ def test_every_fact_is_in_a_history():
 def anew(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The stories of the newest release, recorded by today's workers."""
     folder = tmp_path_factory.mktemp("recorded")
-    program("record", NEWEST.name, "--into", str(folder))
+    program("record", NEWEST.name, "--only", "histories", "--into", str(folder))
     return folder
 
 

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import os
-import signal
 import time
 from typing import Any
 
@@ -31,9 +29,9 @@ def stumbles() -> int:
     return attempt
 
 
-@register.activity(retry_policy=RetryPolicy(initial_interval=3000, maximum_interval=3000))
+@register.activity(retry_policy=RetryPolicy(initial_interval=20))
 def fails_until_open(gate: str) -> str:
-    """Its next attempt is a long way off."""
+    """Its next attempt is some way off."""
     if not is_open(gate):
         raise ConnectionError("not yet")
     return "at last"
@@ -68,12 +66,3 @@ def goes_on(gate: str) -> Any:
         pass_gate(gate)
         time.sleep(60)
     return found
-
-
-@register.activity(retry_policy=SOON)
-def kills_its_worker(gate: str) -> int:
-    attempt = current_activity().attempt
-    if attempt == 1:
-        pass_gate(gate)
-        os.kill(os.getpid(), signal.SIGKILL)
-    return attempt

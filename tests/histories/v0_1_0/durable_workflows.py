@@ -3,7 +3,6 @@ from __future__ import annotations
 from django_durable import (
     ActivityError,
     ActivityTimeout,
-    RetryPolicy,
     SideEffectError,
     WaitTimeout,
     WorkflowCanceled,
@@ -18,7 +17,6 @@ from .durable_activities import (
     gated,
     goes_on,
     greet,
-    kills_its_worker,
     lingers,
     refuses,
     stumbles,
@@ -275,11 +273,6 @@ def hit_by_a_crash(ctx, gate):
 
 
 @register.workflow
-def kills(ctx, gate):
-    return ctx.run_activity(kills_its_worker, gate)
-
-
-@register.workflow
 def in_backoff(ctx, gate):
     return ctx.run_activity(fails_until_open, gate)
 
@@ -292,12 +285,6 @@ def waits_for_child(ctx):
 @register.workflow
 def child_that_waits(ctx):
     return ctx.wait_signal("go")
-
-
-@register.workflow
-def keeps_queued(ctx):
-    ctx.start_activity(echo.using(queue="later", retry_policy=RetryPolicy(maximum_attempts=1)), "kept")
-    ctx.wait_signal("never")
 
 
 @register.workflow

@@ -79,7 +79,7 @@ def _in_postgres(site: Site, queue: str, refs: list[UUID]) -> int:
 def _in_postgres_queue(site: Site, queue: str, refs: list[UUID]) -> int:
     """Its columns refuse what cannot be read. A place that is not the transaction's own may not be looked at for ten
     minutes, or never."""
-    rows = [(kind, ref, 0, 0, None) for kind in ("run", "activity") for ref in refs]
+    rows: list[tuple[Any, ...]] = [(kind, ref, 0, 0, None) for kind in ("run", "activity") for ref in refs]
     rows += [("run", uuid4(), 32767, LAST, None), ("run", uuid4(), -32768, -LAST, None)]
     rows += [(kind, ref, ASTRAY, 0, place) for kind in ("run", "activity") for ref in refs for place in (1, 2**40, -1)]
     with connections[site.alias].cursor() as cursor:

@@ -66,13 +66,12 @@ def test_names_from_the_database_are_only_looked_up(open_site: Site, queue: str)
     site = open_site
     made = start_workflow(register.find_workflow("waits_for_answer").using(queue=queue))
     run = WorkflowExecution.objects.using(site.alias).create(
-        workflow_name=EVIL, input={"command": "true"}, queue=queue, due_at=datetime(2020, 1, 1, tzinfo=UTC)
+        workflow_name=EVIL, queue=queue, due_at=datetime(2020, 1, 1, tzinfo=UTC)
     )
     task = ActivityTask.objects.using(site.alias).create(
         execution_id=made.id,
         activity_name="subprocess.run",
         call_id="99",
-        input={"args": [["true"]], "kwargs": {}},
         queue=queue,
         due_at=datetime(2020, 1, 1, tzinfo=UTC),
     )

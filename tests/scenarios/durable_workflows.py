@@ -20,7 +20,7 @@ from django_durable import (
     register,
 )
 
-from . import crash_workflows, deployed_workflows, ledger  # noqa: F401 - registers more
+from . import audited_workflows, crash_workflows, deployed_workflows, ledger  # noqa: F401 - registers more
 from .durable_activities import (
     ERRORS,
     echo,

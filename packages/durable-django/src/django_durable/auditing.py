@@ -53,7 +53,8 @@ def can_have_second_process() -> bool:
 def second_process() -> PeerProcess:
     """`manage.py durable_audit --second-process`, wherever manage.py is."""
     environment = {"DJANGO_SETTINGS_MODULE": settings.SETTINGS_MODULE, "PYTHONPATH": os.pathsep.join(sys.path)}
-    return PeerProcess([sys.executable, "-m", "django", "durable_audit", "--second-process"], environment)
+    command = [sys.executable, "-m", "django", "durable_audit", "--skip-checks", "--second-process"]
+    return PeerProcess(command, environment)
 
 
 @contextmanager

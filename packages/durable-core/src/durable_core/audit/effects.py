@@ -87,6 +87,8 @@ class Effects:
     noting: Set[str] = frozenset()
     # Runs canceled with keep_queued=True, whose activities may still begin.
     kept: Set[UUID] = frozenset()
+    # How long a cancel may take to commit. Its time is that of its transaction: what is claimed in between came first.
+    cancel_takes: timedelta = timedelta(0)
     # How a run may end, by a model of its program: any of these.
     ends: Mapping[UUID, Sequence[End]] = field(default_factory=dict)
     # When the last fault was over, and how long after that all runs in *ends* must have closed.

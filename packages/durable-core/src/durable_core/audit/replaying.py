@@ -151,17 +151,19 @@ def replay(story: Story, code: Code) -> Replayed:
     history = code.asked(definition, info, story.run.events)
     if not history:
         return Replayed("its code never ran")
-    try:
-        with code.trap() as acts:
+    with code.trap() as acts:
+        try:
             recital = code.bring_back(definition, info, history)
             again = code.bring_back(definition, info, history)
             violations = list(_prefixes(story, code, definition, history))
-    except NewerCodeNeeded:
-        return Replayed("written by newer code")
-    except (NondeterminismError, CodeFailed, CodeStuck) as problem:
-        if story.is_closed and not code.is_same:
-            return Replayed("written by other code")
-        return Replayed("", [_mismatch(story, f"{type(problem).__name__}: {problem}")])
+        except NewerCodeNeeded:
+            return Replayed("written by newer code")
+        except (NondeterminismError, CodeFailed, CodeStuck) as problem:
+            if acts:  # which are why: they were refused
+                return Replayed("", _silence(story, acts))
+            if story.is_closed and not code.is_same:
+                return Replayed("written by other code")
+            return Replayed("", [_mismatch(story, f"{type(problem).__name__}: {problem}")])
     if again.digest != recital.digest:
         violations.append(_mismatch(story, "code that asks for something else when it is replayed again"))
     if code.is_same or code.settings.strict_inputs:
@@ -169,8 +171,14 @@ def replay(story: Story, code: Code) -> Replayed:
             found = f"{asked.type} {e.details_of(asked)} where the history has {e.details_of(was)}"
             violations.append(_mismatch(story, found, call_id=asked.call_id))
     violations += _ending(story, recital.ending, is_same=code.is_same)
-    violations += [story.violation(Invariant.SILENCE, f"a replay that {act}", "nothing of the kind") for act in acts]
+    violations += _silence(story, acts)
     return Replayed("", violations, recital.digest)
+
+
+def _silence(story: Story, acts: list[str]) -> list[Violation]:
+    """Once each, however often the code was replayed."""
+    expected = "that a replay writes nothing and calls no activity"
+    return [story.violation(Invariant.SILENCE, f"a replay that {act}", expected) for act in dict.fromkeys(acts)]
 
 
 def decided(history: Sequence[e.EventRecord]) -> Sequence[e.EventRecord]:

@@ -41,7 +41,8 @@ def _compare(story: Story, task: AuditedTask, noted: list[Performed]) -> Iterato
     ended_at = story.ended_at
     if record.status is TaskStatus.QUEUED or story.record.status is not Status.CANCELED or ended_at is None:
         return
-    if story.record.id in story.effects.kept or (record.started_at is not None and record.started_at <= ended_at):
+    committed_by = ended_at + story.effects.cancel_takes
+    if story.record.id in story.effects.kept or (record.started_at is not None and record.started_at <= committed_by):
         return
     if any(p.begun_at is not None and p.begun_at > ended_at for p in noted):
         found = "an activity that began after its run was canceled, and was not claimed before"

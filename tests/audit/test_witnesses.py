@@ -1,0 +1,246 @@
+"""What was witnessed outside of the store is held against it: acknowledgements, effects, a model, totals."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from durable_core.activity import current_activity
+from durable_core.audit import Effects, End, Invariant, Performed, SentSignal, Start, Total, Violation, audit, seal_of
+from durable_core.codec import Payload
+from durable_core.execution import Status
+from durable_core.ports import Entry, EntryKind
+from tests.core.test_worker import Bench
+
+
+class NotingBench(Bench):
+    noted: list[tuple[str, int]]  # key and attempt of each activity that came to its end
+
+
+@pytest.fixture
+def bench() -> NotingBench:
+    bench = NotingBench()
+    bench.noted = []
+
+    @bench.registry.workflow
+    def collects(ctx, n):
+        return [ctx.wait_signal("word") for _ in range(n)]
+
+    @bench.registry.activity(name="notes")
+    def notes():
+        bench.noted.append((current_activity().idempotency_key, current_activity().attempt))
+
+    @bench.registry.workflow
+    def noting(ctx, queue="default"):
+        return ctx.run_activity(notes.using(queue=queue))
+
+    return bench
+
+
+def found(bench: NotingBench, effects: Effects) -> list[tuple[Invariant, UUID | None]]:
+    return [(violation.invariant, violation.run_id) for violation in said(bench, effects)]
+
+
+def said(bench: NotingBench, effects: Effects) -> list[Violation]:
+    return audit(bench.store, bench.queue, effects, bench.clock.now())
+
+
+# Signals
+
+
+def send(bench: NotingBench, run_id: UUID, *payloads: int) -> list[SentSignal]:
+    for payload in payloads:
+        bench.client.signal(run_id, "word", payload)
+    return [SentSignal(run_id=run_id, name="word", payload=Payload(str(payload))) for payload in payloads]
+
+
+def test_signals_read_and_unread_are_all_there(bench: NotingBench):
+    run_id = bench.start("collects", n=3)
+    sent = send(bench, run_id, 1, 2)
+    bench.drive(run_id, to=lambda status: status is Status.RUNNING)
+    sent += send(bench, run_id, 3, 4)
+    assert found(bench, Effects(signals=sent)) == []
+    bench.drive(run_id)
+    assert found(bench, Effects(signals=sent)) == []
+
+
+def test_signal_that_was_acknowledged_and_is_nowhere_is_lost(bench: NotingBench):
+    run_id = bench.start("collects", n=1)
+    sent = send(bench, run_id, 1)
+    lost = SentSignal(run_id=run_id, name="word", payload=Payload("2"))
+    [violation] = said(bench, Effects(signals=[*sent, lost]))
+    assert violation.invariant is Invariant.SIGNALS
+    assert "1 lost" in violation.found
+
+
+def test_signal_whose_reply_was_lost_may_be_there_or_not(bench: NotingBench):
+    run_id = bench.start("collects", n=1)
+    here, there = (
+        replace(s, acknowledged=False)
+        for s in (*send(bench, run_id, 1), SentSignal(run_id=run_id, name="word", payload=Payload("2")))
+    )
+    assert found(bench, Effects(signals=[here, there])) == []
+
+
+def test_signal_that_came_twice_is_one_too_many(bench: NotingBench):
+    run_id = bench.start("collects", n=2)
+    sent = send(bench, run_id, 1, 1)
+    bench.drive(run_id)
+    [violation] = said(bench, Effects(signals=sent[:1]))
+    assert "1 too many" in violation.found
+
+
+def test_signals_of_one_sender_are_in_order(bench: NotingBench):
+    run_id = bench.start("collects", n=2)
+    first, second = send(bench, run_id, 1, 2)
+    assert found(bench, Effects(signals=[second, first])) == [(Invariant.SIGNALS, run_id)]
+    others = [replace(second, sender="a"), replace(first, sender="b")]
+    assert found(bench, Effects(signals=others)) == []
+
+
+# Effects
+
+
+def performed(bench: NotingBench, **changes: Any) -> list[Performed]:
+    return [replace(Performed(key=key, attempt=attempt, ended=True), **changes) for key, attempt in bench.noted]
+
+
+NOTING = frozenset({"notes"})
+
+
+def test_effects_agree_with_the_tasks(bench: NotingBench):
+    run_id = bench.start("noting")
+    bench.drive(run_id)
+    assert found(bench, Effects(performed=performed(bench), noting=NOTING)) == []
+
+
+def test_completed_activity_without_an_effect_is_found(bench: NotingBench):
+    run_id = bench.start("noting")
+    bench.drive(run_id)
+    begun = performed(bench, ended=False)
+    for noted in ([], begun):
+        [violation] = said(bench, Effects(performed=noted, noting=NOTING))
+        assert (violation.invariant, violation.run_id) == (Invariant.EFFECTS, run_id)
+        assert "never came to its end" in violation.found
+
+
+def test_code_that_began_more_often_than_it_was_claimed_is_found(bench: NotingBench):
+    run_id = bench.start("noting")
+    bench.drive(run_id)
+    [violation] = said(bench, Effects(performed=performed(bench) * 2, noting=NOTING))
+    assert "began 2 times" in violation.found
+
+
+def test_effect_of_an_activity_that_nobody_asked_for_is_found(bench: NotingBench):
+    run_id = bench.start("noting")
+    bench.drive(run_id)
+    stray = Performed(key=f"{run_id}:99", attempt=1, ended=True)
+    [violation] = said(bench, Effects(performed=[*performed(bench), stray], noting=NOTING))
+    assert "of which the run knows nothing" in violation.found
+
+
+def test_activity_that_begins_after_a_cancel_is_found(bench: NotingBench):
+    run_id = bench.start("noting", queue="elsewhere")
+    bench.settings = replace(bench.settings, queues=("default",))
+    bench.drive(run_id, to=lambda status: status is Status.RUNNING)
+    bench.client.cancel(run_id)
+    late = bench.clock.now() + timedelta(seconds=1)
+    attempt = Performed(key=f"{run_id}:0", attempt=1, ended=True, begun_at=late)
+    unclaimed, late_one = said(bench, Effects(performed=[attempt], noting=NOTING))
+    assert "changed hands 0 times" in unclaimed.found
+    assert "began after its run was canceled" in late_one.found
+    kept = Effects(performed=[attempt], noting=NOTING, kept=frozenset({run_id}))
+    assert [violation.found for violation in said(bench, kept)] == [unclaimed.found]
+
+
+# Starts
+
+
+def test_acknowledged_start_is_there(bench: NotingBench):
+    run_id = bench.start("noting")
+    assert found(bench, Effects(starts=[Start(run_id=run_id)])) == []
+
+
+def test_acknowledged_start_that_is_not_there_is_found(bench: NotingBench):
+    missing = uuid4()
+    assert found(bench, Effects(starts=[Start(run_id=missing)])) == [(Invariant.STARTS, missing)]
+
+
+def test_start_under_another_name_is_found(bench: NotingBench):
+    run_id = bench.start("noting")
+    assert found(bench, Effects(starts=[Start(run_id=run_id, workflow_id="x")])) == [(Invariant.STARTS, run_id)]
+
+
+# Model, liveness, totals
+
+
+def test_run_ends_as_its_model_says(bench: NotingBench):
+    run_id = bench.start("collects", n=0)
+    bench.drive(run_id)
+    assert found(bench, Effects(ends={run_id: [End(Status.CANCELED), End(Status.COMPLETED, Payload("[]"))]})) == []
+    for wrong in (End(Status.COMPLETED, Payload("[1]")), End(Status.FAILED), End(Status.COMPLETED, error="ValueError")):
+        assert found(bench, Effects(ends={run_id: [wrong]})) == [(Invariant.MODEL, run_id)]
+
+
+def test_run_that_should_have_closed_is_found_when_the_bound_is_over(bench: NotingBench):
+    run_id = bench.start("collects", n=1)
+    calm = Effects(ends={run_id: [End(Status.COMPLETED)]}, calm_since=bench.clock.now(), bound=timedelta(seconds=5))
+    bench.clock.advance(4)
+    assert found(bench, calm) == []
+    bench.clock.advance(1)
+    assert found(bench, calm) == [(Invariant.LIVENESS, run_id)]
+
+
+def test_totals_are_kept(bench: NotingBench):
+    totals = [Total(name="money", found=100, expected=100)]
+    assert found(bench, Effects(totals=totals)) == []
+    totals.append(Total(name="money", found=99, expected=100))
+    assert found(bench, Effects(totals=totals)) == [(Invariant.CONSERVATION, None)]
+
+
+# What was there before, and what should have been cleared away
+
+
+def test_history_may_only_grow(bench: NotingBench):
+    run_id = bench.start("collects", n=1)
+    bench.drive(run_id, to=lambda status: status is Status.RUNNING)
+    history = bench.store._events[run_id]
+    seals = {run_id: seal_of(history)}
+    send(bench, run_id, 1)
+    bench.drive(run_id)
+    assert found(bench, Effects(seals=seals)) == []
+    history[1] = history[1]._replace(details=history[1].details.replace("word", "other"))
+    assert found(bench, Effects(seals=seals)) == [(Invariant.NO_GAPS, run_id)]
+
+
+def test_history_that_was_cut_off_is_found(bench: NotingBench):
+    run_id = bench.start("collects", n=1)
+    bench.drive(run_id, to=lambda status: status is Status.RUNNING)
+    longer = seal_of([*bench.store._events[run_id], bench.store._events[run_id][-1]])
+    assert found(bench, Effects(seals={run_id: longer})) == [(Invariant.NO_GAPS, run_id)]
+
+
+def test_entry_for_what_is_closed_must_be_cleared_away_in_time(bench: NotingBench):
+    run_id = bench.start("collects", n=0)
+    bench.drive(run_id)
+    assert found(bench, Effects(drained=True)) == []
+    bench.queue.enqueue([Entry(EntryKind.RUN, run_id, "default")])
+    assert found(bench, Effects()) == []  # a hint too many costs time only
+    [violation] = said(bench, Effects(drained=True))
+    assert violation.invariant is Invariant.QUIESCENCE
+    assert str(run_id) in violation.found
+
+
+def test_activities_that_nobody_kept_end_with_their_run(bench: NotingBench):
+    bench.settings = replace(bench.settings, queues=("default",))
+    run_id = bench.start("noting", queue="elsewhere")
+    bench.drive(run_id, to=lambda status: status is Status.RUNNING)
+    bench.client.cancel(run_id, keep_queued=True)
+    started = [Start(run_id=run_id)]
+    assert found(bench, Effects()) == []  # in production nobody knows
+    assert found(bench, Effects(starts=started, kept=frozenset({run_id}))) == []
+    assert found(bench, Effects(starts=started)) == [(Invariant.QUIESCENCE, run_id)]

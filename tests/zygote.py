@@ -140,9 +140,10 @@ def fork_on_request(line: socket.socket) -> Order | None:
                 selector.unregister(key.fileobj)
                 _tell_end(*key.data)
                 continue
-            request, (output, errors, tell), _, _ = socket.recv_fds(line, LARGEST, 3)
+            request, descriptors, _, _ = socket.recv_fds(line, LARGEST, 3)
             if not request:
                 return None
+            output, errors, tell = descriptors
             pid = os.fork()
             if pid == 0:
                 selector.close()

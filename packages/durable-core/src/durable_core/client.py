@@ -139,6 +139,7 @@ class Client:
         At once, by default: the run is CANCELED when this returns, its queued activities FAILED (unless
         *keep_queued*), its running ones told, its children canceled. *graceful* asks its code instead.
         """
+        encode(reason, what="the reason of a cancel", limit=self._payload_limit)  # raises for what is too long
         if graceful:
             request = e.WorkflowCancelRequested(reason=reason, graceful=True)
             try:
@@ -223,7 +224,8 @@ class Client:
     def _close(self, locked: LoadedRun, end: e.WorkflowCanceled, *, keep_queued: bool) -> News:
         """End a locked run from outside; signals that it has not read become history before the end."""
         record = locked.record
-        now = self._store.now()
+        # Clocks of processes are a little apart, and a history does not go back.
+        now = max([self._store.now(), *(event.created_at for event in locked.events)])
         # A run that never ran still has a history that begins with its start.
         facts: list[tuple[str, str | None, str]] = []
         if not record.history_length:
@@ -256,7 +258,7 @@ class Client:
                 return record.id, record.workflow_name, events
             case Verdict.UNREAD:
                 # How an activity or a child ended may be written to a run that somebody has locked.
-                later = LoadedRun(record, [], [*locked.mail, *result.mail])
+                later = LoadedRun(record, locked.events, [*locked.mail, *result.mail])
                 return self._close(later, end, keep_queued=keep_queued)
             case verdict:
                 raise DurableError(f"run {record.id} could not be closed ({verdict.value}) although it was locked.")

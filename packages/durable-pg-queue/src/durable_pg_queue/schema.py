@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 VERSION = 1  # the newest
 TABLE = re.compile(r"[a-z_][a-z0-9_]{0,44}")  # Postgres has 63 characters, and "_release_dead" and more follow
-SCHEMA = re.compile(r"""[^"'$\\{}]{1,63}""")  # stands in quotes everywhere
+# Stands in quotes everywhere, and beside placeholders.
+SCHEMA = re.compile(r"""[^"'$\\{}%\x00-\x1f\x7f\ud800-\udfff]{1,63}""")
 COMMENT = re.compile(r"durable-pg-queue, version (\d+)")
 SET_UP = "Run `manage.py durable_queue_setup`, or PostgresTaskQueue.setup()."
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from threading import Event
@@ -15,7 +15,18 @@ import pytest
 
 from durable_core.execution import TaskStatus
 from durable_core.hooks import load
-from durable_core.ports import Clock, Commit, CommitResult, Committed, Letter, TaskRecord, Verdict, Wake
+from durable_core.ports import (
+    AuditedRun,
+    Clock,
+    Commit,
+    CommitResult,
+    Committed,
+    Letter,
+    Outline,
+    TaskRecord,
+    Verdict,
+    Wake,
+)
 from durable_core.testing import InMemoryHistoryStore, InMemoryTaskQueue, ManualClock, plugin
 from durable_core.testing.contracts import HistoryStoreContract, TaskQueueContract, TransactionalQueueContract
 from durable_core.testing.contracts.base import Contract, Interrupted
@@ -137,7 +148,43 @@ class StoreWithoutTransactions(InMemoryHistoryStore):
         self.journal.undo_with = lambda function, *args: None  # type: ignore[method-assign]
 
 
+class StoreThatShowsAnAuditTheNewestFirst(InMemoryHistoryStore):
+    def outlines(self, *, after: Outline | None, since: datetime | None, limit: int) -> list[Outline]:
+        return super().outlines(after=after, since=since, limit=limit)[::-1]
+
+
+class StoreThatForgetsWhatIsClosed(InMemoryHistoryStore):
+    def audited(self, run_ids: Collection[UUID]) -> list[AuditedRun]:
+        return [
+            replace(run, tasks=[task for task in run.tasks if not task.record.status.is_closed])
+            for run in super().audited(run_ids)
+        ]
+
+
+class StoreThatKeepsWorkersAlive(InMemoryHistoryStore):
+    def audited(self, run_ids: Collection[UUID]) -> list[AuditedRun]:
+        return [
+            replace(run, tasks=[replace(task, has_worker=True) for task in run.tasks])
+            for run in super().audited(run_ids)
+        ]
+
+
+class StoreThatHidesChildren(InMemoryHistoryStore):
+    def audited(self, run_ids: Collection[UUID]) -> list[AuditedRun]:
+        return [replace(run, children=()) for run in super().audited(run_ids)]
+
+
+class StoreThatLetsAuditsWrite(InMemoryHistoryStore):
+    def snapshot(self) -> AbstractContextManager[None]:
+        return self.transaction()
+
+
 LIES: list[tuple[type[Any], str]] = [
+    (StoreThatShowsAnAuditTheNewestFirst, "test_audit_turns_pages_from_the_oldest_run_on"),
+    (StoreThatForgetsWhatIsClosed, "test_audit_sees_activities_open_and_closed"),
+    (StoreThatKeepsWorkersAlive, "test_audit_sees_activities_open_and_closed"),
+    (StoreThatHidesChildren, "test_audit_sees_children_and_whether_they_are_told_to_stop"),
+    (StoreThatLetsAuditsWrite, "test_nothing_is_written_in_a_snapshot"),
     (StoreWithoutFence, "test_stale_token_cannot_complete_a_reclaimed_task"),
     (StoreWithoutFence, "test_late_outcome_of_an_attempt_already_retried_is_refused"),
     (StoreWithoutVersions, "test_stale_version_is_a_conflict_and_writes_nothing"),

@@ -3,6 +3,6 @@
 To import this package is to register all of them, see `tests.core.lying`.
 """
 
-from tests.core.lies import claims, endings, entries, outside, servers, transactions, workers
+from tests.core.lies import auditing, claims, endings, entries, outside, servers, transactions, workers
 
-__all__ = ["claims", "endings", "entries", "outside", "servers", "transactions", "workers"]
+__all__ = ["auditing", "claims", "endings", "entries", "outside", "servers", "transactions", "workers"]

@@ -12,6 +12,7 @@ from durable_core.testing.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
+    from contextlib import AbstractContextManager
     from datetime import datetime
     from uuid import UUID
 
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
 class AuditMethods(State):
     """The part of `AuditableStore` that the others have not."""
 
+    def snapshot(self) -> AbstractContextManager[None]:
+        return self._unchanged()
+
     @contextmanager
-    def snapshot(self) -> Iterator[None]:
+    def _unchanged(self) -> Iterator[None]:
         with self.transaction():
             before = self.journal.changes
             yield

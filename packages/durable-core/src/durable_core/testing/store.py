@@ -61,7 +61,8 @@ class InMemoryHistoryStore(ActivityMethods, WorkerMethods, AuditMethods):
         """Whoever is in a transaction holds all rows already."""
         assert self.in_transaction(), "lock() outside of a transaction would hold nothing"
         run = self._runs.get(run_id)
-        return None if run is None else LoadedRun(run.record, [], self._unread(run_id))
+        last = self._events.get(run_id, [])[-1:]
+        return None if run is None else LoadedRun(run.record, last, self._unread(run_id))
 
     def children(self, run_id: UUID) -> list[UUID]:
         with self.transaction():

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from durable_core.ports import Entry, EntryKind, HistoryStore, TaskQueue, new_id
 from durable_core.testing.contracts.base import PATIENCE, Interrupted
 from durable_core.testing.contracts.builders import a_run
+from durable_core.testing.contracts.queue_audit import QueueAuditCases
 from durable_core.testing.contracts.queue_base import an_entry
 from durable_core.testing.contracts.queue_claims import ClaimCases
 from durable_core.testing.contracts.queue_entries import EntryCases
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class TaskQueueContract(EntryCases, ClaimCases, ProcessCases, WatchCases, ServerCases):
+class TaskQueueContract(EntryCases, ClaimCases, ProcessCases, WatchCases, ServerCases, QueueAuditCases):
     """Give `make_queue`, and say of the rest of what `QueueCases` lists what is so for your queue."""
 
     def test_queue_is_one(self) -> None:

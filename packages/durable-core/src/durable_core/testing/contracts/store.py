@@ -10,6 +10,7 @@ from durable_core.execution import Status, TaskStatus
 from durable_core.ports import ClaimedTasks, HistoryStore, Verdict, new_id
 from durable_core.testing.contracts.base import PATIENCE, Interrupted
 from durable_core.testing.contracts.builders import a_letter
+from durable_core.testing.contracts.store_audit import StoreAuditCases
 from durable_core.testing.contracts.store_commits import CommitCases
 from durable_core.testing.contracts.store_mail import MailCases
 from durable_core.testing.contracts.store_runs import RunCases
@@ -27,7 +28,7 @@ T = TypeVar("T")
 
 
 class HistoryStoreContract(
-    RunCases, CommitCases, MailCases, TaskCases, TimeCases, WorkerCases, TextCases, TransactionCases
+    RunCases, CommitCases, MailCases, TaskCases, TimeCases, WorkerCases, TextCases, TransactionCases, StoreAuditCases
 ):
     """Give `make_store`, `read_waiting_for` and `read_task_status`; `pass_time` and `session` if yours needs them."""
 

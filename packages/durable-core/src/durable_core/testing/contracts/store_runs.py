@@ -127,15 +127,19 @@ class RunCases(StoreCases):
         assert unread.keys() == {there}
         assert len(self.store.unread({moved: 1})[moved]) == 1
 
-    def test_lock_gives_record_and_mail_without_history(self) -> None:
+    def test_lock_gives_record_last_event_and_mail(self) -> None:
         run_id = self.start()
-        self.commit(run_id, "workflow_started")
+        with self.store.transaction():
+            assert (fresh := self.store.lock(run_id)) is not None
+            assert fresh.events == []
+        self.commit(run_id, "workflow_started", "timer_started")
         self.deliver(a_letter(run_id))
         with self.store.transaction():
             locked = self.store.lock(run_id)
             assert locked is not None
             assert locked.record == self.record_of(run_id)
-            assert locked.events == []
+            assert locked.events == self.store.load([run_id])[run_id].events[-1:]
+            assert [event.seq for event in locked.events] == [2]
             assert [mail.type for mail in locked.mail] == ["signal_received"]
 
     def test_lock_of_an_unknown_run_is_none(self) -> None:

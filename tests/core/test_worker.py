@@ -166,6 +166,32 @@ def test_runs_that_go_on_soon_stay_in_memory_and_no_others():
     assert third.is_idle
 
 
+class Hasty(InMemoryHistoryStore):
+    """One whose clock can be read too early, as by a process whose reading of the server's took a while."""
+
+    lag = timedelta()
+
+    def now(self):
+        return super().now() - self.lag
+
+
+def test_a_cancel_is_never_older_than_what_stands_before_it():
+    bench = Bench(Hasty)
+
+    @bench.registry.workflow
+    def waits(ctx):
+        return ctx.wait_signal("go")
+
+    run_id = bench.start("waits")
+    bench.drive(run_id, to=lambda status: status is Status.RUNNING)
+    bench.store.lag = timedelta(milliseconds=3)
+    bench.client.signal(run_id, "go")
+    assert bench.client.cancel(run_id)
+    times = [event.created_at for event in bench.store.load([run_id])[run_id].events]
+    assert len(times) == 4
+    assert times == sorted(times)
+
+
 # Code that does not come back
 
 

@@ -65,7 +65,7 @@ class HistoryStore(Protocol):
         """
 
     def lock(self, run_id: UUID) -> LoadedRun | None:
-        """The run, and no writer but the caller until the transaction ends. Its *events* are left empty."""
+        """The run, and no writer but the caller until the transaction ends. Of its *events* it has the last."""
 
     def children(self, run_id: UUID) -> list[UUID]:
         """Open children that are canceled with this run."""

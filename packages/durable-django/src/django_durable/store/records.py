@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from django_durable.store.database import hex_of, instant, seconds, seconds_of, uuid, uuid_or_none
+from durable_core.events import EventRecord
 from durable_core.execution import Status, TaskStatus
 from durable_core.failures import summary
 from durable_core.ports import Mail, RunRecord, TaskRecord, Wake, earliest
@@ -81,6 +82,12 @@ def task_of(row: Row) -> TaskRecord:
 def wake_of(row: Row) -> Wake:
     """From id, queue, priority, worker_id."""
     return Wake(uuid(row[0]), row[1], row[2], uuid_or_none(row[3]))
+
+
+def event_of(seq: int, kind: str, call_id: str | None, details: str, created_at: Any) -> EventRecord:
+    at = instant(created_at)
+    assert at is not None
+    return EventRecord(seq, kind, call_id, details, at)
 
 
 def mail_of(rows: list[Row]) -> dict[Any, list[Mail]]:

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 from django_durable.store.base import Part
 from django_durable.store.database import Row, instant, uuid
-from django_durable.store.records import mail_of, row_of_run, run_of
+from django_durable.store.records import event_of, mail_of, row_of_run, run_of
 from durable_core.errors import StoreUnavailable
-from durable_core.events import EventRecord
 from durable_core.ports import Created, LoadedRun, Mail
 
 if TYPE_CHECKING:
@@ -70,13 +69,11 @@ class Runs(Part):
         ids = self.db.ids(run_ids)
         runs, events, mail = self.db.rows_of_all([(self.sql.runs, ids), (self.sql.events, ids), (self.sql.mail, ids)])
         loaded: dict[Any, LoadedRun] = {row[0]: LoadedRun(run_of(row), [], []) for row in runs}
-        for run_id, seq, kind, call_id, details, created_at in events:
+        for run_id, seq, *event in events:
             run = loaded.get(run_id)
             # The statements see different moments: events that are newer than the run's row are left out.
             if run is not None and seq <= run.record.history_length:
-                at = instant(created_at)
-                assert at is not None
-                run.events.append(EventRecord(seq, kind, call_id, details, at))
+                run.events.append(event_of(seq, *event))
         for run_id, letters in mail_of(mail).items():
             if run_id in loaded:
                 loaded[run_id].mail.extend(letters)
@@ -101,7 +98,8 @@ class Runs(Part):
         rows: list[Row] = self.db.rows(self.sql.own_run, ids)
         if not rows:
             return None
-        return LoadedRun(run_of(rows[0]), [], [letter for box in self._mail(ids).values() for letter in box])
+        last = [event_of(*row) for row in self.db.rows(self.sql.last_event, ids)]
+        return LoadedRun(run_of(rows[0]), last, [letter for box in self._mail(ids).values() for letter in box])
 
     def children(self, run_id: UUID) -> list[UUID]:
         return [uuid(row[0]) for row in self.db.rows(self.sql.children, self.db.ids([run_id]))]

@@ -23,6 +23,11 @@ class RunStatements:
             f"SELECT execution_id, seq, type, call_id, details, created_at FROM {EVENT} "
             f"WHERE execution_id {d.among} ORDER BY execution_id, seq"
         )
+        # The last event of one.
+        self.last_event = (
+            f"SELECT seq, type, call_id, details, created_at FROM {EVENT} "
+            f"WHERE execution_id {d.among} ORDER BY seq DESC LIMIT 1"
+        )
         # Which of these exist: tells a row that is locked from one that is gone.
         self.runs_there = f"SELECT id, created_at FROM {RUN} WHERE id {d.among}"
         self.tasks_there = f"SELECT id FROM {TASK} WHERE id {d.among}"

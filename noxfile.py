@@ -176,6 +176,13 @@ def mutation(session: nox.Session) -> None:
     session.run("python", "-m", "tests.teeth.mutants", session.create_tmp(), *session.posargs)
 
 
+@nox.session(python=PYTHON, default=False)
+def chaos(session: nox.Session) -> None:
+    """Kill, pause and drain workers and restart their servers while random programs run: 15 minutes, over the pairs."""
+    install(session, *group("test"), "Django>=5.2", extra="[all]")
+    session.run("python", "-m", "tests.chaos", *(session.posargs or ["--seconds", "150"]))
+
+
 @nox.session(python=PYTHON)
 def lint(session: nox.Session) -> None:
     """Check style and format with ruff; `nox -s lint -- --fix` mends what can be mended."""

@@ -51,6 +51,10 @@ PAIRS = [  # (Python, Django); Django 6.0 needs Python 3.12
     ("3.13", "6.1"),
 ]
 SAY_VERSIONS = "import sys, django; print('Python', *sys.version_info[:3], 'Django', django.__version__)"
+SAY_PINNED = """
+from importlib.metadata import distributions
+print(*sorted(f"{d.name}=={d.version}" for d in distributions() if not d.name.startswith("durable")), sep="\\n")
+"""
 PYTEST_PROCESSES = "4"  # of xdist, on two cores: most tests wait for processes; "0" runs the suite in one process
 
 
@@ -214,6 +218,26 @@ def docs(session: nox.Session) -> None:
     """Build the documentation; a warning is an error."""
     session.install(*group("docs"))
     session.run("sphinx-build", "-W", "--keep-going", "docs", "docs/_build/html", *session.posargs)
+
+
+@nox.session(python=PYTHON)
+def security(session: nox.Session) -> None:
+    """Look through the packages with Bandit; what it is told to pass over stands in pyproject.toml, with reasons."""
+    session.install(*group("security"))
+    session.run("bandit", "--quiet", "--configfile", "pyproject.toml", "--recursive", *(f"{p}/src" for p in PACKAGES))
+
+
+@nox.session(python=PYTHON, default=False)
+def audit(session: nox.Session) -> None:
+    """Ask PyPI's advisory service for known holes in what an installation brings along; where it is silent, fail."""
+    install(session, *group("security"), extra="[all]")
+    pinned = str(session.run("python", "-c", SAY_PINNED, silent=True))
+    requirements = Path(session.create_tmp()) / "installed.txt"
+    requirements.write_text(pinned)
+    session.log("This asks https://pypi.org itself, not an index of packages; with -- -s osv it asks api.osv.dev.")
+    # --strict: a package that the service knows nothing of is a failure, or a service that is away would look clean.
+    options = ["--strict", "--no-deps", "--disable-pip", "--requirement", str(requirements)]
+    session.run("pip-audit", *options, *session.posargs)
 
 
 @nox.session(python=PYTHON)

@@ -108,7 +108,7 @@ def test_any_run_by_any_command(here: None, run: str, name: str, text: str) -> N
 @example(value="1e309")
 @example(value=",,")
 def test_any_option_of_a_worker(here: None, value: str) -> None:
-    command = load_command_class("django_durable", "durable_worker")
+    command: Any = load_command_class("django_durable", "durable_worker")
     parser = command.create_parser("manage.py", "durable_worker")
     for option in ("--batch", "--tick", "--threads", "--drain-timeout", "--queue-name", "--worker-id", "--max-tasks"):
         try:

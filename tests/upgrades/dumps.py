@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.servers import Postgres
 
 # What pg_dump writes for psql, or for servers as new as itself. A dump is loaded by a driver, into any version.
@@ -29,6 +31,11 @@ def into_sqlite(dump: str, path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.executescript(dump)
+
+
+def inserts(dump: str, table: str) -> Iterator[str]:
+    """The statements of a dump that write a table's rows; each is a line, as no text in it has a line break."""
+    yield from re.findall(rf'^INSERT INTO "?(?:public\.)?{table}"?\s*VALUES.*\);$', dump, re.MULTILINE)
 
 
 def of_postgres(database: Postgres) -> str:

@@ -1,8 +1,11 @@
 from django.db import migrations, models
 
+from django_durable.indexes import AddIndexConcurrently
+
 
 class Migration(migrations.Migration):
+    atomic = False
     dependencies = [("django_durable", "0003_worker_exclude")]
     operations = [
-        migrations.AddIndex("workflowexecution", models.Index(fields=["-created_at"], name="durable_run_created")),
+        AddIndexConcurrently("workflowexecution", models.Index(fields=["-created_at"], name="durable_run_created")),
     ]

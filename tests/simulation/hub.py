@@ -70,7 +70,7 @@ class Strand:
 class Hub:
     """Lets strands run, one at a time, and moves the clock when all of them wait."""
 
-    def __init__(self, random: Random, *, gap: int = 1, patience: int = 1_000_000) -> None:
+    def __init__(self, random: Random, *, gap: int = 1, patience: int = 60_000) -> None:
         self.random = random
         self.now = 0  # microseconds
         self.steps = 0

@@ -65,6 +65,38 @@ def test_an_outcome_whose_task_somebody_holds_is_reported_until_it_is_taken():
     assert (attempts, bench.store.left) == ([1], 0)
 
 
+class Overtaken(InMemoryHistoryStore):
+    """Another worker makes the first decision too, and commits it first."""
+
+    is_overtaken = False
+
+    def commit(self, commits):
+        if not self.is_overtaken:
+            self.is_overtaken = True
+            super().commit(commits)
+        return super().commit(commits)
+
+
+def test_a_run_that_another_worker_was_quicker_with_is_loaded_again():
+    bench = Bench(Overtaken)
+
+    @bench.registry.workflow
+    def waits(ctx):
+        return ctx.wait_signal("go")
+
+    run_id = bench.start("waits")
+
+    def is_closed(status):
+        if status is Status.RUNNING and not bench.store.load([run_id])[run_id].mail:
+            bench.client.signal(run_id, "go", 7)
+        return status.is_closed
+
+    bench.drive(run_id, to=is_closed)  # by one worker, which has the run in memory
+    assert bench.result(run_id) == 7
+    types = [event.type for event in bench.store.load([run_id])[run_id].events]
+    assert types == ["workflow_started", "signal_wait_started", "signal_received", "workflow_completed"]
+
+
 class Leaky(InMemoryTaskQueue):
     """Its server forgets the first entries that it is given."""
 

@@ -7,6 +7,7 @@ HANDING_OVER = "tests/core/test_handing_over.py"
 PROBES = "tests/behaviour/test_probes.py"
 RACES = "tests/crashes/test_races.py"
 RULES_CANCEL_CHILDREN = "tests/behaviour/test_rules_cancel_children.py"
+STALE_RUNS = "tests/core/test_stale_runs.py"
 RULES_TRANSACTIONS = "tests/behaviour/test_rules_transactions.py"
 
 MUTATIONS = (
@@ -35,11 +36,18 @@ MUTATIONS = (
         ),
     ),
     Mutation(
-        "the loser of two workers keeps its version of a run in memory",
+        "a run that another worker has gone on with is believed to be as it is in memory",
+        f"{CORE}/worker/loading.py",
+        "                    slot.evict()",
+        "                    slot.must_read_mail = False",
+        (f"{STALE_RUNS}::test_timer_that_another_worker_has_set_wakes_the_run",),
+    ),
+    Mutation(
+        "an outcome that is no news for a run in memory is dropped",
         f"{CORE}/worker/runs.py",
-        "                slot.take_back(proposal)\n                self._held.disown(slot)",
-        "                slot.take_back(proposal)\n                self._held.mark(slot)",
-        ("tests/crashes/test_two_workers.py::test_one_of_two_workers_on_a_run_commits[sqlite]",),
+        "                self._held.report(slot)\n                self._held.spend(slot)\n                slot.mail",
+        "                slot.outcomes = []\n                self._held.spend(slot)\n                slot.mail",
+        (f"{STALE_RUNS}::test_outcome_of_an_activity_that_another_worker_has_scheduled_reaches_the_run",),
     ),
     Mutation(
         "what ended here is forgotten with a decision that was not written",

@@ -187,6 +187,13 @@ def chaos(session: nox.Session) -> None:
     session.run("python", "-m", "tests.chaos", *(session.posargs or ["--seconds", "150"]))
 
 
+@nox.session(python=PYTHON, default=False)
+def simulate(session: nox.Session) -> None:
+    """Simulate worlds of workers whose processes die and whose queue lies: 100,000 seeds that nobody has seen."""
+    install(session)
+    session.run("python", "-m", "tests.simulation", *(session.posargs or ["--seeds", "100000"]))
+
+
 @nox.session(python=PYTHON)
 def lint(session: nox.Session) -> None:
     """Check style and format with ruff; `nox -s lint -- --fix` mends what can be mended."""

@@ -24,7 +24,7 @@ from durable_core.ports import AuditableQueue
 from durable_core.worker.loading import info_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from datetime import datetime, timedelta
     from uuid import UUID
 
@@ -61,6 +61,7 @@ class Scope:
 
     since: datetime | None = None  # created then or later
     sample: float = 1.0  # this share of them, always the same ones
+    only: Collection[UUID] | None = None  # these, whenever they were created; None: all
 
     def chooses(self, run_id: UUID) -> bool:
         digest = hashlib.blake2b(run_id.bytes, digest_size=8).digest()
@@ -108,6 +109,10 @@ def examine(
 
 def _batches(store: AuditableStore, scope: Scope) -> Iterator[list[UUID]]:
     """Runs to be read at once: not too many, and not too much of them."""
+    if scope.only is not None:
+        chosen = [run_id for run_id in scope.only if scope.chooses(run_id)]
+        yield from (chosen[first : first + MOST_RUNS] for first in range(0, len(chosen), MOST_RUNS))
+        return
     after: Outline | None = None
     while outlines := store.outlines(after=after, since=scope.since, limit=PAGE):
         after = outlines[-1]

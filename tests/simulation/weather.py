@@ -57,6 +57,7 @@ class Weather:
     lies: Mapping[Lie, float]  # how often
     skew: float  # clocks of workers run up to so many times too fast, or too slow
     deaths: int  # workers that may die, or be taken for dead
+    old_code: float  # how often a worker is hired that does not know some names, as in a rolling deployment
     # Workers
     tick: float
     threads: int
@@ -98,6 +99,7 @@ def drawn(random: Random) -> Weather:
         lies=lies,
         skew=random.choice((1.0, 1.0, 1.2, 3.0)) if innocent else 1.0,
         deaths=1_000 if innocent else 2,
+        old_code=random.choice((0.0, 0.0, 0.3)),
         tick=random.choice((0.2, 1.0, 2.0)),
         threads=random.choice((1, 2, 4)),
         batch=random.choice((1, 5, 100)),

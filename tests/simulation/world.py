@@ -66,6 +66,7 @@ class World:
         self._rims: dict[Process, Rim] = {}
         self._workers: dict[Process, Worker] = {}
         self._hired = 0
+        self._old: list[Worker] = []
         self.hub.before_switch = self._check_no_transaction
 
     def generator(self) -> Random:
@@ -82,6 +83,7 @@ class World:
     def hire(self) -> None:
         """One more worker."""
         self._hired += 1
+        is_old = self.calm_since is None and self.random.random() < self.weather.old_code
         skew = self.weather.skew
         rate = self.random.choice((1.0, 1.0, skew, 1 / skew))
         rim = self.process(f"worker-{self._hired}", rate=rate, offset=self.random.uniform(0, 1_000_000))
@@ -89,12 +91,14 @@ class World:
         worker = Worker(
             store_of(rim, self.store),
             queue_of(rim, self.queue),
-            self.registry,
+            self._old_code() if is_old else self.registry,
             SimulatedClock(process),
             self._settings(),
             threads=SimulatedThreads(process),
         )
         self._workers[process] = worker
+        if is_old:
+            self._old.append(worker)
         rim.drain = worker.stop
         process.on_death = lambda: self._lost(process)
 
@@ -103,6 +107,13 @@ class World:
             self.hub.kill(process)  # its other threads end with it
 
         self.hub.spawn(process, "loop", work)
+
+    def _old_code(self) -> Registry:
+        """Without workflows, and perhaps without activities: what others ask for must be left to them."""
+        old = Registry()
+        if self.random.random() < 0.5:
+            old.activities.update(self.registry.activities)
+        return old
 
     def _settings(self) -> WorkerSettings:
         weather = self.weather
@@ -163,6 +174,8 @@ class World:
         self.calm_since = self.clock.now()
         for rim in self._rims.values():
             rim.heal()
+        for worker in self._old:
+            worker.stop("the deployment is over")
         self._replace()
 
     def _is_over(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
-SOURCES = sorted(ROOT.glob("packages/*/src/**/*.py"))
 
 FORBIDDEN_MODULES = {
     "pickle",
@@ -55,11 +55,19 @@ PROCESSES = {
 }
 
 
+@cache
+def trees() -> dict[str, ast.Module]:
+    """All modules of the packages, by their paths below ``src``."""
+    return {
+        "/".join(path.parts[path.parts.index("src") + 1 :]): ast.parse(path.read_text(encoding="utf-8"))
+        for path in sorted(ROOT.glob("packages/*/src/**/*.py"))
+    }
+
+
 def calls() -> Iterator[tuple[str, str, ast.Call]]:
     """(file, name of what is called, the call) of all packages."""
-    for path in SOURCES:
-        name = "/".join(path.parts[path.parts.index("src") + 1 :])
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for name, tree in trees().items():
+        for node in ast.walk(tree):
             if isinstance(node, ast.Call):
                 match node.func:
                     case ast.Name(id=called) | ast.Attribute(attr=called):
@@ -67,9 +75,9 @@ def calls() -> Iterator[tuple[str, str, ast.Call]]:
 
 
 def test_no_package_imports_what_makes_objects_of_bytes() -> None:
-    assert len(SOURCES) > 100
-    for path in SOURCES:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    assert len(trees()) > 100
+    for path, tree in trees().items():
+        for node in ast.walk(tree):
             names = []
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]

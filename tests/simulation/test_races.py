@@ -97,6 +97,7 @@ def test_table_has_every_pair() -> None:
     assert set(TABLE) == set(combinations_with_replacement(RIVALS, 2))
 
 
+@pytest.mark.promise("P2", "P3", "P6", "P7")
 @pytest.mark.parametrize("transactional", [True, False], ids=["joining the store", "beside the store"])
 @pytest.mark.parametrize(("first", "second"), TABLE, ids=["-".join(pair) for pair in TABLE])
 def test_every_interleaving_ends_well(first: str, second: str, transactional: bool) -> None:

@@ -32,6 +32,8 @@ CRASHPOINTS = (
     "outcome-committed",
     "timer-inside",
     "timer-committed",
+    "queue-untold",  # the store has committed, and a queue beside it has not heard of that
+    "queue-unacknowledged",  # it has new entries, and still those that led to them
 )
 
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from durable_core.crashpoints import crashpoint
 from durable_core.ports import Entry, EntryKind
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Outbox:
             queue.enqueue(self.entries)
         for delay, entries in self.delayed:
             queue.enqueue(entries, delay=delay)
+        crashpoint("queue-unacknowledged")
         if self.completed:
             queue.complete(self.completed)
         for delay, claims in self.released:
@@ -54,4 +56,5 @@ def unit(store: HistoryStore, queue: TaskQueue) -> Iterator[Outbox]:
         if queue.transactional:
             box.send(queue)
     if not queue.transactional:
+        crashpoint("queue-untold")
         box.send(queue)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 BOUND = 60.0  # seconds after the last fault in which all must close: backoff of 5 s, redelivery, 100 programs to end
 CANCEL_TAKES = timedelta(seconds=1)  # on a busy machine; clients are not paused
+PREFIXES = 4  # of each history that are replayed; the tests of programs replay all
 LOADED_AT_ONCE = 200
 
 
@@ -118,7 +119,7 @@ def _audit(site: Site, stories: Sequence[Story], ledger: FileLedger, calm_since:
         totals=[Total(name="money", found=money, expected=OPENING_BALANCE * len(ACCOUNTS))],
     )
     programs = {story.run_id: story.program for story in started}
-    for violation in audit(made.store, made.queue, effects, code=Code(registry=registry)):
+    for violation in audit(made.store, made.queue, effects, code=Code(registry=registry, prefixes=PREFIXES)):
         verdict.complaints.append(str(violation))
         if violation.run_id in programs:
             verdict.complaints.append(source_of(programs[violation.run_id]))

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from durable_core.codec import MAX_NESTING, decode, encode
+from durable_core.codec import MAX_NESTING, _make_encoder, decode, encode
 from durable_core.errors import PayloadError
 
 ODD_TEXT = ["\x00", "\ud800", "\udfff\ud800", "\U0001f600", "é", "e\u0301", "\u2028", "'; DROP TABLE --", "%s"]
@@ -146,6 +146,23 @@ def test_decoding_gives_a_fresh_copy():
 def test_text_that_is_not_json_is_refused(stored):
     with pytest.raises(PayloadError, match="not valid JSON"):
         decode(stored)
+
+
+@pytest.mark.parametrize(
+    "value", [{"a": [1, (2.5, None)], "é\x00": {3: True}}, [], "x", {"a": object()}, [float("nan")]]
+)
+def test_text_is_the_same_where_json_has_no_part_in_c(value, monkeypatch):
+    def encoded(by):
+        try:
+            return by(value)
+        except (TypeError, ValueError) as error:
+            return type(error)
+
+    in_c = _make_encoder()
+    monkeypatch.setattr("json.encoder.c_make_encoder", None)
+    plain = _make_encoder()
+    assert encoded(plain) == encoded(in_c)
+    assert encoded(in_c) == encoded(lambda given: json.dumps(given, separators=(",", ":"), allow_nan=False))
 
 
 def test_the_text_is_plain_json():

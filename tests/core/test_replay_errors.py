@@ -90,6 +90,35 @@ def test_failures_of_activities_carry_their_parts():
     story.check()
 
 
+def test_a_failure_is_read_whole_and_what_it_lacks_is_empty():
+    """Another release may have written a record with less in it."""
+
+    def fn(ctx):
+        seen = []
+        for name in ("old", "new"):
+            try:
+                ctx.run_activity(name)
+            except ActivityError as error:
+                seen.append([error.type_name, error.message, error.attempt, list(error.base_type_names)])
+                seen.append([error.traceback, error.cause, error.activity_name])
+        return seen
+
+    story = Story(fn)
+    story.start()
+    try:
+        raise KeyError("k") from OSError("disk")
+    except KeyError as error:
+        failure = describe(error, attempt=3)
+    story.give(e.ActivityFailed(call_id="0", failure=failure))
+    story.give(e.ActivityFailed(call_id="1", failure={}))
+    whole, rest, empty, nothing = story.result
+    assert whole == ["KeyError", "'k'", 3, ["LookupError", "Exception", "BaseException"]]
+    assert f"{__file__}" in rest[0]
+    assert (rest[1]["type"], rest[2]) == ("OSError", "old")
+    assert (empty, nothing) == (["", "", 0, []], ["", None, "new"])
+    story.check()
+
+
 def test_ends_of_children_are_told_apart():
     def fn(ctx):
         seen = []

@@ -245,6 +245,7 @@ def test_changed_arguments_warn_and_the_recorded_ones_hold():
         ({"a": {"b": [0]}}, {"a": {"b": [None]}}, "$.a.b[0]"),
         ({"a": 1}, {"a": 1, "b": 2}, "$.b"),
         ({"a": 1, "b": None}, {"a": 1}, "$.b"),
+        ({"a": 1}, {"a": 1, "b": None}, "$.b"),
         ({"a": 1, "b": 2}, {"b": 2, "a": 1}, None),
         ({}, [], "$"),
     ],

@@ -94,7 +94,7 @@ def test_short_soak_completes_all_runs(tmp_path):
     report = json.loads(file.read_text()) if file.exists() else {}
     found = {finding["what"]: finding for finding in report.get("findings", [])}
     assert found, done.stderr
-    for what in ("starts", "ends", "left over"):
+    for what in ("starts", "ends", "left over", "audit"):
         assert found[what]["ok"], (found[what], done.stderr)
     last = report["samples"][-1]
     assert last["offered"] == 294

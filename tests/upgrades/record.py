@@ -63,6 +63,7 @@ def main() -> None:
 def record_histories(release: Release, project: Project) -> dict[str, Recording]:
     """By the name of the story, and of the call for a child of it. This process must be the release's."""
     from django.core.management import call_command
+    from django.db.models import Q
 
     from django_durable.engine import engine
     from django_durable.models import WorkflowExecution
@@ -76,7 +77,9 @@ def record_histories(release: Release, project: Project) -> dict[str, Recording]
         handles = {name: story.start() for name, story in told.STORIES.items()}
         for name, story in told.STORIES.items():
             story.goes_on(handles[name])
-        still = WorkflowExecution.objects.filter(finished_at=None, pk__in=[handle.id for handle in handles.values()])
+        ids = [handle.id for handle in handles.values()]
+        mine = Q(pk__in=ids) | Q(parent__in=ids, cancel_with_parent=True)  # others may outlive their parents
+        still = WorkflowExecution.objects.filter(mine, finished_at=None)
         wait_until(lambda: not still.exists(), lambda: f"the end of {[run.workflow_name for run in still]}")
     names: dict[UUID, str] = {handle.id: name for name, handle in handles.items()}
     for child in WorkflowExecution.objects.filter(parent__in=names):

@@ -191,12 +191,15 @@ def canceled_child(ctx):
 
 @register.workflow
 def late_child(ctx):
+    """One ends before it is waited for, another one after the wait."""
     handle = ctx.start_workflow("child")
+    ctx.wait_signal("go")
+    found = [ctx.wait_workflow(handle)]
     try:
         ctx.wait_workflow(ctx.start_workflow(child, then="waits"), timeout=0.05)
     except WaitTimeout:
-        ctx.wait_signal("go")
-    return ctx.wait_workflow(handle)
+        found.append("late")
+    return found
 
 
 @register.workflow

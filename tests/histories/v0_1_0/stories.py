@@ -107,13 +107,15 @@ def _canceled_child(handle: WorkflowHandle) -> None:
     cancel_workflow(child, reason="for the parent to hear")
 
 
-def _go(handle: WorkflowHandle) -> None:
+def _late_child(handle: WorkflowHandle) -> None:
+    has(handle, "child_workflow_completed")
+    send_signal(handle, "go")
+
+
+def _leave_children(handle: WorkflowHandle) -> None:
     waits(handle, "signal", "go")
-    for child in WorkflowExecution.objects.filter(parent=handle.id).exclude(status="COMPLETED"):
+    for child in WorkflowExecution.objects.filter(parent=handle.id):
         waits(WorkflowHandle(child.pk), "signal")
-    has_ended = WorkflowExecution.objects.filter(parent=handle.id, status="COMPLETED").exists()
-    if has_ended:
-        has(handle, "child_workflow_completed")
     send_signal(handle, "go")
 
 
@@ -165,8 +167,8 @@ STORIES = {
     "nested": Story(workflows.values, {"given": nested(90)}, _send_values),
     "children": Story(workflows.children),
     "canceled_child": Story(workflows.canceled_child, {}, _canceled_child),
-    "late_child": Story(workflows.late_child, {}, _go),
-    "leaves_children": Story(workflows.leaves_children, {}, _go),
+    "late_child": Story(workflows.late_child, {}, _late_child),
+    "leaves_children": Story(workflows.leaves_children, {}, _leave_children),
     "returns_none": Story(workflows.returns_none, options={"workflow_id": "w\u00f6rkflow-1", "priority": 7}),
     "fails": Story(workflows.fails),
     "times_out": Story(workflows.child, {"then": "waits"}, options={"timeout": 0.05}),

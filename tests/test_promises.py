@@ -63,11 +63,10 @@ def test_contract_case_that_is_gone_is_missed(tmp_path: Path):
         proofs(tmp_path)
 
 
-@pytest.mark.parametrize(("arguments", "told"), [('"P11"', "knows no 'P11'"), ("", "wants names"), ("id=1", "wants")])
-def test_mark_with_a_slip_stops_the_collection(tmp_path: Path, arguments: str, told: str):
-    (tmp_path / "test_it.py").write_text(f"import pytest\n\n@pytest.mark.promise({arguments})\ndef test_it(): ...\n")
+def test_mark_with_a_slip_stops_the_collection(tmp_path: Path):
+    (tmp_path / "test_it.py").write_text('import pytest\n\n@pytest.mark.promise("P11")\ndef test_it(): ...\n')
     command = [sys.executable, "-m", "pytest", "-p", "tests.promises", "-p", "no:cacheprovider", "--collect-only"]
     options = ["--strict-markers", f"--rootdir={tmp_path}", "-c", "/dev/null", str(tmp_path)]
     done = subprocess.run([*command, *options], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
-    assert told in done.stderr
+    assert "knows no 'P11'; there are P1, P2" in done.stderr

@@ -126,6 +126,14 @@ def test_code_that_ends_too_early_is_a_mismatch():
     line = fails.__code__.co_firstlineno + 3
     assert f"has ended (workflow_failed with ValueError) at {__file__}:{line} where" in _mismatch(first, fails)
 
+    def misuses(ctx):
+        ctx.start_activity("old")
+        ctx.start_activity("new")
+        ctx.sleep(-1)  # refused by code of ours, but this is the line to look at
+
+    line = misuses.__code__.co_firstlineno + 3
+    assert f" at {__file__}:{line} where" in _mismatch(first, misuses)
+
 
 def test_code_that_waits_for_something_else_is_a_mismatch():
     def first(ctx):

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 PATIENCE = 1.5  # seconds between two calls, at most
+SURPLUS = "note"  # a signal that no program waits for
 AGAIN = 0.3  # seconds before a call that failed is made again
 
 
@@ -57,6 +58,9 @@ class Customer:
         calls: list[Callable[[Client], None]] = [
             self._signal(name, payload) for name, payload in order.program.signals()
         ]
+        if random.random() < 0.5:  # what nobody waits for is taken all the same, as long as the run is open
+            for number in range(random.randint(1, 4)):
+                calls.insert(random.randint(0, len(calls)), self._signal(SURPLUS, number))
         if random.random() < 0.3:
             calls.insert(random.randint(0, len(calls)), self._look)
         if not order.program.moves_money and random.random() < 0.2:
@@ -82,7 +86,7 @@ class Customer:
 
         def work() -> None:
             while self._left:
-                self._world.hub.wait(self._random.random() * PATIENCE)
+                self._world.hub.wait(self._random.random() ** 2 * PATIENCE)
                 try:
                     self._left[0](client)
                 except StoreUnavailable:

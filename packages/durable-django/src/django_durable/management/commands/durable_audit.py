@@ -27,14 +27,14 @@ WIDTH = 80
 DURATION = re.compile(r"(\d+)([smhdw])")
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
-WORK_AGAIN = "Is a worker up for its queue? If one is: durable_retry ID has the run looked at."
+LOOK_AGAIN = "durable_queue_setup --refill has every open run and queued activity looked at again. Please report it."
 WRITTEN_BY_HAND = "Rows were changed by something else than Django Durable, or there is a bug: please report it."
 ADVICE = {
     Invariant.REPLAY: "The code was changed under its runs, or depends on time, chance or the order of a set: guard "
     "the change with ctx.patched(), use ctx.now(), ctx.random() or ctx.side_effect(), or put the old code back.",
     Invariant.SILENCE: "Workflow code must not write: move that into an activity.",
-    Invariant.QUIESCENCE: WORK_AGAIN,
-    Invariant.NOTHING_LOST: WORK_AGAIN,
+    Invariant.QUIESCENCE: LOOK_AGAIN,
+    Invariant.NOTHING_LOST: LOOK_AGAIN,
 }
 
 

@@ -238,6 +238,18 @@ def test_entry_that_somebody_moved_by_hand_is_found_after_a_while(
     assert len(claim(seasoned)) == 1
 
 
+def test_entry_is_found_beside_those_that_a_dump_brought_from_an_older_server(
+    queue: PostgresTaskQueue, connections: Connections, always_surveying: None
+) -> None:
+    """Their places are numbers of transactions that this server will not come to for years."""
+    queue.enqueue([an_entry(queue="mail")])
+    connections.raw.execute("UPDATE durable_queue SET place = 1000000000000")
+    for _ in range(3):
+        entry = an_entry()
+        queue.enqueue([entry])
+        assert [one.entry for one in claim(queue, exclude=["mail"])] == [entry]
+
+
 def test_entry_whose_claim_is_rolled_back_is_found(connections: Connections, joined: PostgresTaskQueue) -> None:
     entry = an_entry()
     joined.enqueue([entry])

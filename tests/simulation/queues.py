@@ -25,7 +25,12 @@ class LyingQueue(InMemoryTaskQueue):
     """Until `calm`, it does only now and then what it is told."""
 
     def __init__(self, clock: TimeSource, weather: Weather, random: Random, store: InMemoryHistoryStore) -> None:
-        super().__init__(clock, store=store if weather.transactional else None, lease=weather.lease)
+        super().__init__(
+            clock,
+            store=store if weather.transactional else None,
+            lease=weather.lease,
+            preference=weather.preference,
+        )
         self._lies = dict(weather.lies)
         self._random = random
 

@@ -67,6 +67,7 @@ class Weather:
     worker_timeout: timedelta
     redelivery: timedelta
     lease: timedelta
+    preference: timedelta  # for which the queue keeps an entry for who has the run in memory
     max_crashes: int
     latency: float  # seconds that a call takes, at most
 
@@ -108,6 +109,7 @@ def drawn(random: Random) -> Weather:
         worker_timeout=timedelta(seconds=worker_timeout),
         redelivery=timedelta(seconds=random.choice((3, 8))),
         lease=timedelta(seconds=random.choice((4, 15))),
+        preference=timedelta(seconds=random.choice((0, 0, 1))),
         max_crashes=1_000 if innocent else 3,
         latency=random.choice((0.0, 0.002, 0.05)),
     )

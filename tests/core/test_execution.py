@@ -20,6 +20,7 @@ COMMANDS = {
     c.StartTimer(call_id="1", fire_at=EPOCH, waits_for="0"): (
         e.TimerStarted(call_id="1", fire_at=EPOCH, waits_for="0")
     ),
+    c.CancelTimer(call_id="1"): e.TimerCanceled(call_id="1"),
     c.StartSignalWait(call_id="2", name="s", fire_at=None): e.SignalWaitStarted(call_id="2", name="s", fire_at=None),
     c.StartChildWorkflow(
         call_id="3", workflow_name="w", child_id=UUID(int=1), input=Payload("{}"), options=WorkflowOptions()

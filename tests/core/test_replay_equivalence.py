@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from durable_core import events as e
-from durable_core.context import ActivityHandle, ChildHandle
-from durable_core.errors import ActivityError, PayloadError, SideEffectError, WaitTimeout
+from durable_core.context import ChildHandle, TimerHandle
+from durable_core.errors import ActivityError, PayloadError, SideEffectError, TimerCanceled, WaitTimeout
 from durable_core.failures import describe
 from tests.core.stories import Story, cancel, child_completed, completed, failed, signal, timed_out
 
@@ -16,7 +18,8 @@ from tests.core.stories import Story, cancel, child_completed, completed, failed
 
 def program(ctx, steps):
     trace: list[object] = []
-    handles: list[ActivityHandle] = []
+    handles: list[Any] = []
+    ctx.trace = trace
     children: list[ChildHandle] = []
     _interpret(ctx, steps, trace, handles, children)
     return trace
@@ -37,6 +40,13 @@ def _interpret(ctx, steps, trace, handles, children):
         elif kind == "shield":
             with ctx.shield():
                 _interpret(ctx, rest[0], trace, handles, children)
+        elif kind == "branch":
+
+            def branch(body=rest[0]):
+                _interpret(ctx, body, trace, handles, children)
+                return len(trace)
+
+            handles.append(ctx.spawn(branch))
         elif kind == "if":
             _interpret(ctx, rest[0 if len(str(trace)) % 2 else 1], trace, handles, children)
         elif kind == "repeat":
@@ -45,7 +55,7 @@ def _interpret(ctx, steps, trace, handles, children):
         else:
             try:
                 trace.append(_do(ctx, kind, rest, handles, children))
-            except (ActivityError, WaitTimeout, SideEffectError, PayloadError) as error:
+            except (ActivityError, WaitTimeout, TimerCanceled, SideEffectError, PayloadError) as error:
                 trace.append([type(error).__name__, str(error)])
 
 
@@ -56,7 +66,18 @@ def _do(ctx, kind, rest, handles, children):
         case "start":
             handles.append(ctx.start_activity("old"))
         case "wait" if handles:
-            return ctx.wait_activity(handles[rest[0] % len(handles)], timeout=rest[1])
+            return ctx.wait(handles[rest[0] % len(handles)], timeout=rest[1])
+        case "gather":
+            return [str(result) for result in ctx.gather(*handles[-rest[0] :], return_exceptions=True)]
+        case "select" if handles:
+            return ctx.select(timeout=rest[1], s=ctx.signal("a"), h=handles[rest[0] % len(handles)], t=ctx.signal("b"))
+        case "timer":
+            handles.append(ctx.timer(rest[0]))
+        case "stop timers":
+            return [ctx.cancel_timer(handle) for handle in handles if isinstance(handle, TimerHandle)]
+        case "until":
+            goal = len(ctx.trace) + rest[0]
+            ctx.wait_until(lambda: len(ctx.trace) >= goal, timeout=rest[1])
         case "run child":
             return ctx.run_workflow("child", n=rest[0])
         case "start child":
@@ -105,6 +126,11 @@ simple_steps = st.one_of(
     st.tuples(st.just("patched"), NAMES),
     st.tuples(st.sampled_from(["version", "now", "random"])),
     st.tuples(st.just("raise"), SMALL),
+    st.tuples(st.just("gather"), SMALL),
+    st.tuples(st.just("select"), SMALL, TIMEOUTS),
+    st.tuples(st.just("timer"), st.sampled_from([0, 1, 3])),
+    st.tuples(st.just("stop timers")),
+    st.tuples(st.just("until"), SMALL, TIMEOUTS),
 )
 
 
@@ -113,6 +139,7 @@ def _nested(inner):
     return st.one_of(
         st.tuples(st.just("try"), block, block, block),
         st.tuples(st.just("shield"), block),
+        st.tuples(st.just("branch"), block),
         st.tuples(st.just("if"), block, block),
         st.tuples(st.just("repeat"), block),
     )

@@ -125,7 +125,7 @@ def test_code_that_swallows_its_eviction_once_and_returns_does_not_complete():
 
 def test_a_run_that_never_began_can_be_closed():
     run = Story(lambda ctx: None).run
-    run._branch.begin(run._main)
+    run._branches.main.begin(run._main)
     run.close()
     assert not run.is_closed
 

@@ -24,12 +24,17 @@ MAX_CALLS_AFTER_EVICTION = 1_000
 class Branch:
     """One strand of a run's code: its greenlet, the ids of its calls, and what it waits for."""
 
-    def __init__(self) -> None:
+    def __init__(self, call_id: str | None, be_ready: Callable[[Branch], None]) -> None:
         self.wait: Wait | None = None
         self.is_alive = False  # whether there is code to go on with
         self.problem: DurableError | None = None  # why the code can never go on
-        self.in_side_effect = False
+        self.without_ctx = ""  # what the code is in that must not use ctx
         self.evicted = False
+        self.shields = 0  # around where the code is
+        self.was_canceled = False  # the cancel was raised in it, or it was begun by code that had caught it
+        self._be_ready = be_ready
+        self._is_ready = False
+        self._prefix = "" if call_id is None else f"{call_id}."
         self._code: greenlet | None = None
         self._driver: greenlet | None = None
         self._calls = 0
@@ -51,10 +56,18 @@ class Branch:
         """From now on there is code; `resume` lets it run."""
         self._code = greenlet(main)
         self.is_alive = True
+        self.be_ready()
+
+    def be_ready(self) -> None:
+        """It can go on: it gets a turn, however many reasons there are for that."""
+        if not self._is_ready:
+            self._is_ready = True
+            self._be_ready(self)
 
     def resume(self) -> None:
         """Let the code run until it waits, or ends."""
         assert self._code is not None
+        self._is_ready = False
         self._driver = getcurrent()
         self._code.parent = self._driver
         self._code.switch()
@@ -77,11 +90,11 @@ class Branch:
 
     @property
     def coming_call_id(self) -> str:
-        return str(self._calls)
+        return f"{self._prefix}{self._calls}"
 
     def next_call_id(self) -> str:
         self.check_caller()
-        call_id = str(self._calls)
+        call_id = self.coming_call_id
         self._calls += 1
         return call_id
 
@@ -112,11 +125,8 @@ class Branch:
                 "ctx was used outside its workflow's own code (from a thread, a callback or another workflow). "
                 "Only the workflow function itself, and what it calls, may use it."
             )
-        if self.in_side_effect:
-            raise DurableError(
-                "ctx was used inside the function of a side effect, which a replay does not call. Use ctx before or "
-                "behind ctx.side_effect()."
-            )
+        if self.without_ctx:
+            raise DurableError(f"ctx was used inside {self.without_ctx}")
 
     def _suspend(self) -> None:
         assert self._driver is not None

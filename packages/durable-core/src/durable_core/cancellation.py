@@ -1,4 +1,4 @@
-"""A graceful cancel: asked for by the first request, raised once, in the code, at a wait outside of every shield."""
+"""A graceful cancel: asked for by the first request, raised once in each strand of the code, outside of shields."""
 
 from __future__ import annotations
 
@@ -8,34 +8,44 @@ from durable_core import commands as c
 from durable_core.errors import ChildCanceled, WorkflowCanceled
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from uuid import UUID
 
     from durable_core import events as e
+    from durable_core.branch import Branch
 
 
 class Cancellation:
     def __init__(self, execution_id: UUID) -> None:
         self._execution_id = execution_id
-        self._shields = 0  # around where the code is
         self.request: e.WorkflowCancelRequested | None = None
         self.was_raised = False
 
-    @property
-    def is_due(self) -> bool:
-        return self.request is not None and not self.was_raised and not self._shields
+    def ask(self, request: e.WorkflowCancelRequested, branches: Iterable[Branch]) -> None:
+        """Strands that wait for something get a turn, in which it is raised.
 
-    def raise_it(self) -> NoReturn:
+        One that waits for other strands hears of it when they have ended: they may have something to clear up.
+        """
+        self.request = request
+        for branch in branches:
+            if branch.wait is not None and branch.wait.is_cancelable and self.is_due(branch):
+                branch.be_ready()
+
+    def is_due(self, branch: Branch) -> bool:
+        return self.request is not None and not branch.was_canceled and not branch.shields
+
+    def raise_it(self, branch: Branch) -> NoReturn:
         assert self.request is not None
-        self.was_raised = True
+        self.was_raised = branch.was_canceled = True
         raise WorkflowCanceled(execution_id=self._execution_id, reason=self.request.reason)
 
-    def enter_shield(self) -> None:
-        self._shields += 1
+    def enter_shield(self, branch: Branch) -> None:
+        branch.shields += 1
 
-    def leave_shield(self) -> None:
-        self._shields -= 1
-        if self.is_due:
-            self.raise_it()
+    def leave_shield(self, branch: Branch) -> None:
+        branch.shields -= 1
+        if self.is_due(branch):
+            self.raise_it(branch)
 
     def caused(self, error: BaseException) -> bool:
         """Whether code that was left by *error* let itself be canceled."""

@@ -33,6 +33,11 @@ class StartTimer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CancelTimer:
+    call_id: str  # of the timer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StartSignalWait:
     call_id: str
     name: str
@@ -84,6 +89,7 @@ class CancelWorkflow:
 Command = (
     ScheduleActivity
     | StartTimer
+    | CancelTimer
     | StartSignalWait
     | StartChildWorkflow
     | RecordSideEffect

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import uuid
 from contextlib import contextmanager
-from datetime import timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 from durable_core import commands as c
+from durable_core import composition
 from durable_core import events as e
 from durable_core.calls import start_activity, start_child
 from durable_core.codec import NULL, decode, encode
@@ -26,10 +26,10 @@ from durable_core.errors import (
     WaitTimeout,
 )
 from durable_core.failures import describe, type_names
-from durable_core.handles import ActivityHandle, ChildHandle, result_of, waiting_for
+from durable_core.handles import ActivityHandle, BranchHandle, ChildHandle, SignalToCome, TimerHandle
 from durable_core.logs import ReplaySafeLogger
-from durable_core.options import as_timedelta
-from durable_core.waits import Future, Timer, Waiting
+from durable_core.options import seconds_of, span_of
+from durable_core.waits import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -128,18 +128,35 @@ class WorkflowContext:
         """The result of a started activity. After *timeout* seconds: `WaitTimeout`; the activity goes on."""
         if not isinstance(handle, ActivityHandle):
             raise TypeError(f"wait_activity() got {handle!r}; expected what ctx.start_activity() returned.")
-        return self._result_of(handle, timeout)
+        return composition.wait(self._engine, handle, timeout)
 
     # Time
 
     def sleep(self, duration: Duration) -> None:
         """Go on after *duration* (seconds or timedelta), by the database's clock, however often workers restart."""
         engine = self._engine
-        span = _span(duration, "ctx.sleep()")
+        fire_at = engine.moment_in(span_of(duration, "ctx.sleep()"))
         call_id = engine.next_call_id()
-        timer = engine.issue(c.StartTimer(call_id=call_id, fire_at=self._at(span)))
-        assert isinstance(timer, e.TimerStarted)
-        engine.wait(Future(call_id), Waiting("timer", "sleep"), Timer(call_id, timer.fire_at))
+        fact = engine.issue(c.StartTimer(call_id=call_id, fire_at=fire_at))
+        assert isinstance(fact, e.TimerStarted)
+        with engine.armed(call_id, fact.fire_at) as timer:
+            engine.wait(timer, Waiting("timer", "sleep"), until=fact.fire_at)
+
+    def timer(self, duration: Duration) -> TimerHandle:
+        """Start a timer and go on; for `select` and `gather`. It fires after *duration*, as a sleep ends."""
+        return composition.start_timer(self._engine, duration)
+
+    def cancel_timer(self, handle: TimerHandle) -> bool:
+        """Stop a timer; False if it has fired already. Whoever waits for it gets `TimerCanceled`."""
+        return composition.cancel_timer(self._engine, handle)
+
+    def wait_until(self, predicate: Callable[[], bool], *, timeout: Duration | None = None) -> None:
+        """Go on when *predicate* holds: it looks at variables that branches of this code set, and has no ctx.
+
+        It is asked again whenever anything has happened in the run. After *timeout* (seconds or timedelta):
+        `WaitTimeout`.
+        """
+        composition.wait_until(self._engine, predicate, timeout)
 
     # Signals
 
@@ -152,16 +169,59 @@ class WorkflowContext:
         engine = self._engine
         if not _is_name(name):
             raise TypeError(f"wait_signal() got {name!r}; expected the signal's name.")
-        fire_at = None if timeout is None else self._at(_span(timeout, "wait_signal(timeout=)"))
+        fire_at = None if timeout is None else engine.moment_in(span_of(timeout, "wait_signal(timeout=)"))
         call_id = engine.next_call_id()
-        wait = engine.issue(c.StartSignalWait(call_id=call_id, name=name, fire_at=fire_at))
-        assert isinstance(wait, e.SignalWaitStarted)
-        future = engine.signal(call_id, name)
-        timer = None if wait.fire_at is None else Timer(call_id, wait.fire_at)
-        if not engine.wait(future, Waiting("signal", name), timer):
-            raise WaitTimeout(f"no signal {name!r} came within {_seconds(timeout)} s")
-        assert isinstance(future.fact, e.SignalReceived)
-        return decode(future.fact.payload)
+        fact = engine.issue(c.StartSignalWait(call_id=call_id, name=name, fire_at=fire_at))
+        assert isinstance(fact, e.SignalWaitStarted)
+        signal = engine.signals.listen(call_id, name)
+        try:
+            with engine.armed(call_id, fact.fire_at) as timer:
+                engine.wait([signal, *timer], Waiting("signal", name), until=fact.fire_at)
+        finally:
+            composition.withdraw(engine, signal)
+        if not signal.done_at:
+            raise WaitTimeout(f"no signal {name!r} came within {seconds_of(timeout)} s")
+        return composition.payload_of(signal)
+
+    def signal(self, name: str) -> SignalToCome:
+        """For `select`: the oldest signal *name* that was not consumed yet, or the next one."""
+        if not _is_name(name):
+            raise TypeError(f"signal() got {name!r}; expected the signal's name.")
+        return SignalToCome(name)
+
+    # Several things at once
+
+    def gather(self, *handles: Handle, return_exceptions: bool = False) -> list[Any]:
+        """The results of all *handles*, in their order, once all are done.
+
+        Then the first failure in that order is raised; with *return_exceptions* it stands among the results instead.
+        """
+        return composition.gather(self._engine, handles, return_exceptions=return_exceptions)
+
+    def select(self, *, timeout: Duration | None = None, **waitables: Handle | SignalToCome) -> tuple[str, Any]:
+        """The name and the result of whichever comes first, by the order of the history::
+
+            match ctx.select(paid=ctx.signal("paid"), shipped=handle, timeout=3600):
+                case "paid", payment: ...
+                case "shipped", parcel: ...
+                case "timeout", None: ...
+
+        Raises the failure of what came first. What did not come first goes on; a signal stays unread.
+        """
+        return composition.select(self._engine, waitables, timeout)
+
+    def spawn(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> BranchHandle:
+        """Run a function of this code beside it, in a branch: it may use ctx, and takes its turns when others wait.
+
+        `gather`, `select` and `wait` get its result, as it is, and its error. A branch ends with the run: wait for it.
+        """
+        return composition.spawn(self._engine, fn, args, kwargs)
+
+    def wait(self, handle: Handle, *, timeout: Duration | None = None) -> Any:
+        """The result of anything that was started. After *timeout* seconds: `WaitTimeout`; it goes on."""
+        if not isinstance(handle, composition.HANDLES):
+            raise TypeError(f"wait() got {handle!r}; expected {composition.A_HANDLE}.")
+        return composition.wait(self._engine, handle, timeout)
 
     # Children
 
@@ -181,7 +241,7 @@ class WorkflowContext:
         """The result of a started child. After *timeout* seconds: `WaitTimeout`; the child goes on."""
         if not isinstance(handle, ChildHandle):
             raise TypeError(f"wait_workflow() got {handle!r}; expected what ctx.start_workflow() returned.")
-        return self._result_of(handle, timeout)
+        return composition.wait(self._engine, handle, timeout)
 
     # Changing code under running workflows
 
@@ -219,48 +279,12 @@ class WorkflowContext:
         finally:
             self._engine.leave_shield()
 
-    # Inside
-
-    def _result_of(self, handle: Handle, timeout: Duration | None) -> Any:
-        engine = self._engine
-        future, waiting = engine.outcome(handle.call_id), waiting_for(handle)
-        if timeout is None:
-            engine.wait(future, waiting)
-        else:
-            span = _span(timeout, f"the timeout of a wait for {waiting.what!r}")
-            timer_id = engine.next_call_id()  # taken whether or not the fact is there: ids depend on code alone
-            if future.fact is None:
-                timer = engine.issue(c.StartTimer(call_id=timer_id, fire_at=self._at(span), waits_for=handle.call_id))
-                assert isinstance(timer, e.TimerStarted)
-                if not engine.wait(future, waiting, Timer(timer_id, timer.fire_at)):
-                    raise WaitTimeout(f"{waiting.kind} {waiting.what!r} was not done within {_seconds(timeout)} s")
-        assert future.fact is not None
-        return result_of(handle, future.fact)
-
-    def _at(self, span: timedelta) -> datetime:
-        try:
-            return self._engine.time + span
-        except OverflowError:
-            raise ConfigurationError(f"a wait of {span} ends after the year 9999; expected a shorter one.") from None
-
 
 _REFUSED = type_names(PayloadError)
-
-
-def _span(duration: Duration, what: str) -> timedelta:
-    span = as_timedelta(duration, what=what)
-    if span is None:
-        raise ConfigurationError(f"{what} is None; expected seconds or a timedelta.")
-    return span
 
 
 def _is_name(value: object) -> bool:
     return isinstance(value, str) and value != ""
 
 
-def _seconds(duration: Duration | None) -> str:
-    seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
-    return f"{seconds:.15g}"
-
-
-__all__ = ["ActivityHandle", "ChildHandle", "WorkflowContext", "WorkflowInfo"]
+__all__ = ["ActivityHandle", "BranchHandle", "ChildHandle", "TimerHandle", "WorkflowContext", "WorkflowInfo"]

@@ -6,32 +6,44 @@ what comes from outside, and takes out the decision.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from durable_core import commands as c
 from durable_core import events as e
-from durable_core.branch import Branch
+from durable_core.branches import Branches
 from durable_core.cancellation import Cancellation
 from durable_core.codec import NULL
 from durable_core.decision import MAX_HISTORY, Decision
-from durable_core.errors import LimitExceeded, NewerCodeNeeded
+from durable_core.errors import CodeFailed, CodeStuck, ConfigurationError, LimitExceeded, NewerCodeNeeded, RunEvicted
 from durable_core.execution import record
-from durable_core.inbox import Listener, Outcomes, Signals
+from durable_core.inbox import Outcomes, Signals
 from durable_core.patches import Patches
-from durable_core.places import caller
+from durable_core.places import caller, stuck_at
+from durable_core.timers import Timers
 from durable_core.transcript import Transcript
-from durable_core.waits import Wait
+from durable_core.waits import BranchEnd, Wait
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from datetime import datetime
+    from collections.abc import Callable, Iterator, Sequence
+    from datetime import datetime, timedelta
     from uuid import UUID
 
+    from durable_core.branch import Branch
     from durable_core.codec import Payload
     from durable_core.decision import RunSettings
     from durable_core.definitions import Registry
-    from durable_core.waits import Future, Timer, Waiting
+    from durable_core.errors import DurableError
+    from durable_core.waits import Future, Waiting
+
+MAX_CALL_ID = 200  # characters; stores keep 255
+IN_SIDE_EFFECT = (
+    "the function of a side effect, which a replay does not call. Use ctx before or behind ctx.side_effect()."
+)
+IN_CONDITION = (
+    "the condition of ctx.wait_until(), which is asked again and again. Let it look at variables that other code sets."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +71,9 @@ class Engine:
         self.time = info.created_at  # of the fact that the code is working on
         self.past: Transcript | None = None  # while the code is brought back to where it was
         self.decision = Decision()  # what is made of new facts
-        self.branch = Branch()
+        self.branches = Branches()
+        self.timers = Timers()
+        self.ends: dict[str, Future] = {}  # of branches, and of timers that code has a handle of, by call_id
         self.outcomes = Outcomes()
         self.signals = Signals()
         self.cancellation = Cancellation(info.execution_id)
@@ -68,6 +82,11 @@ class Engine:
         self.heard: Callable[[c.Command, e.HistoryEvent], None] | None = None  # while the code is brought back
 
     # Where the code is
+
+    @property
+    def branch(self) -> Branch:
+        """Whose turn it is."""
+        return self.branches.current
 
     @property
     def replaying(self) -> bool:
@@ -85,7 +104,7 @@ class Engine:
         return self._length if past is None else past.length
 
     def begin_replay(self, records: Sequence[e.EventRecord]) -> Transcript:
-        self.past = Transcript(records, self.patches, park=self.branch.park, strict_inputs=self.settings.strict_inputs)
+        self.past = Transcript(records, self.patches, park=self._park, strict_inputs=self.settings.strict_inputs)
         return self.past
 
     def end_replay(self) -> None:
@@ -150,11 +169,8 @@ class Engine:
         """The recorded value, or the one that *perform* makes now."""
         self.branch.check_caller()
         if self.past is None:
-            self.branch.in_side_effect = True
-            try:
+            with self._without_ctx(IN_SIDE_EFFECT):
                 command = perform()
-            finally:
-                self.branch.in_side_effect = False
             return self.issue(command)
         fact = self.past.upcoming()
         if isinstance(fact, e.SideEffectRecorded) and fact.call_id == call_id:
@@ -185,30 +201,142 @@ class Engine:
 
     # Waits
 
-    def outcome(self, call_id: str) -> Future:
-        """What the outcome of a call will be put into."""
-        return self.outcomes.of(call_id)
+    def end_of(self, call_id: str) -> Future:
+        """How something ends that the code has started."""
+        return self.ends.get(call_id) or self.outcomes.of(call_id)
 
-    def signal(self, call_id: str, name: str) -> Future:
-        """What the oldest unread signal of this name is in, or the next one will be."""
-        return self.signals.listen(call_id, name)
+    def wait(
+        self, futures: Sequence[Future], waiting: Waiting, *, until: datetime | None = None, for_all: bool = False
+    ) -> None:
+        """Suspend the code until one of *futures* is done, or all of them; raises a cancel that comes meanwhile.
 
-    def wait(self, future: Future, waiting: Waiting, timer: Timer | None = None) -> bool:
-        """Suspend the code until *future* has its fact (True) or *timer* fires (False)."""
+        *until* is what `waiting_for` says: the wait ends with one of its futures, which may be a timer.
+        """
+        branch = self.branch
+        branch.check_caller()
+        left = [future for future in futures if not future.done_at]
+        if not left or (not for_all and len(left) < len(futures)):
+            return
+        wait = Wait(branch, left, len(left) if for_all else 1, waiting, self.time, until)
+        wait.is_cancelable = not all(isinstance(future, BranchEnd) for future in left)
+        if wait.is_cancelable:
+            self._check_cancellation(branch)
+        for future in left:
+            future.waits.append(wait)
+        try:
+            branch.wait_for(wait)
+        finally:
+            for future in left:
+                if not future.done_at:
+                    future.waits.remove(wait)
+        self._check_cancellation(branch)
+
+    def holds(self, predicate: Callable[[], bool]) -> bool:
+        """What a condition says. Its function has no ctx: how often it is asked is not in the history."""
         self.branch.check_caller()
-        if future.fact is not None:
-            return True
-        self.branch.wait_for(Wait(future, waiting, self.time, timer))
-        if isinstance(future, Listener) and future.fact is None:
-            self.signals.withdraw(future)
-        if self.cancellation.is_due:
-            self.cancellation.raise_it()
-        return future.fact is not None
+        with self._without_ctx(IN_CONDITION):
+            return bool(predicate())
+
+    def wait_until(
+        self, predicate: Callable[[], bool], waiting: Waiting, timer: Sequence[Future], until: datetime | None
+    ) -> bool:
+        """Suspend the code until *predicate* holds (True), or *timer* is done (False), if there is one."""
+        branch = self.branch
+        wait = Wait(branch, timer, 1, waiting, self.time, until)
+        for future in timer:
+            future.waits.append(wait)
+        self.branches.look(branch)
+        try:
+            while True:
+                self._check_cancellation(branch)
+                branch.wait_for(wait)
+                self._check_cancellation(branch)
+                if self.holds(predicate):
+                    return True
+                if any(future.done_at for future in timer):
+                    return False
+        finally:
+            self.branches.look_away(branch)
+
+    def spawn(self, call_id: str, fn: Callable[[], Any]) -> None:
+        """Another strand of code."""
+        if len(call_id) > MAX_CALL_ID:
+            raise LimitExceeded(
+                f"Branches are nested too deep: call {call_id[:40]}... has a name of over {MAX_CALL_ID}."
+            )
+        branch, end = self.branches.spawn(call_id), BranchEnd(call_id)
+        self.ends[call_id] = end
+        branch.begin(lambda: self._run_branch(branch, end, fn))
+
+    def lost_branches(self) -> int:
+        """How many branches did not come to their end, or failed without anybody having heard of it."""
+        ends = [end for end in self.ends.values() if isinstance(end, BranchEnd)]
+        return sum(not end.done_at or (end.error is not None and not end.was_asked) for end in ends)
+
+    def _run_branch(self, branch: Branch, end: BranchEnd, fn: Callable[[], Any]) -> None:
+        """All that runs on the greenlet of a branch."""
+        try:
+            end.value = fn()
+        except RunEvicted:
+            return
+        except CodeStuck as stuck:
+            branch.problem = too_long(stuck)
+            return
+        except KeyboardInterrupt:
+            raise  # Ctrl-C is for the process, whose code happened to be this
+        except BaseException as error:  # noqa: BLE001 - it is for whoever waits for the branch
+            end.error = error
+        if not branch.evicted:
+            end.resolve(None)
 
     def enter_shield(self) -> None:
         self.branch.check_caller()
-        self.cancellation.enter_shield()
+        self.cancellation.enter_shield(self.branch)
 
     def leave_shield(self) -> None:
         self.branch.check_caller()
-        self.cancellation.leave_shield()
+        self.cancellation.leave_shield(self.branch)
+
+    def _check_cancellation(self, branch: Branch) -> None:
+        if self.cancellation.is_due(branch):
+            self.cancellation.raise_it(branch)
+
+    # Time
+
+    def moment_in(self, span: timedelta) -> datetime:
+        try:
+            return self.time + span
+        except OverflowError:
+            raise ConfigurationError(f"a wait of {span} ends after the year 9999; expected a shorter one.") from None
+
+    @contextmanager
+    def armed(self, call_id: str, fire_at: datetime | None) -> Iterator[list[Future]]:
+        """A timer for as long as the block lasts; None means none."""
+        if fire_at is None:
+            yield []
+            return
+        try:
+            yield [self.timers.arm(call_id, fire_at)]
+        finally:
+            self.timers.disarm(call_id)
+
+    # Inside
+
+    def _park(self, problem: DurableError) -> NoReturn:
+        self.branch.park(problem)
+
+    @contextmanager
+    def _without_ctx(self, inside: str) -> Iterator[None]:
+        branch = self.branch
+        branch.without_ctx = inside
+        try:
+            yield
+        finally:
+            branch.without_ctx = ""
+
+
+def too_long(stuck: CodeStuck) -> CodeFailed:
+    return CodeFailed(
+        "The workflow's code ran for too long without a ctx call, and was stopped. Long work belongs in an activity. "
+        f"{stuck_at(stuck)}"
+    )

@@ -197,6 +197,10 @@ class SideEffectError(DurableError):
         self.message = message
 
 
+class TimerCanceled(DurableError):
+    """A wait for a timer that the workflow's code has canceled."""
+
+
 class WaitTimeout(DurableError, TimeoutError):
     """A wait ran out of time. The thing waited for goes on, and may be waited for again."""
 

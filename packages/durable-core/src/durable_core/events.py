@@ -102,6 +102,12 @@ class TimerFired(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TimerCanceled(Event):
+    type: ClassVar[str] = "timer_canceled"
+    call_id: str  # of the timer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SignalWaitStarted(Event):
     type: ClassVar[str] = "signal_wait_started"
     call_id: str
@@ -224,6 +230,7 @@ HistoryEvent = (
     | ActivityCanceled
     | TimerStarted
     | TimerFired
+    | TimerCanceled
     | SignalWaitStarted
     | SignalReceived
     | ChildWorkflowScheduled
@@ -248,6 +255,7 @@ EVENT_TYPES: tuple[str, ...] = tuple(_BY_TYPE)
 COMMANDED = (
     ActivityScheduled,
     TimerStarted,
+    TimerCanceled,
     SignalWaitStarted,
     ChildWorkflowScheduled,
     SideEffectRecorded,

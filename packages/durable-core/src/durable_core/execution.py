@@ -104,6 +104,8 @@ def record(command: c.Command) -> e.HistoryEvent:
             )
         case c.StartTimer():
             return e.TimerStarted(call_id=command.call_id, fire_at=command.fire_at, waits_for=command.waits_for)
+        case c.CancelTimer():
+            return e.TimerCanceled(call_id=command.call_id)
         case c.StartSignalWait():
             return e.SignalWaitStarted(call_id=command.call_id, name=command.name, fire_at=command.fire_at)
         case c.StartChildWorkflow():

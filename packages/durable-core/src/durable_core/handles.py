@@ -12,15 +12,19 @@ from durable_core.errors import (
     ActivityError,
     ActivityTimeout,
     ChildCanceled,
+    TimerCanceled,
     WorkflowFailed,
     WorkflowTimeout,
 )
 from durable_core.failures import summary
-from durable_core.waits import Waiting
+from durable_core.waits import BranchEnd, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
     from uuid import UUID
+
+    from durable_core.waits import Future
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,30 @@ class ChildHandle:
         return str(self.id)
 
 
-Handle = ActivityHandle | ChildHandle
+@dataclass(frozen=True, slots=True)
+class BranchHandle:
+    """A branch of the code that was spawned."""
+
+    call_id: str
+    name: str  # of its function
+
+
+@dataclass(frozen=True, slots=True)
+class TimerHandle:
+    """A timer that was started; `ctx.cancel_timer` stops it."""
+
+    call_id: str
+    fire_at: datetime  # aware, UTC
+
+
+@dataclass(frozen=True, slots=True)
+class SignalToCome:
+    """In `ctx.select`: the oldest signal of this name that nobody has read, or the next one."""
+
+    name: str
+
+
+Handle = ActivityHandle | ChildHandle | BranchHandle | TimerHandle
 
 
 def waiting_for(handle: Handle) -> Waiting:
@@ -52,22 +79,30 @@ def waiting_for(handle: Handle) -> Waiting:
             return Waiting("activity", handle.activity_name)
         case ChildHandle():
             return Waiting("child", handle.workflow_name)
+        case BranchHandle():
+            return Waiting("branch", handle.name)
+        case TimerHandle():
+            return Waiting("timer", "timer")
         case _:
             assert_never(handle)
 
 
-def result_of(handle: Handle, end: e.HistoryEvent) -> Any:
-    """What it returned, a fresh copy; raises as it failed."""
+def result_of(handle: Handle, end: Future) -> Any:
+    """What it came to, now that *end* is done; raises as it failed. What was stored comes as a fresh copy."""
     match handle:
         case ActivityHandle():
-            return _result_of_activity(handle, end)
+            return _result_of_activity(handle, end.fact)
         case ChildHandle():
-            return _result_of_child(handle, end)
+            return _result_of_child(handle, end.fact)
+        case BranchHandle():
+            return _result_of_branch(end)
+        case TimerHandle():
+            return _result_of_timer(handle, end.fact)
         case _:
             assert_never(handle)
 
 
-def _result_of_activity(handle: ActivityHandle, end: e.HistoryEvent) -> Any:
+def _result_of_activity(handle: ActivityHandle, end: e.HistoryEvent | None) -> Any:
     name = handle.activity_name
     match end:
         case e.ActivityCompleted():
@@ -82,7 +117,7 @@ def _result_of_activity(handle: ActivityHandle, end: e.HistoryEvent) -> Any:
             raise AssertionError(f"{end} is no outcome of an activity")
 
 
-def _result_of_child(handle: ChildHandle, end: e.HistoryEvent) -> Any:
+def _result_of_child(handle: ChildHandle, end: e.HistoryEvent | None) -> Any:
     label = f"child workflow {handle.workflow_name!r}"
     match end:
         case e.ChildWorkflowCompleted():
@@ -100,6 +135,19 @@ def _result_of_child(handle: ChildHandle, end: e.HistoryEvent) -> Any:
             raise WorkflowTimeout(f"{label} timed out", execution_id=handle.id)
         case _:
             raise AssertionError(f"{end} is no end of a child")
+
+
+def _result_of_branch(end: Future) -> Any:
+    assert isinstance(end, BranchEnd)
+    end.was_asked = True
+    if end.error is not None:
+        raise end.error
+    return end.value
+
+
+def _result_of_timer(handle: TimerHandle, end: e.HistoryEvent | None) -> None:
+    if isinstance(end, e.TimerCanceled):
+        raise TimerCanceled(f"the timer of {handle.fire_at.isoformat()} was canceled")
 
 
 def _parts(failure: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from durable_core import commands as c
 from durable_core import events as e
 from durable_core.errors import DurableError
-from durable_core.waits import Future
+from durable_core.waits import Future, next_moment
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -46,15 +46,15 @@ class Outcomes:
     def awaits(self, call_id: str) -> bool:
         """Whether this call started something that has not ended."""
         future = self._futures.get(call_id)
-        return future is not None and future.fact is None
+        return future is not None and not future.done_at
 
     def resolve(self, call_id: str, fact: e.HistoryEvent) -> bool:
         """Whether the fact belongs to a call of the code. The first one holds."""
         future = self._futures.get(call_id)
         if future is None:
             return False
-        if future.fact is None:
-            future.fact = fact
+        if not future.done_at:
+            future.resolve(fact)
             self._children.pop(call_id, None)
         return True
 
@@ -71,7 +71,7 @@ class Outcomes:
 
     def unawaited(self) -> int:
         """How many activities and children are under way that end with the run."""
-        return sum(future.fact is None and self._ends_with_the_run(future) for future in self._futures.values())
+        return sum(not future.done_at and self._ends_with_the_run(future) for future in self._futures.values())
 
     def _ends_with_the_run(self, future: Future) -> bool:
         child = self._children.get(future.call_id)
@@ -84,31 +84,41 @@ class Listener(Future):
     __slots__ = ("name",)
 
     def __init__(self, call_id: str, name: str) -> None:
-        self.call_id = call_id
+        super().__init__(call_id)
         self.name = name
-        self.fact = None
+
+
+class _Unread(NamedTuple):
+    moment: int  # at which it came
+    signal: e.SignalReceived
 
 
 class Signals:
     """Signals that nobody has read, and waits that no signal has come for: of one name, never both."""
 
     def __init__(self) -> None:
-        self._unread: dict[str, deque[e.SignalReceived]] = {}
+        self._unread: dict[str, deque[_Unread]] = {}
         self._listeners: dict[str, deque[Listener]] = {}
 
     def receive(self, signal: e.SignalReceived) -> None:
         listeners = self._listeners.get(signal.name)
         if listeners:
-            listeners.popleft().fact = signal
+            listeners.popleft().resolve(signal)
         else:
-            self._unread.setdefault(signal.name, deque()).append(signal)
+            self._unread.setdefault(signal.name, deque()).append(_Unread(next_moment(), signal))
+
+    def came_at(self, name: str) -> int:
+        """The moment at which the oldest unread signal of this name came; 0: there is none."""
+        unread = self._unread.get(name)
+        return unread[0].moment if unread else 0
 
     def listen(self, call_id: str, name: str) -> Listener:
         """What the oldest unread signal of this name is in, or the next one will be."""
         listener = Listener(call_id, name)
         unread = self._unread.get(name)
         if unread:
-            listener.fact = unread.popleft()
+            moment, signal = unread.popleft()
+            listener.resolve(signal, moment)
         else:
             self._listeners.setdefault(name, deque()).append(listener)
         return listener

@@ -64,7 +64,7 @@ def describe(event: e.HistoryEvent) -> str:
         case e.ActivityScheduled():
             return f"activity {event.activity_name!r}{call}"
         case e.TimerStarted(waits_for=None):
-            return f"a sleep{call}"
+            return f"a sleep or timer{call}"
         case e.TimerStarted():
             return f"the time limit of a wait for call {event.waits_for}{call}"
         case e.SignalWaitStarted():

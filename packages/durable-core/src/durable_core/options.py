@@ -53,6 +53,20 @@ def as_timedelta(value: object, *, what: str) -> timedelta | None:
     return span
 
 
+def span_of(duration: Duration, what: str) -> timedelta:
+    """As `as_timedelta`, where None will not do."""
+    span = as_timedelta(duration, what=what)
+    if span is None:
+        raise ConfigurationError(f"{what} is None; expected seconds or a timedelta.")
+    return span
+
+
+def seconds_of(duration: Duration | None) -> str:
+    """For messages."""
+    seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
+    return f"{seconds:.15g}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowOptions:
     """How one run is started. None leaves it to the definition."""

@@ -20,12 +20,12 @@ from durable_core import mismatch
 from durable_core.codec import EMPTY_OBJECT, decode, encode
 from durable_core.context import WorkflowContext
 from durable_core.decision import Decision, RunSettings
-from durable_core.engine import Engine
+from durable_core.engine import Engine, too_long
 from durable_core.errors import CodeFailed, CodeStuck, RunEvicted
 from durable_core.execution import Status, error_of, record
 from durable_core.failures import describe
 from durable_core.inbox import OUTCOMES
-from durable_core.places import Place, raised_at, stuck_at
+from durable_core.places import Place, raised_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -54,7 +54,7 @@ class WorkflowRun:
         self._definition = definition
         self._settings = settings or RunSettings()
         self._engine = Engine(info, registry, self._settings)
-        self._branch = self._engine.branch
+        self._branches = self._engine.branches
         self._input = EMPTY_OBJECT
         self._warnings: list[str] = []  # for the next decision
         self._closing: c.Command | None = None  # how the code ended
@@ -101,7 +101,7 @@ class WorkflowRun:
             else:
                 self._apply(fact)
             self._go_on()
-            if past.upcoming() is not None and not self._branch.evicted:
+            if past.upcoming() is not None and not self._branches.main.evicted:
                 raise past.never_asked(self._whereabouts())
         if self._closing is not None and not self._ended and past.length:
             raise self._newer_code() or mismatch.ended_early(self._how_it_ended(), past.length)
@@ -128,18 +128,19 @@ class WorkflowRun:
         deadline = self.info.deadline
         # A timer behind the deadline never fires, however late anybody looks.
         until = now if deadline is None else min(now, deadline)
-        while not self._ended and self._closing is None and (call_id := self._due_timer(until)) is not None:
+        while not self._ended and self._closing is None and (call_id := engine.timers.due(until)) is not None:
             self._take(e.TimerFired(call_id=call_id))
         if not self._ended and self._closing is None and deadline is not None and deadline <= now:
             self._stop(e.WorkflowTimedOut(deadline=deadline))
         if self._closing is not None and not self._ended:
             engine.append(record(self._closing))
             self._ended = True
+            self.close()  # branches that nobody has waited for
         return self._decide(engine.decision)
 
     def close(self) -> None:
         """Take the run out of memory. Its code is unwound by `RunEvicted`; what it does on the way has no effect."""
-        self._branch.close()
+        self._branches.close()
 
     # Facts
 
@@ -161,7 +162,7 @@ class WorkflowRun:
             return not self._engine.outcomes.awaits(fact.call_id)
         match fact:
             case e.WorkflowStarted():
-                return self._branch.has_begun
+                return self._branches.main.has_begun
             case e.WorkflowCancelRequested(graceful=True):
                 return self._engine.cancellation.request is not None
             case _:
@@ -175,24 +176,16 @@ class WorkflowRun:
         match fact:
             case e.WorkflowStarted():
                 self._input = fact.input
-                self._branch.begin(self._main)
+                self._branches.main.begin(self._main)
             case e.SignalReceived():
                 self._engine.signals.receive(fact)
             case e.TimerFired():
-                wait = self._branch.wait
-                if wait is None or wait.timer is None or wait.timer.call_id != fact.call_id:
+                if not self._engine.timers.fire(fact):
                     self._refuse(fact)
-                wait.timer_fired = True
             case e.WorkflowCancelRequested():
-                self._engine.cancellation.request = fact
+                self._engine.cancellation.ask(fact, self._branches)
             case _:
                 self._refuse(fact)
-
-    def _due_timer(self, now: datetime) -> str | None:
-        wait = self._branch.wait
-        if wait is None or wait.timer is None or wait.timer.fire_at > now:
-            return None
-        return wait.timer.call_id
 
     def _stop(self, end: e.HistoryEvent) -> None:
         """The run ends without its code being asked."""
@@ -215,34 +208,29 @@ class WorkflowRun:
         except RunEvicted:
             return
         except CodeStuck as stuck:
-            self._branch.problem = CodeFailed(
-                "The workflow's code ran for too long without a ctx call, and was stopped. Long work belongs in an "
-                f"activity. {stuck_at(stuck)}"
-            )
+            self._branches.main.problem = too_long(stuck)
             return
         except KeyboardInterrupt:
             raise  # Ctrl-C is for the process, whose code happened to be this
         except BaseException as error:  # noqa: BLE001 - whatever leaves workflow code ends the run
-            if self._branch.evicted:
+            if self._branches.main.evicted:
                 return
             if cancellation.caused(error):
                 command = cancellation.command()
             else:
                 self._failure = error
                 command = c.FailWorkflow(failure=describe(error))
-        if not self._branch.evicted:
+        if not self._branches.main.evicted:
             self._closing = command
 
     def _go_on(self) -> None:
         """Let the code run until it waits for something that is not there."""
-        branch, cancellation = self._branch, self._engine.cancellation
-        while branch.is_alive:
-            wait = branch.wait
-            if wait is not None and not wait.is_over and not cancellation.is_due:
-                break
-            branch.resume()
-        if branch.problem is not None:
-            raise branch.problem
+        self._branches.go_on(self._has_closed)
+        if (problem := self._branches.problem) is not None:
+            raise problem
+
+    def _has_closed(self) -> bool:
+        return self._closing is not None
 
     # Mismatches
 
@@ -262,8 +250,8 @@ class WorkflowRun:
         return self._engine.patches.newer_code()
 
     def _whereabouts(self) -> str:
-        if self._branch.wait is not None:
-            return f"waits at {self._branch.place}"
+        if self._branches.main.wait is not None:
+            return f"waits at {self._branches.main.place}"
         return "waits for nothing" if self._closing is None else f"has ended {self._how_it_ended()}"
 
     def _how_it_ended(self) -> str:
@@ -280,13 +268,11 @@ class WorkflowRun:
     def _decide(self, decision: Decision) -> Decision:
         end = decision.end
         if end is None:
-            wait = self._branch.wait
-            times = [self.info.deadline] if self.info.deadline is not None else []
-            if wait is not None:
-                decision.waiting_for = wait.told(self._branch.place)
-                if wait.timer is not None:
-                    times.append(wait.timer.fire_at)
-            decision.wake_at = min(times, default=None)
+            main = self._branches.main
+            if main.wait is not None:
+                decision.waiting_for = main.wait.told(main.place)
+            times = (self.info.deadline, self._engine.timers.next())
+            decision.wake_at = min((time for time in times if time is not None), default=None)
             return decision
         if self._settings.block_on_error and self._failure is not None:
             raise CodeFailed(error_of(end)) from self._failure
@@ -296,5 +282,10 @@ class WorkflowRun:
             decision.warnings.append(
                 f"The workflow returned while {unawaited} of its activities or children were still under way; they are "
                 "canceled. Wait for them, or start what shall outlive it with cancel_with_parent=False."
+            )
+        if decision.status is Status.COMPLETED and (lost := self._engine.lost_branches()):
+            decision.warnings.append(
+                f"The workflow returned, and nobody had waited for {lost} of its branches that were still under way or "
+                "had failed. Wait for them, with ctx.gather() or ctx.wait()."
             )
         return decision

@@ -1,61 +1,90 @@
-"""What code waits for: a fact that is not there yet, and perhaps a timer that bounds the wait."""
+"""What code waits for: things that are not there yet, each of which comes once.
+
+A `Future` is one of them; a `Wait` is a strand of code that has suspended itself until enough of its futures are done.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import count
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from durable_core.codec import encode
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from durable_core import events as e
+    from durable_core.branch import Branch
     from durable_core.places import Place
+
+# Only compared within a run, whose facts come one after the other: which of two was done first, the log says.
+_moments = count(1)
+
+
+def next_moment() -> int:
+    return next(_moments)
 
 
 class Future:
-    """The fact that a call waits for, once it is there."""
+    """Something that a call waits for."""
 
-    __slots__ = ("call_id", "fact")
+    __slots__ = ("call_id", "done_at", "fact", "waits")
 
     def __init__(self, call_id: str) -> None:
         self.call_id = call_id
-        self.fact: e.HistoryEvent | None = None
+        self.fact: e.HistoryEvent | None = None  # that it came with; what is done without one says so itself
+        self.done_at = 0  # its moment among all futures of the run; 0: not yet
+        self.waits: list[Wait] = []
+
+    def resolve(self, fact: e.HistoryEvent | None, moment: int | None = None) -> None:
+        self.fact = fact
+        self.done_at = moment or next_moment()
+        for wait in self.waits:
+            wait.one_is_done()
+
+
+class BranchEnd(Future):
+    """How a branch ended: with a value, or with an error that left its function."""
+
+    __slots__ = ("error", "value", "was_asked")
+
+    def __init__(self, call_id: str) -> None:
+        super().__init__(call_id)
+        self.value: Any = None
+        self.error: BaseException | None = None
+        self.was_asked = False  # whether anybody has heard of it
 
 
 class Waiting(NamedTuple):
     """What code waits for, as `waiting_for` tells it."""
 
-    kind: str  # activity, child, signal or timer
+    kind: str  # activity, child, signal, timer, branch, several or condition
     what: str
 
 
-class Timer(NamedTuple):
-    """What ends a wait whose fact does not come."""
-
-    call_id: str
-    fire_at: datetime  # aware, UTC
-
-
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Wait:
-    """A call that suspended the code."""
+    """Code that goes on when *missing* more of its futures are done."""
 
-    future: Future
+    branch: Branch
+    futures: Sequence[Future]
+    missing: int
     waiting: Waiting
     since: datetime
-    timer: Timer | None
-    timer_fired: bool = False
+    until: datetime | None  # when it gives up
+    is_cancelable: bool = True  # whether a cancel is raised here, and not only behind it
 
-    @property
-    def is_over(self) -> bool:
-        return self.timer_fired or self.future.fact is not None
+    def one_is_done(self) -> None:
+        self.missing -= 1
+        if self.missing == 0:
+            self.branch.be_ready()
 
     def told(self, place: Place) -> str:
         """`waiting_for`, a JSON object. *place* is where the code waits."""
-        until = "null" if self.timer is None else f'"{self.timer.fire_at.isoformat()}"'
+        until = "null" if self.until is None else f'"{self.until.isoformat()}"'
         return f'{_told_alike(*self.waiting, *place)},"since":"{self.since.isoformat()}","until":{until}}}'
 
 

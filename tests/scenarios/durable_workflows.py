@@ -20,7 +20,13 @@ from django_durable import (
     register,
 )
 
-from . import audited_workflows, crash_workflows, deployed_workflows, ledger  # noqa: F401 - registers more
+from . import (  # noqa: F401 - registers more
+    audited_workflows,
+    composed_workflows,
+    crash_workflows,
+    deployed_workflows,
+    ledger,
+)
 from .durable_activities import (
     ERRORS,
     echo,

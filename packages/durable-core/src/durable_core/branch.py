@@ -94,7 +94,7 @@ class Branch:
 
     def next_call_id(self) -> str:
         self.check_caller()
-        call_id = self.coming_call_id
+        call_id = f"{self._prefix}{self._calls}"
         self._calls += 1
         return call_id
 

@@ -56,20 +56,22 @@ class Branches:
     def go_on(self, has_ended: Callable[[], bool]) -> None:
         """Let the code run until every strand waits for something that is not there, or the run *has_ended*."""
         while self._ready and not has_ended():
-            if not self._resume(self._ready.popleft(), has_ended):
+            self._resume(self._ready.popleft())
+            if self.current.problem is not None:
                 return
-            if not self._ready and not self._look_around(has_ended):
-                return
+            if self._looking and not self._ready:
+                self._look_around(has_ended)
 
-    def _look_around(self, has_ended: Callable[[], bool]) -> bool:
+    def _look_around(self, has_ended: Callable[[], bool]) -> None:
         """Let those that wait for a condition look at it, again and again if what they do may change what they see."""
         before = -1
         while before != self._gone_on and not self._ready:
             before = self._gone_on
             for branch in list(self._looking):
-                if branch in self._looking and not self._resume(branch, has_ended):
-                    return False
-        return True
+                if has_ended() or self.current.problem is not None:
+                    return
+                if branch in self._looking:
+                    self._resume(branch)
 
     def close(self) -> None:
         """Unwind all code, the youngest strand first."""
@@ -79,10 +81,8 @@ class Branches:
         self._others.clear()
         self._ready.clear()
 
-    def _resume(self, branch: Branch, has_ended: Callable[[], bool]) -> bool:
-        """Whether the code may go on."""
+    def _resume(self, branch: Branch) -> None:
         self.current = branch
         branch.resume()
         if not branch.is_alive:
             self._others.pop(branch, None)
-        return branch.problem is None and not has_ended()

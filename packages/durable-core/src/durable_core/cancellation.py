@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from durable_core import commands as c
 from durable_core.errors import ChildCanceled, WorkflowCanceled
@@ -34,18 +34,18 @@ class Cancellation:
     def is_due(self, branch: Branch) -> bool:
         return self.request is not None and not branch.was_canceled and not branch.shields
 
-    def raise_it(self, branch: Branch) -> NoReturn:
-        assert self.request is not None
-        self.was_raised = branch.was_canceled = True
-        raise WorkflowCanceled(execution_id=self._execution_id, reason=self.request.reason)
+    def check(self, branch: Branch) -> None:
+        """Raises the cancel, if this strand has yet to hear of it."""
+        if self.request is not None and self.is_due(branch):
+            self.was_raised = branch.was_canceled = True
+            raise WorkflowCanceled(execution_id=self._execution_id, reason=self.request.reason)
 
     def enter_shield(self, branch: Branch) -> None:
         branch.shields += 1
 
     def leave_shield(self, branch: Branch) -> None:
         branch.shields -= 1
-        if self.is_due(branch):
-            self.raise_it(branch)
+        self.check(branch)
 
     def caused(self, error: BaseException) -> bool:
         """Whether code that was left by *error* let itself be canceled."""

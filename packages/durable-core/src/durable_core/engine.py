@@ -212,24 +212,21 @@ class Engine:
 
         *until* is what `waiting_for` says: the wait ends with one of its futures, which may be a timer.
         """
-        branch = self.branch
+        branch = self.branches.current
         branch.check_caller()
         left = [future for future in futures if not future.done_at]
-        if not left or (not for_all and len(left) < len(futures)):
+        if not left or (len(left) < len(futures) and not for_all):
             return
         wait = Wait(branch, left, len(left) if for_all else 1, waiting, self.time, until)
-        wait.is_cancelable = not all(isinstance(future, BranchEnd) for future in left)
-        if wait.is_cancelable:
-            self._check_cancellation(branch)
-        for future in left:
-            future.waits.append(wait)
+        if self.cancellation.request is not None and wait.is_cancelable:
+            self.cancellation.check(branch)
+        wait.begin()
         try:
             branch.wait_for(wait)
         finally:
-            for future in left:
-                if not future.done_at:
-                    future.waits.remove(wait)
-        self._check_cancellation(branch)
+            wait.end()
+        if self.cancellation.request is not None:
+            self.cancellation.check(branch)
 
     def holds(self, predicate: Callable[[], bool]) -> bool:
         """What a condition says. Its function has no ctx: how often it is asked is not in the history."""
@@ -243,19 +240,19 @@ class Engine:
         """Suspend the code until *predicate* holds (True), or *timer* is done (False), if there is one."""
         branch = self.branch
         wait = Wait(branch, timer, 1, waiting, self.time, until)
-        for future in timer:
-            future.waits.append(wait)
+        wait.begin()
         self.branches.look(branch)
         try:
             while True:
-                self._check_cancellation(branch)
+                self.cancellation.check(branch)
                 branch.wait_for(wait)
-                self._check_cancellation(branch)
+                self.cancellation.check(branch)
                 if self.holds(predicate):
                     return True
                 if any(future.done_at for future in timer):
                     return False
         finally:
+            wait.end()
             self.branches.look_away(branch)
 
     def spawn(self, call_id: str, fn: Callable[[], Any]) -> None:
@@ -296,10 +293,6 @@ class Engine:
     def leave_shield(self) -> None:
         self.branch.check_caller()
         self.cancellation.leave_shield(self.branch)
-
-    def _check_cancellation(self, branch: Branch) -> None:
-        if self.cancellation.is_due(branch):
-            self.cancellation.raise_it(branch)
 
     # Time
 

@@ -271,8 +271,9 @@ class WorkflowRun:
             main = self._branches.main
             if main.wait is not None:
                 decision.waiting_for = main.wait.told(main.place)
-            times = (self.info.deadline, self._engine.timers.next())
-            decision.wake_at = min((time for time in times if time is not None), default=None)
+            deadline, timer = self.info.deadline, self._engine.timers.next()
+            decision.wake_at = timer if deadline is None or timer is None else min(deadline, timer)
+            decision.wake_at = decision.wake_at or deadline
             return decision
         if self._settings.block_on_error and self._failure is not None:
             raise CodeFailed(error_of(end)) from self._failure

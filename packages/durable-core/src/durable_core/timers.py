@@ -40,8 +40,10 @@ class Timers:
 
     def due(self, now: datetime) -> str | None:
         """Which fires first of those that are due; of two with the same time, the older."""
-        call_id = min(self._armed, key=lambda call_id: self._armed[call_id].fire_at, default=None)
-        return None if call_id is None or self._armed[call_id].fire_at > now else call_id
+        if not self._armed:
+            return None
+        call_id = min(self._armed, key=lambda call_id: self._armed[call_id].fire_at)
+        return None if self._armed[call_id].fire_at > now else call_id
 
     def next(self) -> datetime | None:
-        return min((timer.fire_at for timer in self._armed.values()), default=None)
+        return min(timer.fire_at for timer in self._armed.values()) if self._armed else None

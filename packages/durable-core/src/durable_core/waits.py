@@ -32,24 +32,27 @@ class Future:
     """Something that a call waits for."""
 
     __slots__ = ("call_id", "done_at", "fact", "waits")
+    is_branch = False
 
     def __init__(self, call_id: str) -> None:
         self.call_id = call_id
         self.fact: e.HistoryEvent | None = None  # that it came with; what is done without one says so itself
         self.done_at = 0  # its moment among all futures of the run; 0: not yet
-        self.waits: list[Wait] = []
+        self.waits: tuple[Wait, ...] = ()
 
     def resolve(self, fact: e.HistoryEvent | None, moment: int | None = None) -> None:
         self.fact = fact
         self.done_at = moment or next_moment()
         for wait in self.waits:
             wait.one_is_done()
+        self.waits = ()
 
 
 class BranchEnd(Future):
     """How a branch ended: with a value, or with an error that left its function."""
 
     __slots__ = ("error", "value", "was_asked")
+    is_branch = True
 
     def __init__(self, call_id: str) -> None:
         super().__init__(call_id)
@@ -75,7 +78,20 @@ class Wait:
     waiting: Waiting
     since: datetime
     until: datetime | None  # when it gives up
-    is_cancelable: bool = True  # whether a cancel is raised here, and not only behind it
+
+    @property
+    def is_cancelable(self) -> bool:
+        """Whether a cancel is raised here, and not only behind it: other branches may have something to clear up."""
+        return not self.futures or any(not future.done_at and not future.is_branch for future in self.futures)
+
+    def begin(self) -> None:
+        for future in self.futures:
+            future.waits += (self,)
+
+    def end(self) -> None:
+        for future in self.futures:
+            if not future.done_at:
+                future.waits = tuple(wait for wait in future.waits if wait is not self)
 
     def one_is_done(self) -> None:
         self.missing -= 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from typing import Any
 
 import pytest
 
@@ -42,7 +43,7 @@ def test_select_may_time_out(site, key):
 
 def test_select_takes_signals_in_the_order_in_which_they_were_sent(site):
     handle = site.start("selects_in_turn", n=6)
-    sent = [["a", 0], ["b", 1], ["b", 2], ["a", 3], ["b", 4], ["a", 5]]
+    sent: list[list[Any]] = [["a", 0], ["b", 1], ["b", 2], ["a", 3], ["b", 4], ["a", 5]]
     for name, number in sent:
         send_signal(handle, name, number)
     assert handle.result(timeout=30) == sent

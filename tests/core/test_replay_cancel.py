@@ -217,3 +217,17 @@ def test_raising_workflow_canceled_without_a_cancel_is_a_failure():
         raise WorkflowCanceled
 
     assert Story(fn).start().status is Status.FAILED
+
+
+def test_a_signal_behind_a_cancel_that_asks_nobody_is_in_the_history():
+    """Its sender was told that it was taken."""
+
+    def fn(ctx):
+        ctx.wait_signal("never")
+
+    story = Story(fn)
+    story.start()
+    story.give(cancel(graceful=False), completed(7), signal("s", 1))
+    assert story.types[-2:] == ["signal_received", "workflow_canceled"]
+    assert story.decision.status is Status.CANCELED
+    story.check()

@@ -121,6 +121,26 @@ def signals(ctx):
 
 
 @register.workflow
+def several_things(ctx):
+    """Branches, a condition, races, and a timer that is stopped."""
+    votes = []
+
+    def collect():
+        while True:
+            votes.append(ctx.wait_signal("vote"))
+
+    def steps(number):
+        return [ctx.run_activity(echo, number), ctx.run_activity(echo, -number)]
+
+    ctx.spawn(collect)
+    timer = ctx.timer(3600)
+    branch = ctx.spawn(steps, 1)
+    ctx.wait_until(lambda: len(votes) >= 2, timeout=3600)
+    first = ctx.select(timer=timer, go=ctx.signal("go"), timeout=600)
+    return [votes, first, ctx.cancel_timer(timer), ctx.select(timeout=0.01), ctx.gather(branch)]
+
+
+@register.workflow
 def side_effects(ctx):
     found = [ctx.side_effect(lambda: {"b": 1, "a": [True, None, 1.5]})]
     try:

@@ -100,6 +100,15 @@ def _signals(handle: WorkflowHandle) -> None:
         send_signal(handle, "late", number)
 
 
+def _several_things(handle: WorkflowHandle) -> None:
+    has(handle, *["activity_completed"] * 2)
+    for number in (1, 2):
+        waits(handle, "condition")
+        send_signal(handle, "vote", number)
+    waits(handle, "several")
+    send_signal(handle, "go", "gone")
+
+
 def _canceled_child(handle: WorkflowHandle) -> None:
     waits(handle, "child")
     child = WorkflowExecution.objects.get(parent=handle.id)
@@ -160,6 +169,7 @@ STORIES = {
     "many_steps": Story(workflows.many_steps, {"n": 30}),
     "sleeps": Story(workflows.sleeps, {"seconds": 0.05}),
     "signals": Story(workflows.signals, {}, _signals),
+    "several_things": Story(workflows.several_things, {}, _several_things),
     "side_effects": Story(workflows.side_effects),
     "chance": Story(workflows.chance),
     "versions": Story(workflows.versions),

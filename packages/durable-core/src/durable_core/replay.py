@@ -121,8 +121,10 @@ class WorkflowRun:
         engine.decision = Decision(warnings=self._warnings)
         self._warnings = []
         engine.time = max(engine.time, now)
-        for fact in facts:
-            if self._ended:
+        left = iter(facts)
+        for fact in left:
+            if isinstance(fact, e.WorkflowCancelRequested) and not fact.graceful and not self._is_too_late(fact):
+                self._cancel_at_once(fact, left)
                 break
             self._take(fact)
         deadline = self.info.deadline
@@ -146,9 +148,6 @@ class WorkflowRun:
 
     def _take(self, fact: e.HistoryEvent) -> None:
         if self._is_too_late(fact):
-            return
-        if isinstance(fact, e.WorkflowCancelRequested) and not fact.graceful:
-            self._stop(e.WorkflowCanceled(reason=fact.reason))
             return
         self._engine.append(fact)
         self._apply(fact)
@@ -186,6 +185,13 @@ class WorkflowRun:
                 self._engine.cancellation.ask(fact, self._branches)
             case _:
                 self._refuse(fact)
+
+    def _cancel_at_once(self, request: e.WorkflowCancelRequested, left: Iterable[e.HistoryEvent]) -> None:
+        """Signals among the facts that are *left* were taken from their senders, so they are in the history."""
+        for fact in left:
+            if isinstance(fact, e.SignalReceived):
+                self._engine.append(fact)
+        self._stop(e.WorkflowCanceled(reason=request.reason))
 
     def _stop(self, end: e.HistoryEvent) -> None:
         """The run ends without its code being asked."""

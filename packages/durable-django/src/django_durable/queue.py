@@ -294,7 +294,7 @@ def _read(row: Row) -> Entry | None:
         entry = _entry_of(row)
     except (ValueError, TypeError):
         return None
-    return entry if isinstance(entry.priority, int) else None
+    return entry if isinstance(row[3], int) else None
 
 
 def _audited_of(entry: Entry, worker_id: UUID | None, *, is_ready: bool) -> AuditedEntry:

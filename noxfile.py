@@ -188,6 +188,13 @@ def chaos(session: nox.Session) -> None:
 
 
 @nox.session(python=PYTHON, default=False)
+def kills(session: nox.Session) -> None:
+    """Kill one worker after another, at every two crash points, on every pair of store and queue: half an hour."""
+    install(session, *group("test"), "Django>=5.2", extra="[all]")
+    session.run("python", "-m", "pytest", "-n", PYTEST_PROCESSES, "tests/crashes/every_two_kills.py", *session.posargs)
+
+
+@nox.session(python=PYTHON, default=False)
 def simulate(session: nox.Session) -> None:
     """Simulate worlds of workers whose processes die and whose queue lies: 100,000 seeds that nobody has seen."""
     install(session)

@@ -71,7 +71,7 @@ class Crowd:
         cache = 0 if self._made % 3 == 0 else 1_000
         chosen = {"WORKFLOW_CACHE_SIZE": cache}
         return self._stack.enter_context(
-            self._project.worker("--threads", "4", durable=chosen, DJANGO_SETTINGS_MODULE=SETTINGS)
+            self._project.worker("--threads", "2", durable=chosen, DJANGO_SETTINGS_MODULE=SETTINGS)
         )
 
 

@@ -11,6 +11,7 @@ SECONDS = 15.0
 SEED = 1  # plans and programs are the same each time; when exactly which worker is where is not
 
 
+@pytest.mark.promise("P1", "P3", "P6", "P7", "P9")
 @pytest.mark.parametrize("pair", ["postgres-with-redis", "postgres-with-postgres"])
 def test_nothing_is_lost_while_workers_and_servers_die(pair):
     outcome = run_chaos(pair, seed=SEED, seconds=SECONDS)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.teeth.workshop import Trial
 
 PROCESSES = 2
-PATIENCE = 240.0  # seconds for the tests of one mutation; most take some
+PATIENCE = 600.0  # seconds for the tests of one mutation; most take some, 2,000 worlds a minute
 
 
 class Unsound(Exception):

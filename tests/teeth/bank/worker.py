@@ -9,6 +9,7 @@ RACES = "tests/crashes/test_races.py"
 RULES_CANCEL_CHILDREN = "tests/behaviour/test_rules_cancel_children.py"
 STALE_RUNS = "tests/core/test_stale_runs.py"
 RULES_TRANSACTIONS = "tests/behaviour/test_rules_transactions.py"
+WORLDS = "tests/teeth/worlds.py::test_worlds_are_sound"  # of the simulation, 2,000 of them
 
 MUTATIONS = (
     Mutation(
@@ -17,14 +18,14 @@ MUTATIONS = (
         "        try:\n            with unit(self._store, self._queue) as box:\n                committed =",
         "        self._queue.complete([claim for _, p in proposals for claim in p.claims])\n"
         "        try:\n            with unit(self._store, self._queue) as box:\n                committed =",
-        ("tests/core/test_outages.py::test_an_outage_at_any_one_call_costs_time_only",),
+        ("tests/core/test_outages.py::test_an_outage_at_any_one_call_costs_time_only", WORLDS),
     ),
     Mutation(
         "a wake-up does not make a run in memory read its mail",
         f"{CORE}/worker/holdings.py",
         "        slot.must_read_mail = True",
         "        slot.must_read_mail = False",
-        ("tests/core/test_handing_over.py::test_a_signal_to_a_run_in_memory_is_read_at_its_wake_up",),
+        ("tests/core/test_handing_over.py::test_a_signal_to_a_run_in_memory_is_read_at_its_wake_up", WORLDS),
     ),
     Mutation(
         "mail that came while a run decided to wait is not looked at",
@@ -33,6 +34,7 @@ MUTATIONS = (
         "        slot.mail = []\n",
         (
             f"{RULES_TRANSACTIONS}::test_rule_28_mail_that_comes_while_the_run_decides_to_wait_is_read_without_a_wake_up[sqlite-cached]",
+            WORLDS,
         ),
     ),
     Mutation(
@@ -40,7 +42,7 @@ MUTATIONS = (
         f"{CORE}/worker/loading.py",
         "                    slot.evict()",
         "                    slot.must_read_mail = False",
-        (f"{STALE_RUNS}::test_timer_that_another_worker_has_set_wakes_the_run",),
+        (f"{STALE_RUNS}::test_timer_that_another_worker_has_set_wakes_the_run", WORLDS),
     ),
     Mutation(
         "an outcome that is no news for a run in memory is dropped",

@@ -16,11 +16,15 @@ from durable_core.activity import CurrentActivity, activity_heartbeat, current_a
 from durable_core.client import Client
 from durable_core.definitions import Registry
 from durable_core.errors import CodeStuck, ConfigurationError, StoreUnavailable, WaitTimeout
-from durable_core.execution import Status
+from durable_core.execution import Status, TaskStatus
+from durable_core.failures import invented
 from durable_core.ports import CommitResult, Committed, Entry, EntryKind, Receipt, Verdict
 from durable_core.retry import RetryPolicy
 from durable_core.testing import HostClock, InMemoryHistoryStore, InMemoryTaskQueue, ManualClock
 from durable_core.worker import Worker, WorkerSettings, dismiss
+from durable_core.worker.activities import ActivityDesk
+from durable_core.worker.attempts import failed
+from durable_core.worker.executor import InlineExecutor
 from durable_core.worker.liveness import CodeWatch
 from durable_core.worker.slots import SlotTable
 from tests.core.test_attempts import task_of
@@ -416,6 +420,29 @@ def test_what_a_worker_begins_after_its_burial_and_dies_over_goes_to_others():
         worker.stop()
         thread.join(LONG)
     assert attempts == [2]
+
+
+def test_claim_whose_reply_was_lost_is_given_back_although_an_earlier_attempt_is_not_reported_yet():
+    bench = Bench(exclude=("theirs",))
+    act = bench.registry.activity(ends_at_once)
+
+    @bench.registry.workflow
+    def calls(ctx):
+        ctx.run_activity(act.using(queue="theirs"), None)
+
+    bench.start("calls")
+    bench.worker().run(until_idle=True)
+    worker_id = uuid4()
+    [claim] = bench.queue.claim(worker_id, {EntryKind.ACTIVITY: 1}, queues=(), exclude=())
+    [first], _ = bench.store.claim_tasks([claim.entry.ref], worker_id)
+    executor = InlineExecutor(slots=1, clock=bench.clock, wake=lambda: None, payload_limit=100)
+    desk = ActivityDesk(bench.store, bench.queue, bench.registry, executor, worker_id, max_crashes=3)
+    outcome = failed(first, invented("Error", "no"), bench.store.now(), next_delay=timedelta(0))
+    desk.report(outcome)
+    bench.store.record_outcomes([outcome])  # which the desk was not told
+    bench.store.claim_tasks([first.id], worker_id)  # nor was it of this
+    desk.reconcile(())
+    assert bench.store.task_status(first.id) is TaskStatus.QUEUED
 
 
 class Forgetful(InMemoryHistoryStore):

@@ -114,8 +114,11 @@ class HistoryStore(Protocol):
     def requeue(self, due_at: Mapping[UUID, datetime | None]) -> None:
         """QUEUED tasks leave their backoff; *due_at* is when to look again."""
 
-    def forgotten(self, worker_id: UUID, known: Collection[UUID]) -> dict[UUID, int]:
-        """Attempts claimed by a worker (task id: token) but not in *known*: their claim's reply was lost."""
+    def forgotten(self, worker_id: UUID, known: Collection[tuple[UUID, int]]) -> dict[UUID, int]:
+        """Attempts claimed by a worker (task id: token) but not in *known*: their claim's reply was lost.
+
+        By their tokens: an outcome of an earlier attempt at the same task may be known still.
+        """
 
     # Time
 

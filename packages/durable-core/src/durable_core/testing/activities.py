@@ -77,10 +77,10 @@ class ActivityMethods(State):
                     record = replace(row.record, retry_at=None, queued_at=min(row.record.queued_at, now))
                     self._tasks.put(task_id, replace(row, record=record, due_at=time))
 
-    def forgotten(self, worker_id: UUID, known: Collection[UUID]) -> dict[UUID, int]:
+    def forgotten(self, worker_id: UUID, known: Collection[tuple[UUID, int]]) -> dict[UUID, int]:
         with self.transaction():
             records = [row.record for row in self._tasks.group("worker", worker_id)]
-        return {record.id: record.token for record in records if record.id not in known}
+        return {record.id: record.token for record in records if (record.id, record.token) not in known}
 
     def _is_claimable(self, row: TaskRow, now: datetime) -> bool:
         return (

@@ -159,13 +159,13 @@ class ActivityDesk:
         with _claimed_but_not_here():
             self.give_back([attempt.task for attempt in self._executor.withdraw(begun=begun)])
 
-    def reconcile(self, undecided: Iterable[UUID]) -> None:
+    def reconcile(self, undecided: Iterable[tuple[UUID, int]]) -> None:
         """After a claim whose reply was lost: give back what the store says is ours, but is not here.
 
-        *undecided* are tasks that have ended, and whose outcomes are in the hands of their runs.
+        *undecided* are attempts (task id, token) that have ended, and whose outcomes are in the hands of their runs.
         """
-        known = [*undecided, *(attempt.task.id for attempt in self._executor.attempts())]
-        known += [outcome.task_id for outcome in self._reports]
+        known = [*undecided, *((attempt.task.id, attempt.task.token) for attempt in self._executor.attempts())]
+        known += [(outcome.task_id, outcome.token) for outcome in self._reports]
         forgotten = self._store.forgotten(self._worker_id, known)
         if forgotten:
             self._give_back(forgotten)

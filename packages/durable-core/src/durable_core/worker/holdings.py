@@ -47,12 +47,12 @@ class Holdings:
         """Whether a decision waits for a row that somebody holds."""
         return any(slot.proposal is not None for slot in self._dirty.values())
 
-    def undecided(self) -> Iterator[UUID]:
-        """Tasks that have ended here, and whose outcomes wait to be committed with their runs."""
+    def undecided(self) -> Iterator[tuple[UUID, int]]:
+        """Attempts (task id, token) that have ended here, and whose outcomes wait to be committed with their runs."""
         for slot in self._slots:
-            yield from (outcome.task_id for outcome in slot.outcomes)
+            yield from ((outcome.task_id, outcome.token) for outcome in slot.outcomes)
             if slot.proposal is not None:
-                yield from (outcome.task_id for outcome in slot.proposal.outcomes)
+                yield from ((outcome.task_id, outcome.token) for outcome in slot.proposal.outcomes)
 
     def get(self, run_id: UUID) -> Slot | None:
         return self._slots.get(run_id)

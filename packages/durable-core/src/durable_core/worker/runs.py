@@ -71,8 +71,8 @@ class RunDesk:
         """Whether a decision waits for a row that somebody holds."""
         return self._held.is_busy
 
-    def undecided(self) -> Iterator[UUID]:
-        """Tasks that have ended here, and whose outcomes wait to be committed with their runs."""
+    def undecided(self) -> Iterator[tuple[UUID, int]]:
+        """Attempts that have ended here, and whose outcomes wait to be committed with their runs."""
         return self._held.undecided()
 
     # What comes in

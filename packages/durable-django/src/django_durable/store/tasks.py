@@ -125,10 +125,10 @@ class Tasks(Commits):
                     self.sql.requeue, [(task_id.hex, now, self.db.at(at)) for task_id, at in due_at.items()]
                 )
 
-    def forgotten(self, worker_id: UUID, known: Collection[UUID]) -> dict[UUID, int]:
+    def forgotten(self, worker_id: UUID, known: Collection[tuple[UUID, int]]) -> dict[UUID, int]:
         ours = frozenset(known)
         running = {uuid(row[0]): row[1] for row in self.db.rows(self.sql.running, self.db.ids([worker_id]))}
-        return {task_id: token for task_id, token in running.items() if task_id not in ours}
+        return {task_id: token for task_id, token in running.items() if (task_id, token) not in ours}
 
 
 def _is_current(task: Row | None, outcome: TaskOutcome) -> bool:

@@ -211,8 +211,10 @@ class TaskCases(StoreCases):
         known, forgotten = (self.begin(run_id, worker_id=worker) for _ in range(2))
         done, others = self.begin(run_id, worker_id=worker), self.begin(run_id)
         self.report(outcome_of(done))
-        assert self.store.forgotten(worker, [known.id]) == {forgotten.id: forgotten.token}
+        assert self.store.forgotten(worker, [(known.id, known.token)]) == {forgotten.id: forgotten.token}
         assert others.id not in self.store.forgotten(worker, [])
+        # That an earlier attempt is known says nothing of this one.
+        assert self.store.forgotten(worker, [(known.id, known.token - 1)])[known.id] == known.token
 
     # The run closes
 

@@ -6,10 +6,11 @@ from datetime import timedelta
 
 import pytest
 
+from durable_core import events as e
 from durable_core.decision import RunSettings
-from durable_core.errors import PayloadError, WorkflowCanceled
+from durable_core.errors import ActivityCanceled, ActivityError, ActivityTimeout, PayloadError, WorkflowCanceled
 from durable_core.retry import RetryPolicy
-from tests.core.stories import RUN_ID, Story, activities_and_children, cancel, completed, loads
+from tests.core.stories import RUN_ID, Story, activities_and_children, cancel, completed, loads, timed_out
 
 
 def test_a_call_hands_over_name_arguments_and_options():
@@ -53,3 +54,24 @@ def test_a_cancel_says_of_which_run_and_why():
     assert (caught[0].execution_id, caught[0].reason) == (RUN_ID, "enough")
     assert story.decision.error == "WorkflowCanceled: enough"
     story.check()
+
+
+def test_each_end_of_an_activity_says_whose_it_is():
+    def fn(ctx):
+        for _ in range(2):
+            try:
+                ctx.run_activity("old")
+            except ActivityError as error:
+                caught.append(error)
+
+    caught: list[ActivityError] = []
+    story = Story(fn)
+    story.start()
+    story.give(timed_out(0, "heartbeat"))
+    story.give(e.ActivityCanceled(call_id="1", reason="enough"))
+    late, canceled = caught
+    assert isinstance(late, ActivityTimeout)
+    assert (late.activity_name, late.kind, late.type_name, late.message) == ("old", "heartbeat", "TimeoutError", "late")
+    assert isinstance(canceled, ActivityCanceled)
+    assert (canceled.activity_name, canceled.type_name, canceled.message) == ("old", "ActivityCanceled", "enough")
+    story.run.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 SETTINGS = "tests.chaos.settings"
 DRAINING = 60.0  # seconds that the last ones may take
+COMING_UP = 3.0  # seconds in which a worker may die of the signal that it does not listen for yet
 
 
 class Crowd:
@@ -23,7 +25,8 @@ class Crowd:
         self._stack = ExitStack()
         self._made = 0
         self._paused: list[WorkerProcess] = []
-        self.drained: list[WorkerProcess] = []  # told to, that is
+        self._born: dict[int, float] = {}  # by pid, monotonic seconds
+        self._told: list[tuple[WorkerProcess, float]] = []  # to drain, at this age
         self.workers = [self._new() for _ in range(size)]
 
     def __enter__(self) -> Crowd:
@@ -40,8 +43,9 @@ class Crowd:
 
     def drain(self, number: int) -> None:
         """A paused one hears of it when it goes on."""
-        self.workers[number].send(signal.SIGTERM)
-        self.drained.append(self.workers[number])
+        worker = self.workers[number]
+        self._told.append((worker, time.monotonic() - self._born[worker.pid]))
+        worker.send(signal.SIGTERM)
         self._replace(number)
 
     def pause(self, number: int) -> WorkerProcess:
@@ -56,10 +60,11 @@ class Crowd:
 
     def died_by_themselves(self) -> list[str]:
         """What they said who were not told to end, or did not end well when they were told."""
-        for worker in self.drained:
-            worker.wait(DRAINING)
         dead = [worker for worker in self.workers if worker.process.poll() is not None]
-        dead += [worker for worker in self.drained if not _ended_well(worker)]
+        for worker, age in self._told:
+            code = worker.wait(DRAINING)
+            if code != 0 and not (code == -signal.SIGTERM and age < COMING_UP):
+                dead.append(worker)
         return [f"worker {worker.pid} ended with {worker.wait(0)}; it said:\n{worker.said[-3000:]}" for worker in dead]
 
     def _replace(self, number: int) -> None:
@@ -70,11 +75,8 @@ class Crowd:
         self._made += 1
         cache = 0 if self._made % 3 == 0 else 1_000
         chosen = {"WORKFLOW_CACHE_SIZE": cache}
-        return self._stack.enter_context(
+        worker = self._stack.enter_context(
             self._project.worker("--threads", "2", durable=chosen, DJANGO_SETTINGS_MODULE=SETTINGS)
         )
-
-
-def _ended_well(worker: WorkerProcess) -> bool:
-    """As it was told to; one that had not come up yet knew no better than to die of the signal."""
-    return worker.wait(0) == (0 if worker.said else -signal.SIGTERM)
+        self._born[worker.pid] = time.monotonic()
+        return worker

@@ -208,6 +208,15 @@ def test_rule_18_a_timed_out_activity_is_interrupted_in_its_thread(site, key):
     assert ledger.effects(key)[1].endswith("ActivityInterrupted")
 
 
+@pytest.mark.parametrize("limit", ["timeout", "heartbeat_timeout"])
+def test_rule_18_an_activity_that_the_store_has_timed_out_is_interrupted_too(site, key, limit):
+    """Its worker hears of it at its next heartbeat."""
+    once = {"maximum_attempts": 1}
+    site.run("tries", name="spins_on", args=[key], policy=once, options={limit: 0.1})
+    wait_until(lambda: len(ledger.effects(key)) == 2, "the interruption")
+    assert ledger.effects(key)[1].endswith("ActivityInterrupted")
+
+
 @pytest.mark.parametrize("quiet_site_on", ["postgres"], indirect=True)
 def test_rule_18_a_process_with_an_activity_that_will_not_stop_is_replaced(quiet_site, queue, key):
     """Its neighbours come to their end first."""

@@ -70,6 +70,7 @@ class ActivityDesk:
         outcomes = [_outcome_of(ending, now) for ending in endings]
         late = self._executor.overdue()
         outcomes += [attempts.timed_out(attempt.task, "start_to_close", now) for attempt in late]
+        self._executor.stop_forfeited()
         self._executor.replace_stuck_threads()
         return outcomes
 

@@ -102,6 +102,7 @@ class ActivityExecutor:
         self._held: dict[Attempt, None] = {}  # in the order they came; a dict, for its removal in constant time
         self._timed: dict[Attempt, None] = {}  # those with a start_to_close
         self._stopping: list[Attempt] = []  # interrupted, not back yet
+        self._forfeited: deque[Attempt] = deque()  # their claims are lost
         self._staffed = 0  # threads that count
         self.slots = slots
         self.lost_threads = 0
@@ -203,6 +204,17 @@ class ActivityExecutor:
                     attempt.loop.call_soon_threadsafe(_wake_up)
         if attempt.thread_id:
             self._stopping.append(attempt)
+
+    def forfeit(self, attempt: Attempt) -> None:
+        """Its claim is lost, for instance to a time limit: nobody wants its ending. From any thread."""
+        self._forfeited.append(attempt)
+        self._wake()
+
+    def stop_forfeited(self) -> None:
+        """Interrupt them, so that their slots are free."""
+        while self._forfeited:
+            if (attempt := self._forfeited.popleft()) in self._held:
+                self.abandon(attempt)
 
     def replace_stuck_threads(self) -> None:
         """Give up threads that do not come back from an interruption, so that their slot is not lost."""

@@ -168,7 +168,9 @@ class Liveness:
         if not reply.known:
             self._declared_dead()
         for attempt in attempts:
-            if attempt.task.id in reply.canceled or attempt.task.id in reply.lost:
+            if attempt.task.id in reply.lost:
+                self._executor.forfeit(attempt)
+            elif attempt.task.id in reply.canceled:
                 attempt.current.cancel()
 
     def _beat_of(self, attempt: Attempt, taken: tuple[Payload | None] | None, now: float) -> Beat | None:

@@ -11,20 +11,18 @@ class Saved(NamedTuple):
     named_test: str  # which holds it from then on
 
 
+BURIED = "tests/core/test_worker.py::test_what_a_worker_begins_after_its_burial_and_dies_over_goes_to_others"
+OUTCOME = "tests/core/test_stale_runs.py::test_outcome_of_an_activity_that_another_worker_has_scheduled_reaches_the_run"
+TIMER = "tests/core/test_stale_runs.py::test_timer_that_another_worker_has_set_wakes_the_run"
+LOST_CLAIM = (
+    "tests/core/test_worker.py::"
+    "test_claim_whose_reply_was_lost_is_given_back_although_an_earlier_attempt_is_not_reported_yet"
+)
+
 SAVED = (
-    Saved(
-        422,
-        "what a worker began after its burial was nobody's when it died before its next heartbeat",
-        "tests/core/test_worker.py::test_what_a_worker_begins_after_its_burial_and_dies_over_goes_to_others",
-    ),
-    Saved(
-        916,
-        "the outcome of an activity was dropped by a worker that had an older state of its run in memory",
-        "tests/core/test_stale_runs.py::test_outcome_of_an_activity_that_another_worker_has_scheduled_reaches_the_run",
-    ),
-    Saved(
-        1251,
-        "the same, and with it the entry that told of a timer",
-        "tests/core/test_stale_runs.py::test_timer_that_another_worker_has_set_wakes_the_run",
-    ),
+    Saved(422, "what a worker began after its burial was nobody's when it died before its next heartbeat", BURIED),
+    Saved(916, "an outcome was dropped by a worker that had an older state of its run in memory", OUTCOME),
+    Saved(140, "the same", OUTCOME),
+    Saved(1251, "so was an entry that told of a timer", TIMER),
+    Saved(437, "a second attempt whose claim was lost passed for the first, whose outcome was unreported", LOST_CLAIM),
 )

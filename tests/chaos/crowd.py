@@ -63,7 +63,8 @@ class Crowd:
         dead = [worker for worker in self.workers if worker.process.poll() is not None]
         for worker, age in self._told:
             code = worker.wait(DRAINING)
-            if code != 0 and not (code == -signal.SIGTERM and age < COMING_UP):
+            was_coming_up = age < COMING_UP or not worker.said  # it may have been paused meanwhile
+            if code != 0 and not (code == -signal.SIGTERM and was_coming_up):
                 dead.append(worker)
         return [f"worker {worker.pid} ended with {worker.wait(0)}; it said:\n{worker.said[-3000:]}" for worker in dead]
 

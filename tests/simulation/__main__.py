@@ -1,6 +1,6 @@
 """Worlds from the command line.
 
-python -m tests.simulation 4711                       one seed, and its report if it fails
+python -m tests.simulation 4711                       one seed, and what happened if it fails, from the first step
 python -m tests.simulation --seeds 3000               so many fresh seeds; the first is told
 python -m tests.simulation --seeds 3000 --from 90000  these seeds
 python -m tests.simulation --seeds 100000 --jobs 2    in two processes
@@ -29,7 +29,7 @@ def main() -> int:
     options = parser.parse_args()
     seeds = options.seed or ([int(os.environ["SIM_SEED"])] if "SIM_SEED" in os.environ and not options.seeds else [])
     if seeds:
-        verdicts = [simulate(seed) for seed in seeds]
+        verdicts = [simulate(seed, kept=None) for seed in seeds]
         for verdict in verdicts:
             print(verdict.report or f"seed {verdict.seed}: good, {verdict.digest}")
         return int(any(not verdict.is_good for verdict in verdicts))

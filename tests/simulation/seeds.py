@@ -24,5 +24,6 @@ SAVED = (
     Saved(916, "an outcome was dropped by a worker that had an older state of its run in memory", OUTCOME),
     Saved(140, "the same", OUTCOME),
     Saved(1251, "so was an entry that told of a timer", TIMER),
+    Saved(1029, "the same", TIMER),
     Saved(437, "a second attempt whose claim was lost passed for the first, whose outcome was unreported", LOST_CLAIM),
 )

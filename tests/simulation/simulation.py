@@ -11,6 +11,7 @@ from tests.programs.generator import generate, generate_transfers
 from tests.programs.source import source_of
 from tests.simulation.customers import Customer, Order
 from tests.simulation.judging import complaints
+from tests.simulation.trace import KEPT
 from tests.simulation.world import World
 
 if TYPE_CHECKING:
@@ -33,8 +34,9 @@ class Verdict:
         return not self.complaints
 
 
-def simulate(seed: int) -> Verdict:
-    world = World(seed)
+def simulate(seed: int, *, kept: int | None = KEPT) -> Verdict:
+    """*kept*: steps that the report of a failure shows, None for all."""
+    world = World(seed, kept=kept)
     random = world.generator()
     install(world.registry, world.witness.ledger, pause=world.pass_time)
     orders = _orders(random)

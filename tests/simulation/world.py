@@ -19,7 +19,7 @@ from tests.simulation.queues import LyingQueue
 from tests.simulation.rim import Rim, Storm, queue_of, store_of
 from tests.simulation.threads import SimulatedClock, SimulatedThreads
 from tests.simulation.trace import KEPT, Trace
-from tests.simulation.weather import Weather, drawn
+from tests.simulation.weather import drawn
 from tests.simulation.witness import Witness
 
 if TYPE_CHECKING:
@@ -46,10 +46,11 @@ class StoreTime:
 class World:
     """Everything that one seed stands for, but for what its clients do."""
 
-    def __init__(self, seed: int, *, weather: Weather | None = None, kept: int | None = KEPT) -> None:
+    def __init__(self, seed: int, *, kept: int | None = KEPT) -> None:
+        """*kept*: steps that the trace shows, None for all."""
         self.seed = seed
         self.random = Random(seed)
-        self.weather = weather or drawn(self.random)
+        self.weather = drawn(self.random)
         self.hub = Hub(self.generator(), gap=self.weather.gap)
         self.trace = Trace(self.hub, kept=kept)
         self.clock = StoreTime(self.hub)

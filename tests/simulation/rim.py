@@ -60,6 +60,14 @@ class Storm:
         """Whether somebody holds a row just now."""
         return not self.is_over and self._weather.busy > 0 and self._random.random() < self._weather.busy
 
+    def last_breath(self) -> float | None:
+        """Seconds that a process lives after a pause, which is too short to hear what others thought of it; None: it
+        goes on."""
+        if self.deaths_left <= 0 or self._random.random() < 0.6:
+            return None
+        self.deaths_left -= 1
+        return self.seconds(1.0)
+
     def seconds(self, longest: float) -> float:
         """Often short, sometimes long."""
         return self._random.random() ** 2 * longest
@@ -137,6 +145,11 @@ class Rim:
         if fault is Fault.NO_REPLY:
             raise _error(error, fault)
 
+    def _die(self) -> None:
+        if self.process.is_alive and not self._storm.is_over:
+            self.trace.note(f"{self.process} dies after its pause")
+            self._hub.kill(self.process)
+
     def _suffer(self, fault: Fault | None) -> None:
         if fault is None:
             return
@@ -146,7 +159,10 @@ class Rim:
                 self._hub.kill(self.process)
                 raise Killed
             case Fault.PAUSE:
-                self._hub.pause(self.process, self._storm.seconds(LONGEST_PAUSE))
+                seconds = self._storm.seconds(LONGEST_PAUSE)
+                self._hub.pause(self.process, seconds)
+                if (afterwards := self._storm.last_breath()) is not None:
+                    self._hub.call_in(seconds + afterwards, self._die)
                 self._hub.step_aside()
             case Fault.CUT_OFF:
                 self._cut_off_until = self._hub.now + round(self._storm.seconds(LONGEST_PAUSE) * SECOND)

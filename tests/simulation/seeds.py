@@ -21,6 +21,7 @@ LOST_CLAIM = (
 
 SAVED = (
     Saved(422, "what a worker began after its burial was nobody's when it died before its next heartbeat", BURIED),
+    Saved(430, "the same", BURIED),
     Saved(916, "an outcome was dropped by a worker that had an older state of its run in memory", OUTCOME),
     Saved(140, "the same", OUTCOME),
     Saved(1251, "so was an entry that told of a timer", TIMER),

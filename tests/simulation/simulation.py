@@ -17,7 +17,7 @@ from tests.simulation.world import World
 if TYPE_CHECKING:
     from random import Random
 
-MOST_ORDERS = 4
+MOST_ORDERS = 5
 
 
 @dataclass
@@ -53,7 +53,7 @@ def simulate(seed: int, *, kept: int | None = KEPT) -> Verdict:
 def _orders(random: Random) -> list[Order]:
     orders: list[Order] = []
     for number in range(random.randint(1, MOST_ORDERS)):
-        program = generate_transfers(random, size=2) if random.random() < 0.1 else generate(random, size=4)
+        program = generate_transfers(random, size=2) if random.random() < 0.1 else generate(random, size=6)
         shares = orders and random.random() < 0.15
         if shares:
             first = orders[0]

@@ -98,7 +98,7 @@ def drawn(random: Random) -> Weather:
         busy=random.choice((0.0, 0.0, 0.05, 0.3)),
         transactional=transactional,
         lies=lies,
-        skew=random.choice((1.0, 1.0, 1.2, 3.0)) if innocent else 1.0,
+        skew=random.choice((1.0, 1.2, 3.0, 5.0)) if innocent else 1.0,
         deaths=1_000 if innocent else 2,
         old_code=random.choice((0.0, 0.0, 0.3)),
         tick=random.choice((0.2, 1.0, 2.0)),

@@ -86,7 +86,7 @@ class World:
         self._hired += 1
         is_old = self.calm_since is None and self.random.random() < self.weather.old_code
         skew = self.weather.skew
-        rate = self.random.choice((1.0, 1.0, skew, 1 / skew))
+        rate = self.random.choice((1.0, skew, 1 / skew))
         rim = self.process(f"worker-{self._hired}", rate=rate, offset=self.random.uniform(0, 1_000_000))
         process = rim.process
         worker = Worker(

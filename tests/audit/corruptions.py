@@ -445,7 +445,7 @@ def a_timer_fired_early(world: World) -> UUID:
     return world.done
 
 
-@finds(I.TIMERS, "a timer that fired again", I.OUTCOMES)
+@finds(I.TIMERS, "timer_fired of a timer that had ended", I.OUTCOMES)
 def a_timer_fired_twice(world: World) -> UUID:
     [fired] = world.site.execution(world.done).history.filter(type="timer_fired")
     world.sql(

@@ -50,6 +50,12 @@ class _Scope:
         self.values: list[str] = [*outer.values] if outer else []
         self.activities: list[str] = [*outer.activities] if outer else []
         self.children: list[str] = [*outer.children] if outer else []
+        self.timers: list[str] = [*outer.timers] if outer else []
+        self.branches: list[str] = [*outer.branches] if outer else []
+
+    @property
+    def handles(self) -> list[str]:
+        return [*self.activities, *self.children, *self.branches, *self.timers]
 
 
 class _Author:
@@ -58,6 +64,7 @@ class _Author:
         self.pace = pace
         self.names = 0
         self.child_depth = 0
+        self.in_branch = False
 
     def program(self, size: int, *, depth: int) -> p.Program:
         self.child_depth = depth
@@ -78,11 +85,21 @@ class _Author:
             (3, self.sleep),
             (3, self.wait_signal),
             (1, self.now),
-            (1, self.draw),
             (1, self.side_effect),
-            (1, self.version),
             (1, self.wrong_call),
+            (1, self.start_timer),
+            (1, self.select),
         ]
+        if not self.in_branch:  # who is first there is for the queue to say, and the model does not know it
+            makers += [(1, self.draw), (1, self.version)]
+            if depth < DEEPEST:
+                makers.append((2, self.spawn))
+        if scope.handles:
+            makers.append((2, self.gather))
+        if scope.timers:
+            makers += [(2, self.wait_timer), (1, self.cancel_timer)]
+        if scope.branches:
+            makers.append((4, self.wait_branch))
         if scope.activities:
             makers.append((6, self.wait_activity))
         if self.child_depth < DEEPEST_CHILD:
@@ -119,6 +136,26 @@ class _Author:
     def wait_child(self, scope: _Scope, depth: int) -> p.Step:
         handle = self.pick(scope.children)
         return p.WaitChild(**self.labeled(), handle=handle, timeout=self.sometimes(), binds=self.bind(scope.values))
+
+    def gather(self, scope: _Scope, depth: int) -> p.Step:
+        return p.Gather(**self.labeled(), handles=self.some(scope.handles))
+
+    def select(self, scope: _Scope, depth: int) -> p.Step:
+        handles = self.some(scope.handles) if scope.handles and self.chance(0.7) else ()
+        signals = (self.pick(SIGNALS),) if self.chance(0.6) else ()
+        return p.Select(**self.labeled(), handles=handles, signals=signals, timeout=self.duration())
+
+    def start_timer(self, scope: _Scope, depth: int) -> p.Step:
+        return p.StartTimer(seconds=self.duration(), binds=self.bind(scope.timers))
+
+    def wait_timer(self, scope: _Scope, depth: int) -> p.Step:
+        return p.WaitTimer(**self.labeled(), handle=self.pick(scope.timers))
+
+    def cancel_timer(self, scope: _Scope, depth: int) -> p.Step:
+        return p.CancelTimer(**self.labeled(), handle=self.pick(scope.timers))
+
+    def wait_branch(self, scope: _Scope, depth: int) -> p.Step:
+        return p.WaitBranch(**self.labeled(), handle=self.pick(scope.branches), timeout=self.sometimes())
 
     def sleep(self, scope: _Scope, depth: int) -> p.Step:
         return p.Sleep(**self.labeled(), seconds=self.duration())
@@ -179,6 +216,13 @@ class _Author:
         label = self.label()
         return p.Shield(label=label, body=self.block(_Scope(scope), 3, depth + 1))
 
+    def spawn(self, scope: _Scope, depth: int) -> p.Step:
+        self.in_branch = True
+        try:
+            return p.Spawn(body=self.block(_Scope(scope), 3, depth + 1), binds=self.bind(scope.branches))
+        finally:
+            self.in_branch = False
+
     def choice(self, scope: _Scope, depth: int) -> p.Step:
         condition = self.expression(scope)
         then = self.block(_Scope(scope), 3, depth + 1)
@@ -237,6 +281,10 @@ class _Author:
 
     def sometimes(self) -> float | None:
         return self.duration() if self.chance(0.4) else None
+
+    def some(self, names: list[str]) -> tuple[str, ...]:
+        """Up to three of them, none twice."""
+        return tuple(self.random.sample(names, self.random.randint(1, min(3, len(names)))))
 
     def chance(self, share: float) -> bool:
         return self.random.random() < share

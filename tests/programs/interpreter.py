@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 
 from tests.programs import language as p
 from tests.programs.activities import arguments, options, transfer, wrong_call
-from tests.programs.trace import ProgramError, Trace, failure, is_cancel, odd
+from tests.programs.trace import BranchEnd, Entry, ProgramError, Trace, entry_of_result, failure, is_cancel, odd
 
 if TYPE_CHECKING:
     from durable_core.context import WorkflowContext
@@ -47,17 +47,36 @@ def run(
     return {"run": run_id, "trace": trace.entries, "value": returned.value if returned else None}
 
 
+def ended(trace: Trace, code: Callable[[], Any]) -> BranchEnd:
+    """What a branch does, and how it ends: it is told to whoever waits for it."""
+    try:
+        value = code()
+    except Exception as error:  # noqa: BLE001 - as users do
+        return BranchEnd(trace.entries, type(error).__name__, None)
+    return BranchEnd(trace.entries, "returned", value)
+
+
+def gathered(ctx: WorkflowContext, handles: list[Any]) -> Entry:
+    return ["gathered", *[entry_of_result(result) for result in ctx.gather(*handles, return_exceptions=True)]]
+
+
+def selected(ctx: WorkflowContext, waitables: dict[str, Any], timeout: float) -> Entry:
+    name, result = ctx.select(**waitables, timeout=timeout)
+    return ["timeout"] if name == "timeout" else ["selected", name, *entry_of_result(result)]
+
+
 @dataclass
 class _Interpreter:
     ctx: WorkflowContext
     path: str
     scripted: ActivityFunction[..., Any]
     trace: Trace
+    values: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.values: dict[str, Any] = {}
         self.activities = 0  # started so far
         self.children = 0
+        self.branches = 0
 
     def block(self, steps: p.Block) -> Returned | None:
         for step in steps:
@@ -84,6 +103,23 @@ class _Interpreter:
                 values[step.binds] = ctx.start_workflow(WORKFLOW, **self.child(step.program))
             case p.WaitChild():
                 self.child_value(step, lambda: ctx.wait_workflow(values[step.handle], timeout=step.timeout))
+            case p.Gather():
+                handles = [values[name] for name in step.handles]
+                self.entry(step, lambda: gathered(ctx, handles))
+            case p.Select():
+                waitables = {name: values[name] for name in step.handles}
+                waitables |= {f"signal_{name}": ctx.signal(name) for name in step.signals}
+                self.entry(step, lambda: selected(ctx, waitables, step.timeout))
+            case p.StartTimer():
+                values[step.binds] = ctx.timer(step.seconds)
+            case p.WaitTimer():
+                self.do(step, lambda: ctx.wait(values[step.handle]))
+            case p.CancelTimer():
+                self.do(step, lambda: ctx.cancel_timer(values[step.handle]))
+            case p.Spawn():
+                values[step.binds] = ctx.spawn(self.branch().run, step.body)
+            case p.WaitBranch():
+                self.entry(step, lambda: entry_of_result(ctx.wait(values[step.handle], timeout=step.timeout)))
             case p.Sleep():
                 self.do(step, lambda: ctx.sleep(step.seconds))
             case p.WaitSignal():
@@ -150,6 +186,20 @@ class _Interpreter:
 
     def value(self, step: Any, call: Callable[[], Any]) -> None:
         self.values[step.binds] = self.do(step, call)
+
+    def entry(self, step: p.Labeled, call: Callable[[], Entry]) -> None:
+        (self.trace.tried_entry if step.guarded else self.trace.noted_entry)(step.label, call)
+
+    def run(self, body: p.Block) -> BranchEnd:
+        def code() -> Any:
+            returned = self.block(body)
+            return returned.value if returned else None
+
+        return ended(self.trace, code)
+
+    def branch(self) -> _Interpreter:
+        self.branches += 1
+        return _Interpreter(self.ctx, f"{self.path}~{self.branches}", self.scripted, Trace(), {**self.values})
 
     def child_value(self, step: p.RunChild | p.WaitChild, call: Callable[[], Any]) -> None:
         note = self.trace.tried_child if step.guarded else self.trace.noted_child

@@ -98,6 +98,38 @@ class WaitChild(Labeled):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Gather(Labeled):
+    """Everything, failures among the results; the trace has an entry of each."""
+
+    handles: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Select(Labeled):
+    """Whichever comes first of handles and signals; the trace has its name in front of its entry."""
+
+    handles: tuple[str, ...]
+    signals: tuple[str, ...]
+    timeout: Seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartTimer:
+    binds: str  # a handle
+    seconds: Seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitTimer(Labeled):
+    handle: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelTimer(Labeled):
+    handle: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sleep(Labeled):
     seconds: Seconds
 
@@ -194,6 +226,20 @@ class Shield:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Spawn:
+    """A branch, with a trace of its own; it starts from the values of where it is spawned."""
+
+    binds: str  # a handle
+    body: Block
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitBranch(Labeled):
+    handle: str
+    timeout: Seconds | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class If:
     """Whether the value's JSON has an odd number of characters."""
 
@@ -216,6 +262,11 @@ Step = (
     | RunChild
     | StartChild
     | WaitChild
+    | Gather
+    | Select
+    | StartTimer
+    | WaitTimer
+    | CancelTimer
     | Sleep
     | WaitSignal
     | Now
@@ -231,6 +282,8 @@ Step = (
     | Transfer
     | Try
     | Shield
+    | Spawn
+    | WaitBranch
     | If
     | For
 )
@@ -244,8 +297,12 @@ class Program:
 
     def signals(self) -> list[tuple[str, Any]]:
         """(name, payload) of all the signals that the program may wait for, in the order in which to send them."""
-        names = [step.name for step in executed(self.body) if isinstance(step, WaitSignal)]
+        names = [name for step in executed(self.body) for name in _signals(step)]
         return [(name, f"{name}{names[:place].count(name)}") for place, name in enumerate(names)]
+
+    @property
+    def has_branches(self) -> bool:
+        return any(isinstance(step, Spawn) for step in executed(self.body))
 
     @property
     def moves_money(self) -> bool:
@@ -279,7 +336,7 @@ def executed(block: Block) -> Iterator[Step]:
                 yield from executed(step.body)
                 yield from executed(step.handler)
                 yield from executed(step.final)
-            case Shield():
+            case Shield() | Spawn():
                 yield from executed(step.body)
             case If():
                 yield from executed(step.then)
@@ -287,6 +344,45 @@ def executed(block: Block) -> Iterator[Step]:
             case For():
                 for _ in step.items:
                     yield from executed(step.body)
+
+
+def free_names(block: Block) -> set[str]:
+    """What a block uses and does not bind."""
+    used, bound = set(), set()
+
+    def look(part: Any) -> None:
+        match part:
+            case Ref():
+                used.add(part.name)
+            case Program():
+                pass  # a child has names of its own
+            case tuple():
+                for item in part:
+                    look(item)
+            case _ if is_dataclass(part):
+                for f in fields(part):
+                    value = getattr(part, f.name)
+                    if f.name == "binds":
+                        bound.add(value)
+                    elif f.name == "handle":
+                        used.add(value)
+                    elif f.name == "handles":
+                        used.update(value)
+                    else:
+                        look(value)
+
+    look(block)
+    return used - bound
+
+
+def _signals(step: Step) -> tuple[str, ...]:
+    match step:
+        case WaitSignal():
+            return (step.name,)
+        case Select():
+            return step.signals
+        case _:
+            return ()
 
 
 # JSON
@@ -297,6 +393,7 @@ _KINDS = {
     for kind in (
         *(Program, Script, Const, Ref, RunActivity, StartActivity, WaitActivity, RunChild, StartChild, WaitChild),
         *(Sleep, WaitSignal, Now, DrawRandom, DrawUuid, SideEffect, GetVersion, Patched, DeprecatePatch, WrongCall),
+        *(Gather, Select, StartTimer, WaitTimer, CancelTimer, Spawn, WaitBranch),
         *(Raise, Return, Transfer, Try, Shield, If, For),
     )
 }

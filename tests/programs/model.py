@@ -8,7 +8,7 @@ on from there. It knows nothing of histories, queues or replays.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
@@ -43,6 +43,7 @@ class Circumstances:
 class Judgement:
     complaints: list[str] = field(default_factory=list)
     effects: dict[str, Allowance] = field(default_factory=dict)  # by key, of all calls that the run has made
+    unseen: set[str] = field(default_factory=set)  # paths of branches that nobody has waited for
 
 
 def judge(seen: Seen, circumstances: Circumstances | None = None) -> Judgement:
@@ -55,10 +56,11 @@ def judge(seen: Seen, circumstances: Circumstances | None = None) -> Judgement:
     return model.judgement
 
 
-def judge_effects(judgements: Iterable[Judgement], effects: Iterable[Effect]) -> list[str]:
+def judge_effects(judgements: Collection[Judgement], effects: Iterable[Effect]) -> list[str]:
     """Which effects happened too often, too seldom, or for nobody. All runs that had any must be judged."""
     allowed = {key: times for judgement in judgements for key, times in judgement.effects.items()}
-    happened = Counter(effect.key for effect in effects)
+    unseen = tuple(f"{path}{what}" for judgement in judgements for path in judgement.unseen for what in ":/~")
+    happened = Counter(effect.key for effect in effects if not effect.key.startswith(unseen))
     return [
         f"effect {key} happened {happened[key]} times; expected {allowed.get(key, 'none')}"
         for key in sorted(allowed.keys() | happened.keys())
@@ -89,6 +91,24 @@ class _Handle:
     ending: Entry | None = None  # once it was seen
 
 
+@dataclass
+class _Branch:
+    """Where it was spawned; what it did is known when somebody has waited for it."""
+
+    path: str
+    body: p.Block
+    values: dict[str, Any]
+    shields: int
+    canceled: bool
+    time: datetime | None
+    ending: Entry | None = None
+
+
+@dataclass
+class _Timer:
+    ending: Entry | None = None  # once it was seen
+
+
 class _Model:
     def __init__(self, seen: Seen, circumstances: Circumstances) -> None:
         self.seen = seen
@@ -97,9 +117,11 @@ class _Model:
         self.values: dict[str, Any] = {}
         self.place = 0  # in the trace
         self.activities = 0
+        self.branches = 0
+        self.is_alone = not seen.program.has_branches  # nobody else in the run takes its signals
         self.random = Random(seen.run_id.int)
         self.versions: dict[str, int] = {}
-        self.consumed: Counter[str] = Counter()  # signals, by name
+        self.consumed: dict[str, set[int]] = {}  # numbers of signals, by name
         self.time: datetime | None = None  # not before
         self.shields = 0
         self.canceled = False
@@ -158,6 +180,20 @@ class _Model:
                 self.values[step.binds] = _Handle("", step.program)
             case p.WaitChild():
                 self.see_child(step, self.values[step.handle], step.timeout)
+            case p.Gather():
+                self.see_gather(step)
+            case p.Select():
+                self.see_select(step)
+            case p.StartTimer():
+                self.values[step.binds] = _Timer()
+            case p.WaitTimer():
+                self.see_end(step, self.values[step.handle], None)
+            case p.CancelTimer():
+                self.see_timer_canceled(step, self.values[step.handle])
+            case p.Spawn():
+                self.values[step.binds] = self.spawned(step)
+            case p.WaitBranch():
+                self.see_end(step, self.values[step.handle], step.timeout)
             case p.Sleep():
                 if self.see_wait(step, ["value", None]):
                     self.pass_time(step.seconds)
@@ -257,31 +293,18 @@ class _Model:
         return True
 
     def see_activity(self, step: p.RunActivity | p.WaitActivity, handle: _Handle, timeout: float | None) -> None:
-        script, value = handle.given
-        found = self.see_end(step, handle, timeout, lambda ending: may_end(script, value, ending, faults=self.faults))
-        if handle.ending is not None:
-            self.judgement.effects[handle.key] = allowance(script, handle.ending, faults=self.faults)
-        self.values[step.binds] = found
+        self.values[step.binds] = self.see_end(step, handle, timeout)
 
     def see_child(self, step: p.RunChild | p.WaitChild, handle: _Handle, timeout: float | None) -> None:
-        self.values[step.binds] = self.see_end(
-            step, handle, timeout, lambda ending: self.child_may_end(handle.given, ending)
-        )
+        self.values[step.binds] = self.see_end(step, handle, timeout)
 
-    def see_end(self, step: Any, handle: _Handle, timeout: float | None, may: Any) -> Any:
+    def see_end(self, step: p.Labeled, handle: Any, timeout: float | None) -> Any:
         """The value of something that was started; None for a failure that went no further."""
         found = self.next(step.label)
-        if handle.ending is not None:
-            if not same(found, handle.ending):
-                raise _Disagreement(f"step {step.label} saw {found} of what had ended as {handle.ending}")
-        elif self.is_cancel(found):
-            pass
-        elif found == ["timeout"] and timeout is not None:
+        if found == ["timeout"] and timeout is not None and handle.ending is None:
             self.pass_time(timeout)
-        elif may(found):
-            handle.ending = found
-        else:
-            raise _Disagreement(f"step {step.label} saw {found}, which {handle.given} does not allow")
+        elif not self.is_cancel(found):
+            self.accept(step, handle, found)
         self.settle(step, found)
         return found[-1] if found[0] in ("value", "child") else None
 
@@ -307,20 +330,118 @@ class _Model:
             raise _Disagreement(f"it saw the child {run_id} end {status}; that is {child}")
         return child
 
+    def see_gather(self, step: p.Gather) -> None:
+        found = self.next(step.label)
+        if not self.is_cancel(found):
+            if found[0] != "gathered" or len(found) != 1 + len(step.handles):
+                raise _Disagreement(f"step {step.label} saw {found}; expected {len(step.handles)} endings")
+            for name, ending in zip(step.handles, found[1:], strict=True):
+                self.accept(step, self.values[name], ending)
+        self.settle(step, found)
+
+    def see_select(self, step: p.Select) -> None:
+        found = self.next(step.label)
+        match found:
+            case ["selected", name, *ending] if name in step.handles:
+                self.accept(step, self.values[name], ending)
+            case ["selected", name, *ending] if name.removeprefix("signal_") in step.signals:
+                self.take_signal(step.label, name.removeprefix("signal_"), ending)
+            case ["timeout"]:
+                self.pass_time(step.timeout)
+            case _ if not self.is_cancel(found) and not self.may_fail(step, found):
+                raise _Disagreement(f"step {step.label} saw {found}, which none of what it waits for allows")
+        if found != ["timeout"]:  # here it is nothing that is raised
+            self.settle(step, found)
+
+    def may_fail(self, step: p.Select, found: Entry) -> bool:
+        """Whether what came first may have failed like this; which one it was, the trace does not say."""
+        for name in step.handles:
+            try:
+                self.accept(step, self.values[name], found)
+            except _Disagreement:
+                continue
+            return True
+        return False
+
+    def accept(self, step: p.Labeled, handle: Any, ending: Entry) -> None:
+        """Something that was started has ended like this, now or before."""
+        if handle.ending is not None:
+            if not same(ending, handle.ending):
+                raise _Disagreement(f"step {step.label} saw {ending} of what had ended as {handle.ending}")
+            return
+        match handle:
+            case _Timer():
+                expected = ["value", None]
+                may = ending == expected
+            case _Branch():
+                may = ending[0] == "branch"
+                if may:
+                    self.judgement.unseen.discard(handle.path)
+                    self.check_branch(handle, ending)
+            case _Handle(given=p.Program()):
+                may = self.child_may_end(handle.given, ending)
+            case _:
+                script, value = handle.given
+                may = may_end(script, value, ending, faults=self.faults)
+                self.judgement.effects[handle.key] = allowance(script, ending if may else None, faults=self.faults)
+        if not may:
+            raise _Disagreement(f"step {step.label} saw {ending}, which {handle} does not allow")
+        handle.ending = ending
+
+    def see_timer_canceled(self, step: p.CancelTimer, timer: _Timer) -> None:
+        found = self.next(step.label)
+        allowed = [["value", False]] if timer.ending is not None else [["value", False], ["value", True]]
+        if found not in allowed:
+            raise _Disagreement(f"step {step.label} saw {found}; expected one of {allowed}")
+        timer.ending = timer.ending or (["failed", "TimerCanceled"] if found[1] else ["value", None])
+
+    def spawned(self, step: p.Spawn) -> _Branch:
+        self.branches += 1
+        path = f"{self.seen.path}~{self.branches}"
+        self.judgement.unseen.add(path)
+        return _Branch(path, step.body, {**self.values}, self.shields, self.canceled, self.time)
+
+    def check_branch(self, branch: _Branch, ending: Entry) -> None:
+        """Run the model of a branch beside its trace."""
+        _, trace, how, value = ending
+        model = _Model(self.seen._replace(path=branch.path, trace=trace), self.around)
+        model.judgement, model.consumed, model.is_alone = self.judgement, self.consumed, self.is_alone
+        model.values, model.shields, model.time = branch.values, branch.shields, branch.time
+        model.canceled = branch.canceled
+        try:
+            returned = model.block(branch.body)
+        except _Raised as raised:
+            expected: tuple[str, Any] = str(raised), None
+        except _TraceEnds:
+            raise _Disagreement(f"branch {branch.path} has ended in the middle of its program") from None
+        else:
+            expected = "returned", returned.value if returned else None
+        if model.place != len(trace):
+            raise _Disagreement(f"branch {branch.path} had ended when it saw {trace[model.place :]}")
+        if expected[0] != how or not same(expected[1], value):
+            raise _Disagreement(f"branch {branch.path} ended {how} {value!r}; expected {expected}")
+
+    def take_signal(self, label: str, name: str, found: Entry) -> Any:
+        """The payload of the next signal of this name; with branches, of one that nobody else has had."""
+        sent = self.around.signals.get(name, ())
+        taken = self.consumed.setdefault(name, set())
+        left = [number for number in range(len(sent)) if number not in taken]
+        for number in left if not self.is_alone else left[:1]:
+            if same(found, ["value", sent[number]]):
+                taken.add(number)
+                return sent[number]
+        raise _Disagreement(f"step {label} saw {found}; of the signals {list(sent)}, {sorted(taken)} were taken")
+
     def see_signal(self, step: p.WaitSignal) -> None:
-        sent = self.around.signals.get(step.name, ())
-        number = self.consumed[step.name]
         found = self.next(step.label)
         value = None
-        if number < len(sent) and same(found, ["value", sent[number]]):
-            self.consumed[step.name] += 1
-            value = sent[number]
-        elif found == ["timeout"] and step.timeout is not None:
-            if self.around.signals_first and number < len(sent):
+        if found == ["timeout"] and step.timeout is not None:
+            left = len(self.around.signals.get(step.name, ())) - len(self.consumed.get(step.name, ()))
+            if self.around.signals_first and self.is_alone and left:
                 raise _Disagreement(f"step {step.label} waited in vain for {step.name}, which had come")
             self.pass_time(step.timeout)
         elif not self.is_cancel(found):
-            raise _Disagreement(f"step {step.label} saw {found}; signal {number} of {list(sent)} was next")
+            value = self.take_signal(step.label, step.name, found)
         self.values[step.binds] = value
         self.settle(step, found)
 

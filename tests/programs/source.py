@@ -11,8 +11,9 @@ PRELUDE = '''\
 """To be run with two names more: register, a Registry, and scripted = install(register, ledger)."""
 
 from tests.programs.activities import arguments, options, transfer, wrong_call
+from tests.programs.interpreter import ended, gathered, selected
 from tests.programs.language import Const, Script
-from tests.programs.trace import ProgramError, Trace, failure, is_cancel, odd
+from tests.programs.trace import ProgramError, Trace, entry_of_result, failure, is_cancel, odd
 
 
 def spoiled():
@@ -54,11 +55,11 @@ class _Writer:
         self.write(f"def {name}(ctx, path):")
         self.depth = 1
         self.write("trace, run_id, value = Trace(), str(ctx.info.execution_id), None")
-        self.write("activities = children = 0")
+        self.write("activities = children = branches = 0")
         self.write("")
         self.write("def code():")
         self.depth = 2
-        self.write("nonlocal activities, children")
+        self.write("nonlocal activities, children, branches")
         self.block(program.body)
         self.depth = 1
         self.write("")
@@ -98,6 +99,22 @@ class _Writer:
                 self.write(f"{step.binds} = ctx.start_workflow({self.child(step.program)})")
             case p.WaitChild():
                 self.bind(step, f"ctx.wait_workflow({step.handle}, timeout={step.timeout!r})", "_child")
+            case p.Gather():
+                self.call(step, f"gathered(ctx, [{', '.join(step.handles)}])", "_entry")
+            case p.Select():
+                waited = [f"{name!r}: {name}" for name in step.handles]
+                waited += [f"'signal_{name}': ctx.signal({name!r})" for name in step.signals]
+                self.call(step, f"selected(ctx, {{{', '.join(waited)}}}, {step.timeout!r})", "_entry")
+            case p.StartTimer():
+                self.write(f"{step.binds} = ctx.timer({step.seconds!r})")
+            case p.WaitTimer():
+                self.call(step, f"ctx.wait({step.handle})")
+            case p.CancelTimer():
+                self.call(step, f"ctx.cancel_timer({step.handle})")
+            case p.Spawn():
+                self.branch(step)
+            case p.WaitBranch():
+                self.call(step, f"entry_of_result(ctx.wait({step.handle}, timeout={step.timeout!r}))", "_entry")
             case p.Sleep():
                 self.call(step, f"ctx.sleep({step.seconds!r})")
             case p.WaitSignal():
@@ -145,6 +162,22 @@ class _Writer:
                 self.inner(f"for {step.binds} in {[item.value for item in step.items]!r}:", step.body)
             case _:
                 assert_never(step)
+
+    def branch(self, step: p.Spawn) -> None:
+        name = f"branch_{step.binds}"
+        captured = "".join(f", {value}={value}" for value in sorted(p.free_names(step.body)))
+        self.write("branches += 1")
+        self.write(f'def {name}(path=f"{{path}}~{{branches}}"{captured}):')
+        self.depth += 1
+        self.write("trace, activities, children, branches = Trace(), 0, 0, 0")
+        self.write("def code():")
+        self.depth += 1
+        self.write("nonlocal activities, children, branches")
+        self.block(step.body)
+        self.depth -= 1
+        self.write("return ended(trace, code)")
+        self.depth -= 1
+        self.write(f"{step.binds} = ctx.spawn({name})")
 
     # Parts
 

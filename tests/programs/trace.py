@@ -12,7 +12,7 @@ whose value is the name of the error's type.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from durable_core.errors import (
     ActivityError,
@@ -28,6 +28,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Entry = list[Any]
+
+
+class BranchEnd(NamedTuple):
+    """How a branch of a program ended; what it saw is in its own trace."""
+
+    trace: list[Entry]
+    how: str  # "returned", or the name of the error's type
+    value: Any
 
 
 class ProgramFailed(Exception):
@@ -56,6 +64,16 @@ class Trace:
             return self.noted(label, call)
         except Exception:  # noqa: BLE001 - as users do
             return None
+
+    def noted_entry(self, label: str, call: Callable[[], Entry]) -> None:
+        """The same, for what makes its own entry."""
+        self._add(label, self._ask(label, call))
+
+    def tried_entry(self, label: str, call: Callable[[], Entry]) -> None:
+        try:
+            self.noted_entry(label, call)
+        except Exception:  # noqa: BLE001 - as users do
+            return
 
     def noted_child(self, label: str, call: Callable[[], Any]) -> Any:
         """The value of a child program."""
@@ -110,6 +128,19 @@ def entry_of(error: Exception) -> Entry:
             return ["failed", name, str(error.execution_id)]
         case _:
             return ["failed", name]
+
+
+def entry_of_result(result: Any) -> Entry:
+    """What `gather` has of a handle, or `select`: a failure, the end of a branch, of a child, or a value."""
+    match result:
+        case BranchEnd():
+            return ["branch", *result]
+        case Exception():
+            return entry_of(result)
+        case {"run": run, "trace": _, "value": value}:
+            return ["child", run, value]
+        case _:
+            return ["value", result]
 
 
 def is_cancel(error: BaseException) -> bool:

@@ -94,7 +94,11 @@ def outcomes(story: Story) -> Iterator[Violation]:
         call_id = fact.call_id
         if call_id is None:
             continue
-        if isinstance(fact, e.COMMANDED):
+        if isinstance(fact, e.TimerCanceled):
+            if not isinstance(asked.get(call_id), e.TimerStarted):
+                found, expected = "timer_canceled of nothing that was started", "an earlier timer that it belongs to"
+                yield story.violation(Invariant.OUTCOMES, found, expected, seq=placed.seq, call_id=call_id)
+        elif isinstance(fact, e.COMMANDED):
             if call_id in asked:
                 found = f"{fact.type} by a call that was {asked[call_id].type} before"
                 yield story.violation(Invariant.OUTCOMES, found, "each call once", seq=placed.seq, call_id=call_id)
@@ -110,17 +114,20 @@ def outcomes(story: Story) -> Iterator[Violation]:
 
 
 def timers(story: Story) -> Iterator[Violation]:
-    """A timer fires once, and not before its time."""
+    """A timer fires once, or is canceled once, and does not fire before its time."""
     started = {fact.call_id: fact for fact in story.facts if isinstance(fact, TIMERS)}
-    fired: set[str] = set()
+    ended: set[str] = set()
     for fact, placed in story.placed():
-        if not isinstance(fact, e.TimerFired):
+        if not isinstance(fact, e.TimerFired | e.TimerCanceled):
             continue
         call_id = fact.call_id
-        if call_id in fired:
-            yield story.violation(Invariant.TIMERS, "a timer that fired again", "once", seq=placed.seq, call_id=call_id)
-        fired.add(call_id)
+        if call_id in ended:
+            found, expected = f"{fact.type} of a timer that had ended", "one end at most"
+            yield story.violation(Invariant.TIMERS, found, expected, seq=placed.seq, call_id=call_id)
+        ended.add(call_id)
         timer = started.get(call_id)
+        if isinstance(fact, e.TimerCanceled):
+            continue
         if timer is not None and timer.fire_at is not None and placed.created_at < timer.fire_at:
             found, expected = f"fired at {placed.created_at}", f"not before {timer.fire_at}"
             yield story.violation(Invariant.TIMERS, found, expected, seq=placed.seq, call_id=call_id)

@@ -57,7 +57,7 @@ def _in_vain(story: Story) -> Iterator[Violation]:
         return
     if story.run.mail:
         return  # whatever it waited for, it has something to do
-    fired = {fact.call_id for fact in story.facts if isinstance(fact, e.TimerFired)}
+    fired = {fact.call_id for fact in story.facts if isinstance(fact, e.TimerFired | e.TimerCanceled)}
     match kind:
         case "activity":
             there = any(

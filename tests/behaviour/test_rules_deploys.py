@@ -25,7 +25,7 @@ from tests.waiting import wait_until
 
 CHANGES = {
     # What the message says of history and code. Each has its own scenario.
-    "swapped": ["holds activity 'effect' (call 0) at seq 2", "asked for a sleep (call 0)", "probably"],
+    "swapped": ["holds activity 'effect' (call 0) at seq 2", "asked for a sleep or timer (call 0)", "probably"],
     "signal_swapped": [
         "holds activity 'effect' (call 0) at seq 2",
         "asked for a wait for signal 'first'",
@@ -36,7 +36,11 @@ CHANGES = {
     "renamed_activity": ["holds activity 'effect'", "asked for activity 'echo'", "register it with name="],
     "renamed_child": ["holds child workflow 'returns'", "asked for child workflow 'echoes'", "put the old code back"],
     "ends_early": ["holds a wait for signal 'go'", "has ended (workflow_completed)", "removed"],
-    "raises_early": ["holds a wait for signal 'go'", "RuntimeError: a bug of this release", "put the old code back"],
+    "raises_early": [
+        "holds a wait for signal 'go'",
+        "has ended (workflow_failed with RuntimeError) at ",
+        "put the old code back",
+    ],
     "other_signal": ["holds a wait for signal 'first'", "asked for a wait for signal 'gone'", "ctx.patched"],
 }
 

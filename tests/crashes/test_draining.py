@@ -11,12 +11,10 @@ from tests.waiting import wait_until
 
 
 def test_idle_worker_exits_at_once(quiet_site, queue):
-    with quiet_site.project.worker("--queue-name", queue, "--tick", "5") as worker:
+    with quiet_site.project.worker("--queue-name", queue, "--tick", "60") as worker:
         row = until_up(quiet_site, worker)
-        told = time.monotonic()
         worker.send(signal.SIGTERM)
-        assert worker.wait() == 0
-        assert time.monotonic() - told < 1
+        assert worker.wait() == 0  # long before it would have looked around again
     assert not type(row).objects.using(quiet_site.alias).filter(pk=row.pk).exists()
 
 
@@ -74,10 +72,8 @@ def test_second_sigterm_forces(quiet_site, queue, key):
         until_begun(key)
         worker.send(signal.SIGTERM)
         wait_until(lambda: "draining" in worker.said, "the worker to drain")
-        told = time.monotonic()
         worker.send(signal.SIGTERM)
-        assert worker.wait() == 0
-        assert time.monotonic() - told < 2
+        assert worker.wait() == 0  # long before it would have given up by itself
     [task] = site.tasks(handle)
     assert (task.status, task.attempt) == ("QUEUED", 0)
     ledger.open_gate(key)

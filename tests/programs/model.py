@@ -59,7 +59,7 @@ def judge(seen: Seen, circumstances: Circumstances | None = None) -> Judgement:
 def judge_effects(judgements: Collection[Judgement], effects: Iterable[Effect]) -> list[str]:
     """Which effects happened too often, too seldom, or for nobody. All runs that had any must be judged."""
     allowed = {key: times for judgement in judgements for key, times in judgement.effects.items()}
-    unseen = tuple(f"{path}{what}" for judgement in judgements for path in judgement.unseen for what in ":/~")
+    unseen = tuple(f"{path}:" for judgement in judgements for path in judgement.unseen)
     happened = Counter(effect.key for effect in effects if not effect.key.startswith(unseen))
     return [
         f"effect {key} happened {happened[key]} times; expected {allowed.get(key, 'none')}"

@@ -12,9 +12,10 @@ from django.db import connections
 from django_durable.auditing import code_of_project, writes_refused
 from django_durable.models import WorkflowExecution
 from django_durable.store import DjangoHistoryStore
-from durable_core.audit import Code, Invariant, PeerProcess, audit
+from durable_core.audit import Code, Invariant, PeerProcess, audit, examine, watch
 from durable_core.definitions import Registry
 from durable_core.errors import DurableError
+from durable_core.execution import Status
 from durable_core.worker.loading import info_of
 from tests.core.test_worker import Bench
 from tests.sites import entered
@@ -208,3 +209,26 @@ def test_many_histories_go_through_the_pipe(world: World):
         ["python3", "-m", "tests.project.manage", "durable_audit", "--second-process"], environment
     ) as peer:
         assert set(peer.digests([history] * 100)) == {here}
+
+
+def test_code_that_never_comes_back_does_not_keep_the_audit():
+    bench = Bench()
+    forever = []
+
+    @bench.registry.workflow
+    def loops(ctx):
+        while forever:
+            pass
+        ctx.wait_signal("go")
+
+    @bench.registry.workflow
+    def waits(ctx):
+        ctx.wait_signal("go")
+
+    bench.drive(bench.start("loops"), bench.start("waits"), to=lambda status: status is Status.RUNNING)
+    forever.append(True)
+    with watch(0.3) as watched:
+        report = examine(bench.store, bench.queue, code=Code(registry=bench.registry, watch=watched))
+    assert report.runs == 2
+    assert report.counts[Invariant.REPLAY] == 1
+    assert "without a ctx call" in report.violations[0].found

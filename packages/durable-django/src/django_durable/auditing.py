@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import NotSupportedError, connections
 
 from django_durable.engine import engine, worker_settings
-from durable_core.audit import EVERYTHING, Code, PeerProcess, Report, Scope, examine
+from durable_core.audit import EVERYTHING, Code, PeerProcess, Report, Scope, examine, watch
 from durable_core.definitions import register
 from durable_core.errors import ConfigurationError
 from durable_core.ports import AuditableStore
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from durable_core.audit import Peer
+    from durable_core.worker.liveness import CodeWatch
 
 READS = re.compile(r"\s*\(?\s*(SELECT|SHOW|EXPLAIN)\b", re.IGNORECASE)
 
@@ -36,13 +37,21 @@ def audit_project(*, scope: Scope = EVERYTHING, replay: str = "all", examples: i
         code = None
         if replay != "none":
             peer = stack.enter_context(second_process()) if can_have_second_process() else None
-            code = code_of_project(is_same=replay == "strict", peer=peer)
+            watched = stack.enter_context(watch(worker_settings().stuck_after))
+            code = code_of_project(is_same=replay == "strict", peer=peer, watched=watched)
         patience = 2 * MOST_PATIENCE * worker_settings().redelivery
         return examine(store, made.queue, code=code, scope=scope, patience=patience, keep=examples)
 
 
-def code_of_project(*, is_same: bool = False, peer: Peer | None = None) -> Code:
-    return Code(registry=register, settings=worker_settings().run, is_same=is_same, trap=writes_refused, peer=peer)
+def code_of_project(*, is_same: bool = False, peer: Peer | None = None, watched: CodeWatch | None = None) -> Code:
+    return Code(
+        registry=register,
+        settings=worker_settings().run,
+        is_same=is_same,
+        trap=writes_refused,
+        peer=peer,
+        watch=watched,
+    )
 
 
 def can_have_second_process() -> bool:

@@ -22,6 +22,7 @@ from durable_core.audit.peers import PeerProcess, private_stdout, serve
 from durable_core.audit.replaying import Code, Peer
 from durable_core.audit.report import Report
 from durable_core.audit.violations import Invariant, Violation
+from durable_core.audit.watching import watch
 
 __all__ = [
     "EVERYTHING",
@@ -45,4 +46,5 @@ __all__ = [
     "private_stdout",
     "seal_of",
     "serve",
+    "watch",
 ]

@@ -7,7 +7,7 @@ salted otherwise. Replay is silent: what it tries to write, or to call, is caugh
 from __future__ import annotations
 
 import hashlib
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from durable_core.audit.story import Story
     from durable_core.audit.violations import Violation
     from durable_core.definitions import Registry, WorkflowDefinition
+    from durable_core.worker.liveness import CodeWatch
 
 PREFIXES = 16  # of a history that are replayed by themselves, the shortest first
 
@@ -61,6 +62,7 @@ class Code:
     # Around each replay: what it did that a replay must not do, a phrase each.
     trap: Callable[[], AbstractContextManager[list[str]]] = no_trap
     peer: Peer | None = None
+    watch: CodeWatch | None = None  # over each replay; None: code that never comes back keeps the audit for ever
 
     def digest(self, info: WorkflowInfo, history: Sequence[e.EventRecord]) -> str:
         """What the code asks for, and how it ends; or what keeps it from being replayed."""
@@ -96,7 +98,8 @@ class Code:
         recital = Recital()
         replayed = WorkflowRun(definition, info, self.registry, self.settings)
         try:
-            replayed.replay(history, heard=recital.hear)
+            with nullcontext() if self.watch is None else self.watch.over(replayed):
+                replayed.replay(history, heard=recital.hear)
             recital.end(replayed.ending)
         finally:
             replayed.close()

@@ -17,9 +17,9 @@ from django.utils.timezone import is_naive, make_aware
 
 from django_durable.auditing import audit_project, code_of_project
 from django_durable.conf import conf
-from django_durable.engine import engine
+from django_durable.engine import engine, worker_settings
 from django_durable.management.shared import DurableCommand, clean_errors, require_migrated
-from durable_core.audit import Invariant, Report, Scope, Violation, private_stdout, serve
+from durable_core.audit import Invariant, Report, Scope, Violation, private_stdout, serve, watch
 from durable_core.hints import backend_of
 
 VIOLATIONS, NOT_DONE = 1, 2  # exit codes
@@ -60,7 +60,8 @@ class Command(DurableCommand):
 
     def run(self, **options: Any) -> None:
         if options["second_process"]:
-            serve(code_of_project(), sys.stdin, private_stdout())
+            with watch(worker_settings().stuck_after) as watched:
+                serve(code_of_project(watched=watched), sys.stdin, private_stdout())
             return
         try:
             with clean_errors():

@@ -213,7 +213,7 @@ def test_many_histories_go_through_the_pipe(world: World):
 
 def test_code_that_never_comes_back_does_not_keep_the_audit():
     bench = Bench()
-    forever = []
+    forever: list[bool] = []
 
     @bench.registry.workflow
     def loops(ctx):

@@ -173,6 +173,7 @@ def carry_out(order: Order) -> None:
     os.closerange(3, MOST_DESCRIPTORS)  # those of its siblings
     os.environ.clear()
     os.environ.update(order.environment)
+    sys.path[:0] = [place for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place not in sys.path]
     crashpoints.obey(os.environ.get(crashpoints.VARIABLE, ""))
     sys.argv[1:] = order.args
     runpy.run_module(MANAGE, run_name="__main__", alter_sys=True)

@@ -123,6 +123,8 @@ class WorkflowRun:
         engine.time = max(engine.time, now)
         left = iter(facts)
         for fact in left:
+            if self._ended:
+                break
             if isinstance(fact, e.WorkflowCancelRequested) and not fact.graceful and not self._is_too_late(fact):
                 self._cancel_at_once(fact, left)
                 break

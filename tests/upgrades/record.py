@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from tests.harness import Project
 from tests.servers import postgres
 from tests.upgrades import dumps
-from tests.upgrades.recordings import Recording
+from tests.upgrades.recordings import Recording, placeless
 from tests.upgrades.releases import Release
 from tests.waiting import wait_until
 
@@ -53,11 +53,13 @@ def main() -> None:
             case "sqlite":
                 file = folder / "durable.sqlite3"
                 live(release, Project(f"sqlite:{file}", folder))
-                (release.folder / "sqlite.sql").write_text(dumps.of_sqlite(file), encoding="ascii")
+                (release.folder / "sqlite.sql").write_text(placeless(dumps.of_sqlite(file)), encoding="ascii")
             case "postgres":
                 with postgres() as server, server.database() as database:
                     live(release, Project(database.url, folder, {"QUEUE": {"BACKEND": "postgres"}}))
-                    (release.folder / "postgres.sql").write_text(dumps.of_postgres(database), encoding="ascii")
+                    (release.folder / "postgres.sql").write_text(
+                        placeless(dumps.of_postgres(database)), encoding="ascii"
+                    )
 
 
 def record_histories(release: Release, project: Project) -> dict[str, Recording]:

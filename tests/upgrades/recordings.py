@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -14,7 +15,6 @@ from durable_core.events import EventRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from durable_core.ports import LoadedRun
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(\+00:00)?")
 TRACEBACK = re.compile(r'"traceback":\s*"(?:[^"\\]|\\.)*"')
+CHECKOUT = str(Path(__file__).resolve().parents[2])
 DRAWN = re.compile(r"r:\[[^\]]*\]")
 
 
@@ -63,7 +64,7 @@ class Recording:
         rows = ",\n".join(json.dumps([*record[:4], record.created_at.isoformat()]) for record in self.history)
         run = json.dumps(self.run, indent=1)
         text = f'{{"release": "{self.release}",\n"run": {run},\n"history": [\n{rows}\n]}}\n'
-        file.write_text(text, encoding="ascii")
+        file.write_text(placeless(text), encoding="ascii")
 
     @property
     def info(self) -> WorkflowInfo:
@@ -84,6 +85,11 @@ class Recording:
         lines = [f"{name}: {value}" for name, value in self.run.items()]
         lines += [f"{seq} {kind} {call_id} {details}" for seq, kind, call_id, details, _ in self.history]
         return _scrub(lines)
+
+
+def placeless(recorded: str) -> str:
+    """Without the folder that this project was recorded in, which stands in tracebacks."""
+    return recorded.replace(CHECKOUT, "/srv/project")
 
 
 def _if_there(make: Callable[[str], Any], text: str | None) -> Any:

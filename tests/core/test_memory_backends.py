@@ -125,8 +125,8 @@ class StoreThatBuriesTwice(InMemoryHistoryStore):
 
 
 class StoreThatLooksForTheKnownOnly(InMemoryHistoryStore):
-    def dead_workers(self, timeout: timedelta) -> list[UUID]:
-        return [worker_id for worker_id in super().dead_workers(timeout) if self._workers.get(worker_id)]
+    def buried_alive(self) -> list[UUID]:
+        return []
 
 
 class StoreThatStopsAtTheFirstConflict(InMemoryHistoryStore):

@@ -26,6 +26,7 @@ from durable_core.worker.activities import ActivityDesk
 from durable_core.worker.attempts import failed
 from durable_core.worker.executor import InlineExecutor
 from durable_core.worker.liveness import CodeWatch
+from durable_core.worker.scheduler import Scheduler
 from durable_core.worker.slots import SlotTable
 from tests.core.test_attempts import task_of
 
@@ -420,6 +421,30 @@ def test_what_a_worker_begins_after_its_burial_and_dies_over_goes_to_others():
         worker.stop()
         thread.join(LONG)
     assert attempts == [2]
+
+
+def test_a_worker_buried_alive_is_no_reason_to_give_an_activity_up():
+    """Until its next heartbeat it claims on, and all that it claims is taken away from it at each roll call."""
+    bench = Bench(exclude=("theirs",), max_crashes=2)
+    act = bench.registry.activity(ends_at_once, retry_policy=RetryPolicy(initial_interval=0))
+
+    @bench.registry.workflow
+    def calls(ctx):
+        return ctx.run_activity(act.using(queue="theirs"), None)
+
+    run_id, buried = bench.start("calls"), uuid4()
+    bench.worker().run(until_idle=True)
+    for _ in range(bench.settings.max_crashes + 1):
+        [claim] = bench.queue.claim(buried, {EntryKind.ACTIVITY: 1}, queues=(), exclude=())
+        [attempt], _ = bench.store.claim_tasks([claim.entry.ref], buried)
+        bench.queue.complete([claim])
+        scheduler = Scheduler(bench.store, bench.queue, bench.clock, replace(bench.settings, inline=False))
+        bench.clock.advance(timedelta(seconds=bench.settings.heartbeat_interval))
+        scheduler.turn()
+        assert bench.store.task_status(attempt.id) is TaskStatus.QUEUED
+    bench.settings = replace(bench.settings, exclude=())
+    bench.drive(run_id)
+    assert bench.store.get(run_id).status is Status.COMPLETED
 
 
 def test_claim_whose_reply_was_lost_is_given_back_although_an_earlier_attempt_is_not_reported_yet():

@@ -12,6 +12,7 @@ class Saved(NamedTuple):
 
 
 BURIED = "tests/core/test_worker.py::test_what_a_worker_begins_after_its_burial_and_dies_over_goes_to_others"
+BURIED_ALIVE = "tests/core/test_worker.py::test_a_worker_buried_alive_is_no_reason_to_give_an_activity_up"
 OUTCOME = "tests/core/test_stale_runs.py::test_outcome_of_an_activity_that_another_worker_has_scheduled_reaches_the_run"
 TIMER = "tests/core/test_stale_runs.py::test_timer_that_another_worker_has_set_wakes_the_run"
 LOST_CLAIM = (
@@ -27,4 +28,5 @@ SAVED = (
     Saved(1251, "so was an entry that told of a timer", TIMER),
     Saved(1029, "the same", TIMER),
     Saved(437, "a second attempt whose claim was lost passed for the first, whose outcome was unreported", LOST_CLAIM),
+    Saved(393712000499, "each burial of a worker that went on without a row was charged to its attempts", BURIED_ALIVE),
 )

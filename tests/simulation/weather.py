@@ -110,7 +110,6 @@ def drawn(random: Random) -> Weather:
         redelivery=timedelta(seconds=random.choice((3, 8))),
         lease=timedelta(seconds=random.choice((4, 15))),
         preference=timedelta(seconds=random.choice((0, 0, 1))),
-        # Not 3: a worker that was buried alive is charged again for what it claims before its next beat.
-        max_crashes=1_000,
+        max_crashes=1_000 if innocent else 3,
         latency=random.choice((0.0, 0.002, 0.05)),
     )

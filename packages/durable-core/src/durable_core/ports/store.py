@@ -139,7 +139,10 @@ class HistoryStore(Protocol):
         """Say that a worker and its attempts are alive, and hear which attempts should stop."""
 
     def dead_workers(self, timeout: timedelta) -> list[UUID]:
-        """Workers without a heartbeat for *timeout*, and those that have attempts RUNNING and no row.
+        """Workers without a heartbeat for *timeout*."""
+
+    def buried_alive(self) -> list[UUID]:
+        """Those that have attempts RUNNING and no row.
 
         Who was buried alive does not know it before its next beat. What it begins until then, and dies over, would be
         nobody's.

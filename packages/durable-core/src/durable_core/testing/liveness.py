@@ -52,9 +52,12 @@ class WorkerMethods(State):
     def dead_workers(self, timeout: timedelta) -> list[UUID]:
         with self.transaction():
             latest = self.now() - timeout
-            silent = [row.info.id for row in self._workers if row.heartbeat_at <= latest]
+            return [row.info.id for row in self._workers if row.heartbeat_at <= latest]
+
+    def buried_alive(self) -> list[UUID]:
+        with self.transaction():
             busy = dict.fromkeys(row.worker_id for row in self._tasks)
-            return silent + [worker_id for worker_id in busy if worker_id and self._workers.get(worker_id) is None]
+            return [worker_id for worker_id in busy if worker_id and self._workers.get(worker_id) is None]
 
     def bury(self, worker_ids: Collection[UUID]) -> list[TaskRecord]:
         with self.transaction():

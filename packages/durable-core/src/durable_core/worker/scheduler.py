@@ -115,10 +115,13 @@ class Scheduler:
     # The dead
 
     def _bury_the_dead(self) -> bool:
+        alive = self._store.buried_alive()
+        for worker_id in alive:  # it may go on like this until its next beat: that is no death for each time
+            dismiss(worker_id, self._store, self._queue)
         dead = self._store.dead_workers(self._settings.worker_timeout)
         if dead:
             bury(dead, self._store, self._queue, max_crashes=self._settings.max_crashes)
-        return bool(dead)
+        return bool(alive or dead)
 
 
 def bury(worker_ids: Collection[UUID], store: HistoryStore, queue: TaskQueue, *, max_crashes: int) -> None:

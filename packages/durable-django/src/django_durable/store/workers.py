@@ -60,7 +60,10 @@ class Workers(Schedule):
 
     def dead_workers(self, timeout: timedelta) -> list[UUID]:
         silent_since = self.db.dialect.text_of(self.db.now() - timeout)
-        return [uuid(row[0]) for row in self.db.rows(self.sql.dead_workers, silent_since)]
+        return [uuid(row[0]) for row in self.db.rows(self.sql.silent_workers, silent_since)]
+
+    def buried_alive(self) -> list[UUID]:
+        return [uuid(row[0]) for row in self.db.rows(self.sql.buried_alive)]
 
     def bury(self, worker_ids: Collection[UUID]) -> list[TaskRecord]:
         if not worker_ids:

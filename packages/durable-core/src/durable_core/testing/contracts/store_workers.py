@@ -169,12 +169,13 @@ class WorkerCases(StoreCases):
         committed = a_task(claimed=True)
         self.commit(run_id, tasks=[committed], worker_id=buried)
         self.begin(run_id, worker_id=alive)
-        assert self.store.dead_workers(HOUR) == [buried]
+        assert self.store.dead_workers(HOUR) == []
+        assert self.store.buried_alive() == [buried]
         left = self.bury(buried)
         assert {task.id for task in left} == {claimed.id, committed.id}
         for task in left:
             self.report(outcome_of(task, TaskStatus.QUEUED, retry_at=self.store.now()))
-        assert self.store.dead_workers(HOUR) == []
+        assert self.store.buried_alive() == []
 
     def test_several_threads_bury_a_worker_once(self) -> None:
         dead = self.hire()

@@ -47,10 +47,10 @@ class WorkerStatements:
         )
         # Attempts a worker asks about.
         self.asked_about = f"SELECT id, token, status, worker_id, cancel_requested FROM {TASK} WHERE id {d.among}"
-        # Those, and whoever has begun something without being known: it was buried alive.
-        self.dead_workers = (
-            f"SELECT id FROM {WORKER} WHERE heartbeat_at < {d.instant} UNION "
-            f"SELECT worker_id FROM {TASK} WHERE status = 'RUNNING' "
+        self.silent_workers = f"SELECT id FROM {WORKER} WHERE heartbeat_at < {d.instant} ORDER BY id"
+        # Whoever has begun something without being known.
+        self.buried_alive = (
+            f"SELECT DISTINCT worker_id FROM {TASK} WHERE status = 'RUNNING' "
             f"AND NOT EXISTS (SELECT 1 FROM {WORKER} w WHERE w.id = {TASK}.worker_id) ORDER BY 1"
         )
         self.known_workers = f"SELECT id FROM {WORKER} WHERE id {d.among}"

@@ -426,7 +426,7 @@ def test_what_a_worker_begins_after_its_burial_and_dies_over_goes_to_others():
 def test_a_worker_buried_alive_is_no_reason_to_give_an_activity_up():
     """Until its next heartbeat it claims on, and all that it claims is taken away from it at each roll call."""
     bench = Bench(exclude=("theirs",), max_crashes=2)
-    act = bench.registry.activity(ends_at_once, retry_policy=RetryPolicy(initial_interval=0))
+    act = bench.registry.activity(retry_policy=RetryPolicy(initial_interval=0))(ends_at_once)
 
     @bench.registry.workflow
     def calls(ctx):

@@ -119,7 +119,7 @@ def install(session: nox.Session, *requirements: str, extra: str = "") -> None:
 def run_tests(session: nox.Session, django: str) -> None:
     install(session, *group("test"), django, extra="[all]")
     session.run("python", "-c", SAY_VERSIONS)
-    session.run("python", "-m", "pytest", "-n", PYTEST_PROCESSES, *session.posargs)
+    session.run("python", "-m", "pytest", "-n", PYTEST_PROCESSES, "--durations=25", *session.posargs)
 
 
 # --- sessions ---

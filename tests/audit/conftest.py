@@ -81,8 +81,10 @@ class World:
 
 @pytest.fixture(scope="session", params=BACKENDS)
 def world_of(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with site_on(request.param, tmp_path_factory) as site, entered(site):
-        yield _populate(site)
+    with site_on(request.param, tmp_path_factory) as site:
+        with entered(site):
+            populated = _populate(site)
+        yield populated
 
 
 @pytest.fixture

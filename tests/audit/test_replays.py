@@ -206,7 +206,7 @@ def test_many_histories_go_through_the_pipe(world: World):
     here = code.digest(*history)
     environment = {**world.site.project.environment(), "DJANGO_SETTINGS_MODULE": "tests.project.settings"}
     with PeerProcess(
-        ["python3", "-m", "tests.project.manage", "durable_audit", "--second-process"], environment
+        [sys.executable, "-m", "tests.project.manage", "durable_audit", "--second-process"], environment
     ) as peer:
         assert set(peer.digests([history] * 100)) == {here}
 

@@ -169,7 +169,7 @@ def deaths(quiet_site_on):
                 others += [start("sequence", n=3) for _ in range(3)]
             blocked = site.until(code, "BLOCKED")
             results = {"once": once, "kills": killed, "others": [other.result(timeout=60) for other in others]}
-        yield results, blocked, ledger.effects("deaths-kill"), ledger.effects("deaths-code")
+        return results, blocked, ledger.effects("deaths-kill"), ledger.effects("deaths-code")
 
 
 @pytest.mark.promise("P4")

@@ -95,7 +95,7 @@ def bad_deploy(quiet_site_on):
         with site.project.worker(*serve, DURABLE_TEST_CODE="1"):
             for name in CHANGES:
                 story.handles[name].result(timeout=30)
-        yield story
+    return story
 
 
 def _waits_for_go(site, handle):
@@ -219,7 +219,7 @@ def rolling_deploy(quiet_site_on):
                 left[name] = (execution.status, execution.waiting_for["what"], execution.failures, site.tasks(handle))
         with site.project.worker("--queue-name", f"{queue},{later}", DURABLE_TEST_CODE="2"):
             results = {name: handle.result(timeout=30) for name, handle in handles.items()}
-        yield left, results, worker.said, {name: site.tasks(handle) for name, handle in handles.items()}
+        return left, results, worker.said, {name: site.tasks(handle) for name, handle in handles.items()}
 
 
 def test_rule_7_an_unknown_marker_is_left_to_a_newer_worker(rolling_deploy):

@@ -31,8 +31,14 @@ IMPATIENT = "2s"  # that a migration may wait for a lock: behind workers, with o
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
-def site_on_backend(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with site_on(request.param, tmp_path_factory) as site, entered(site):
+def migrated_site_on(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with site_on(request.param, tmp_path_factory) as site:
+        yield site
+
+
+@pytest.fixture
+def site_on_backend(migrated_site_on: Site) -> Iterator[Site]:
+    with entered(migrated_site_on) as site:
         yield site
 
 

@@ -175,7 +175,7 @@ def teeth(session: nox.Session) -> None:
 
 @nox.session(python=PYTHON, default=False)
 def mutation(session: nox.Session) -> None:
-    """Change the core at random with mutmut, for hours; `-- replay retry` changes these modules only."""
+    """Change the core at random with mutmut, for hours; `-- replay retry`: these modules only, `-- --sample 1200`."""
     install(session, *group("mutation"), "Django>=5.2", extra="[all]")
     session.run("python", "-m", "tests.teeth.mutants", session.create_tmp(), *session.posargs)
 

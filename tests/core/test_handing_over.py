@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from durable_core.activity import current_activity
 from durable_core.client import Client
 from durable_core.execution import Status
 from durable_core.ports import Receipt
-from durable_core.retry import RetryPolicy
 from durable_core.testing import InMemoryHistoryStore, InMemoryTaskQueue
-from tests.core.test_worker import Bench
+from tests.core.test_worker import Bench, attempts_of_one_activity
 
 SOON = 5.0  # seconds of the bench's clock; unread mail is looked after half a minute later
 
@@ -48,17 +46,7 @@ class HeldForAWhile(InMemoryHistoryStore):
 
 def test_an_outcome_whose_task_somebody_holds_is_reported_until_it_is_taken():
     bench = Bench(HeldForAWhile, cache_size=0)
-    attempts = []
-
-    @bench.registry.activity(retry_policy=RetryPolicy(initial_interval=0))
-    def act():
-        attempts.append(current_activity().attempt)
-
-    @bench.registry.workflow
-    def calls(ctx):
-        ctx.run_activity("act")
-        return "done"
-
+    attempts = attempts_of_one_activity(bench)
     run_id = bench.start("calls")
     bench.worker().run(until=lambda: bench.client.find(run_id).status.is_closed or bench.clock.monotonic() > SOON)
     assert bench.result(run_id) == "done"

@@ -331,6 +331,22 @@ def test_a_heartbeat_without_details_keeps_those_that_are_not_written_yet():
 # Letting go
 
 
+def attempts_of_one_activity(bench):
+    """Of the workflow `calls`, as they are made."""
+    attempts = []
+
+    @bench.registry.activity(retry_policy=RetryPolicy(initial_interval=0))
+    def act():
+        attempts.append(current_activity().attempt)
+
+    @bench.registry.workflow
+    def calls(ctx):
+        ctx.run_activity("act")
+        return "done"
+
+    return attempts
+
+
 class Held(InMemoryHistoryStore):
     """Somebody holds every activity, for as long as the first worker lives."""
 
@@ -344,16 +360,7 @@ class Held(InMemoryHistoryStore):
 
 def test_a_worker_that_could_not_say_how_its_activity_ended_is_buried_by_others():
     bench = Bench(Held, HostClock(), cache_size=0, heartbeat_interval=0.05, worker_timeout=timedelta(seconds=0.2))
-    attempts = []
-
-    @bench.registry.activity(retry_policy=RetryPolicy(initial_interval=0))
-    def act():
-        attempts.append(current_activity().attempt)
-
-    @bench.registry.workflow
-    def calls(ctx):
-        ctx.run_activity("act")
-
+    attempts = attempts_of_one_activity(bench)
     run_id = bench.start("calls")
     bench.settings = replace(bench.settings, drain_timeout=0)
     bench.worker().run(until=lambda: bool(attempts))
@@ -371,16 +378,7 @@ def test_a_worker_that_could_not_say_how_its_activity_ended_is_buried_by_others(
 
 def test_what_a_dismissed_worker_could_not_give_back_goes_to_others():
     bench = Bench(Held, cache_size=0)
-    attempts = []
-
-    @bench.registry.activity(retry_policy=RetryPolicy(initial_interval=0))
-    def act():
-        attempts.append(current_activity().attempt)
-
-    @bench.registry.workflow
-    def calls(ctx):
-        ctx.run_activity("act")
-
+    attempts = attempts_of_one_activity(bench)
     run_id = bench.start("calls")
     registered, bench.settings = bench.settings, replace(bench.settings, registered=True, drain_timeout=0)
     worker = bench.worker()

@@ -58,22 +58,22 @@ class Handle(NamedTuple):
 # One more; a number that somebody has written there must not make every claim overflow.
 _COUNTED = "CASE WHEN deliveries < 2147483647 THEN deliveries + 1 ELSE deliveries END"
 
+# Columns and their types, as they are told to Postgres.
+NEW_ENTRY = {
+    "kind": "text",
+    "ref": "uuid",
+    "queue": "text",
+    "priority": "smallint",
+    "preferred": "uuid",
+    "visible_at": "timestamptz",
+    "deliveries": "int",
+}
+
 
 class Statements:
     def __init__(self, d: Dialect) -> None:
         names = d.among.replace("uuid", "text")
-        self.insert = d.insert(
-            ENTRY,
-            {
-                "kind": "text",
-                "ref": "uuid",
-                "queue": "text",
-                "priority": "smallint",
-                "preferred": "uuid",
-                "visible_at": "timestamptz",
-                "deliveries": "int",
-            },
-        )
+        self.insert = d.insert(ENTRY, NEW_ENTRY)
         # What a worker may have of a kind.
         # Parameters: kind, now, a second ago, worker, queues or excluded queues, limit.
         ready = (

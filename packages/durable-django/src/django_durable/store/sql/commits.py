@@ -9,6 +9,68 @@ from django_durable.store.sql.tables import EVENT, LIVE, MAIL, RUN, TASK
 if TYPE_CHECKING:
     from django_durable.store.dialect import Dialect
 
+# Columns and their types, as they are told to Postgres.
+NEW_EVENT = {
+    "execution_id": "uuid",
+    "seq": "int",
+    "type": "text",
+    "call_id": "text",
+    "details": "text",
+    "created_at": "timestamptz",
+}
+DECISION = {
+    "id": "uuid",
+    "status": "text",
+    "history_length": "int",
+    "result": "text",
+    "error": "text",
+    "waiting_for": "text",
+    "due_at": "timestamptz",
+    "failures": "int",
+    "crashes": "int",
+    "worker_id": "uuid",
+    "updated_at": "timestamptz",
+    "finished_at": "timestamptz",
+}
+NEW_TASK = {
+    "id": "uuid",
+    "execution_id": "uuid",
+    "call_id": "text",
+    "activity_name": "text",
+    "status": "text",
+    "attempt": "int",
+    "token": "int",
+    "input": "text",
+    "queue": "text",
+    "priority": "smallint",
+    "retry_policy": "text",
+    "expires_at": "timestamptz",
+    "schedule_to_start": "float8",
+    "start_to_close": "float8",
+    "heartbeat_timeout": "float8",
+    "worker_id": "uuid",
+    "due_at": "timestamptz",
+    "scheduled_at": "timestamptz",
+    "queued_at": "timestamptz",
+    "started_at": "timestamptz",
+    "error": "text",
+    "crashes": "int",
+    "cancel_requested": "boolean",
+}
+ENDING = {
+    "id": "uuid",
+    "status": "text",
+    "result": "text",
+    "error": "text",
+    "failure": "text",
+    "retry_at": "timestamptz",
+    "crashes": "int",
+    "queued_at": "timestamptz",
+    "finished_at": "timestamptz",
+    "due_at": "timestamptz",
+    "step": "int",
+}
+
 
 class CommitStatements:
     def __init__(self, d: Dialect) -> None:
@@ -34,84 +96,22 @@ class CommitStatements:
             f"LEFT JOIN {MAIL} m ON m.execution_id = r.id WHERE r.id {d.among} ORDER BY m.id"
         )
         # New facts.
-        self.insert_events = d.insert(
-            EVENT,
-            {
-                "execution_id": "uuid",
-                "seq": "int",
-                "type": "text",
-                "call_id": "text",
-                "details": "text",
-                "created_at": "timestamptz",
-            },
-        )
+        self.insert_events = d.insert(EVENT, NEW_EVENT)
         # What a decision makes of its run.
         self.decide_runs = d.update(
             RUN,
-            {
-                "id": "uuid",
-                "status": "text",
-                "history_length": "int",
-                "result": "text",
-                "error": "text",
-                "waiting_for": "text",
-                "due_at": "timestamptz",
-                "failures": "int",
-                "crashes": "int",
-                "worker_id": "uuid",
-                "updated_at": "timestamptz",
-                "finished_at": "timestamptz",
-            },
+            DECISION,
             f"version = {RUN}.version + 1, status = v.status, history_length = v.history_length, result = v.result, "
             "error = v.error, waiting_for = v.waiting_for, due_at = v.due_at, failures = v.failures, "
             "crashes = v.crashes, worker_id = v.worker_id, updated_at = v.updated_at, "
             f"started_at = COALESCE({RUN}.started_at, v.updated_at), finished_at = v.finished_at",
         )
         # Activities that decisions set in motion.
-        self.insert_tasks = d.insert(
-            TASK,
-            {
-                "id": "uuid",
-                "execution_id": "uuid",
-                "call_id": "text",
-                "activity_name": "text",
-                "status": "text",
-                "attempt": "int",
-                "token": "int",
-                "input": "text",
-                "queue": "text",
-                "priority": "smallint",
-                "retry_policy": "text",
-                "expires_at": "timestamptz",
-                "schedule_to_start": "float8",
-                "start_to_close": "float8",
-                "heartbeat_timeout": "float8",
-                "worker_id": "uuid",
-                "due_at": "timestamptz",
-                "scheduled_at": "timestamptz",
-                "queued_at": "timestamptz",
-                "started_at": "timestamptz",
-                "error": "text",
-                "crashes": "int",
-                "cancel_requested": "boolean",
-            },
-        )
+        self.insert_tasks = d.insert(TASK, NEW_TASK)
         # How attempts ended. One that goes back into the queue changes hands: its old token is worth nothing.
         self.end_attempts = d.update(
             TASK,
-            {
-                "id": "uuid",
-                "status": "text",
-                "result": "text",
-                "error": "text",
-                "failure": "text",
-                "retry_at": "timestamptz",
-                "crashes": "int",
-                "queued_at": "timestamptz",
-                "finished_at": "timestamptz",
-                "due_at": "timestamptz",
-                "step": "int",
-            },
+            ENDING,
             "status = v.status, result = v.result, error = v.error, "
             f"failure = COALESCE(v.failure, {TASK}.failure), "
             f"retry_at = v.retry_at, crashes = v.crashes, due_at = v.due_at, token = {TASK}.token + v.step, "

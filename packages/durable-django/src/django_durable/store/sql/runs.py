@@ -9,6 +9,30 @@ from django_durable.store.sql.tables import EVENT, OPEN, RUN, RUN_COLUMNS, TASK
 if TYPE_CHECKING:
     from django_durable.store.dialect import Dialect
 
+# Columns and their types, as they are told to Postgres.
+NEW_RUN = {
+    "id": "uuid",
+    "workflow_name": "text",
+    "workflow_id": "text",
+    "input": "text",
+    "queue": "text",
+    "priority": "smallint",
+    "due_at": "timestamptz",
+    "start_at": "timestamptz",
+    "deadline": "timestamptz",
+    "parent_id": "uuid",
+    "parent_call_id": "text",
+    "cancel_with_parent": "boolean",
+    "created_at": "timestamptz",
+    "updated_at": "timestamptz",
+    "status": "text",
+    "error": "text",
+    "version": "bigint",
+    "history_length": "int",
+    "failures": "int",
+    "crashes": "int",
+}
+
 
 class RunStatements:
     def __init__(self, d: Dialect) -> None:
@@ -39,32 +63,7 @@ class RunStatements:
         # --- creating ---
 
         # A new run, unless an open one has its workflow_id.
-        self.insert_runs = d.insert(
-            RUN,
-            {
-                "id": "uuid",
-                "workflow_name": "text",
-                "workflow_id": "text",
-                "input": "text",
-                "queue": "text",
-                "priority": "smallint",
-                "due_at": "timestamptz",
-                "start_at": "timestamptz",
-                "deadline": "timestamptz",
-                "parent_id": "uuid",
-                "parent_call_id": "text",
-                "cancel_with_parent": "boolean",
-                "created_at": "timestamptz",
-                "updated_at": "timestamptz",
-                "status": "text",
-                "error": "text",
-                "version": "bigint",
-                "history_length": "int",
-                "failures": "int",
-                "crashes": "int",
-            },
-            conflict="ON CONFLICT DO NOTHING",
-        )
+        self.insert_runs = d.insert(RUN, NEW_RUN, conflict="ON CONFLICT DO NOTHING")
         # Who has these workflow_ids now.
         self.open_by_workflow_id = (
             f"SELECT workflow_id, id, workflow_name, input FROM {RUN} "

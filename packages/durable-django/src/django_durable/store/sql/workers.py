@@ -9,22 +9,28 @@ from django_durable.store.sql.tables import LIVE, OPEN, RUN, TASK, TASK_COLUMNS,
 if TYPE_CHECKING:
     from django_durable.store.dialect import Dialect
 
+# Columns and their types, as they are told to Postgres.
+NEW_WORKER = {
+    "id": "uuid",
+    "host": "text",
+    "pid": "int",
+    "queues": "text",
+    "exclude": "text",
+    "started_at": "timestamptz",
+    "heartbeat_at": "timestamptz",
+}
+BEAT = {
+    "id": "uuid",
+    "token": "int",
+    "heartbeat_at": "timestamptz",
+    "details": "text",
+    "due_at": "timestamptz",
+}
+
 
 class WorkerStatements:
     def __init__(self, d: Dialect) -> None:
-        self.insert_worker = d.insert(
-            WORKER,
-            {
-                "id": "uuid",
-                "host": "text",
-                "pid": "int",
-                "queues": "text",
-                "exclude": "text",
-                "started_at": "timestamptz",
-                "heartbeat_at": "timestamptz",
-            },
-            conflict="ON CONFLICT DO NOTHING",
-        )
+        self.insert_worker = d.insert(WORKER, NEW_WORKER, conflict="ON CONFLICT DO NOTHING")
         # Gone on purpose, or found dead: only one caller is told of each.
         self.delete_workers = f"DELETE FROM {WORKER} WHERE id {d.among} RETURNING id"
         # Alive; no row means that somebody has declared it dead.
@@ -32,13 +38,7 @@ class WorkerStatements:
         # Attempts that have called in.
         self.beat_tasks = d.update(
             TASK,
-            {
-                "id": "uuid",
-                "token": "int",
-                "heartbeat_at": "timestamptz",
-                "details": "text",
-                "due_at": "timestamptz",
-            },
+            BEAT,
             f"heartbeat_at = COALESCE(v.heartbeat_at, {TASK}.heartbeat_at), "
             f"due_at = COALESCE(v.due_at, {TASK}.due_at), "
             f"heartbeat_details = COALESCE(v.details, {TASK}.heartbeat_details)",

@@ -44,16 +44,19 @@ def busy_site(busy_site_on: Site) -> Iterator[Site]:
 
 def test_audit_of_a_busy_system_is_clean(busy_site: Site, key: str):
     handles: list[WorkflowHandle] = []
+    steps = 100  # that the workers are ahead of the audit
     live = events = 0
 
     def has_seen_enough() -> bool:
-        nonlocal live, events
-        handles.extend(busy_site.start("chain", key=f"{key}-{len(handles)}", n=10) for _ in range(5))
+        nonlocal steps, live, events
         report = audit_project(replay="none")  # which would take longer than the runs themselves
         assert report.violations == []
         assert report.entries is not None
         live += bool(report.open_runs) and report.events > events > 0
         events = report.events
+        if not report.open_runs:
+            handles.extend(busy_site.start("chain", key=f"{key}-{len(handles)}", n=steps) for _ in range(4))
+            steps *= 2
         return live >= LIVE
 
     with busy_site.project.worker(), busy_site.project.worker():

@@ -5,32 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from tests.simulation.many import fresh_seed, simulate_many
-from tests.simulation.seeds import SAVED, Saved
 from tests.simulation.simulation import simulate
 
 ROOT = Path(__file__).parents[2]
 SHARES = 6  # of the fresh seeds, so that several processes can take one each
 FRESH = 3_000
 SEED = 12
-
-
-@pytest.mark.parametrize("saved", SAVED, ids=lambda saved: str(saved.seed))
-def test_saved_seed_is_good(saved: Saved) -> None:
-    verdict = simulate(saved.seed)
-    assert verdict.is_good, verdict.report
-
-
-@pytest.mark.parametrize("saved", SAVED, ids=lambda saved: str(saved.seed))
-def test_saved_seed_has_a_named_test(saved: Saved) -> None:
-    path, _, name = saved.named_test.partition("::")
-    module = import_module(path.removesuffix(".py").replace("/", "."))
-    assert callable(getattr(module, name))
 
 
 @pytest.mark.promise("P1", "P2", "P3", "P4", "P5", "P6", "P7", "P9")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -10,10 +11,12 @@ import pytest
 
 from durable_core import events as e
 from durable_core.client import Client
-from durable_core.codec import encode
+from durable_core.codec import NULL, encode
+from durable_core.crashpoints import watched
 from durable_core.definitions import Registry
 from durable_core.errors import (
     ConfigurationError,
+    DurableError,
     PayloadError,
     UnknownExecutionError,
     UnknownWorkflowError,
@@ -21,11 +24,12 @@ from durable_core.errors import (
     WorkflowAlreadyStarted,
     WorkflowCanceled,
     WorkflowClosed,
+    WorkflowError,
     WorkflowFailed,
     WorkflowTimeout,
 )
 from durable_core.execution import Status, TaskStatus
-from durable_core.ports import EntryKind, new_id
+from durable_core.ports import CommitResult, Committed, EntryKind, Letter, Verdict, new_id
 from durable_core.testing import InMemoryHistoryStore, InMemoryTaskQueue, ManualClock
 from durable_core.worker import Worker, WorkerSettings
 from tests.core.stories import loads
@@ -36,9 +40,9 @@ MINUTE = timedelta(minutes=1)
 class Office:
     """A client, and what is behind it."""
 
-    def __init__(self, *, transactional=True, **options: Any) -> None:
+    def __init__(self, *, transactional=True, store=InMemoryHistoryStore, **options: Any) -> None:
         self.clock = ManualClock()
-        self.store = InMemoryHistoryStore(self.clock)
+        self.store = store(self.clock)
         self.queue = InMemoryTaskQueue(self.clock, store=self.store if transactional else None)
         self.registry = Registry()
         self.client = Client(self.store, self.queue, self.registry, **options)
@@ -61,7 +65,7 @@ class Office:
 
         @self.registry.workflow
         def fails(ctx):
-            raise ValueError("no")
+            raise ValueError("no: never")
 
         @self.registry.workflow
         def nothing(ctx):
@@ -166,6 +170,13 @@ def test_the_same_start_again_is_the_same_run(office):
     assert office.client.start(workflow, {"n": 2}).created
 
 
+def test_a_start_may_be_killed_before_and_after_its_commit(office):
+    places = []
+    with watched(lambda name: places.append((name, office.store.in_transaction()))):
+        office.start()
+    assert places == [("start-inside", True), ("start-committed", False)]
+
+
 # Signals
 
 
@@ -229,8 +240,78 @@ def test_a_cancel_ends_a_run_its_tasks_and_its_children_at_once(office):
     assert not office.client.cancel(run_id)
     assert not office.client.cancel(run_id, graceful=True)
     assert office.facts(run_id)[-2:].count(office.facts(run_id)[-1]) == 1
-    with pytest.raises(UnknownExecutionError):
-        office.client.cancel(new_id())
+    stranger = new_id()
+    with pytest.raises(UnknownExecutionError, match=f"No workflow execution {stranger}"):
+        office.client.cancel(stranger)
+
+
+@pytest.mark.parametrize("graceful", [False, True])
+def test_a_reason_that_is_too_long_cancels_nothing(graceful):
+    office = Office(payload_limit=50)
+    run_id = office.start().run_id
+    with pytest.raises(PayloadError, match="the reason of a cancel takes 51 bytes"):
+        office.client.cancel(run_id, reason="x" * 49, graceful=graceful)
+    assert office.store.load([run_id])[run_id].mail == []
+    assert office.record(run_id).status is Status.PENDING
+    assert office.client.cancel(run_id, reason="x" * 48, graceful=graceful)
+
+
+def test_children_that_have_ended_meanwhile_are_left_alone(office, monkeypatch):
+    run_id, ended, still_open = (office.start(name).run_id for name in ("waits", "nothing", "quiet"))
+    office.work()
+    family = {run_id: [new_id(), ended, still_open]}
+    monkeypatch.setattr(office.store, "children", lambda parent: family.get(parent, []))
+    office.client.cancel(run_id)
+    assert office.record(ended).status is Status.COMPLETED
+    assert office.record(still_open).status is Status.CANCELED
+
+
+class Late(InMemoryHistoryStore):
+    """Letters arrive behind the back of whoever has locked a run."""
+
+    late: Sequence[e.HistoryEvent] = ()
+
+    def lock(self, run_id):
+        locked = super().lock(run_id)
+        late, self.late = self.late, ()
+        self.deliver([Letter.of(run_id, fact) for fact in late])
+        return locked
+
+
+@pytest.mark.parametrize(("keep_queued", "status"), [(False, TaskStatus.FAILED), (True, TaskStatus.QUEUED)])
+def test_a_cancel_reads_what_arrives_meanwhile(keep_queued, status):
+    office = Office(store=Late)
+    slow = office.registry.activities["act"].using(queue="slow")
+    office.registry.workflow_from(lambda ctx: ctx.run_activity(slow, 1), name="queues")
+    run_id = office.start("queues").run_id
+    office.work(exclude=("slow",))
+    (claim,) = office.queue.claim(new_id(), {EntryKind.ACTIVITY: 9}, queues=("slow",), exclude=())
+    office.client.signal(run_id, "go", 1)
+    before = office.facts(run_id)
+    late = e.SignalReceived(name="late", payload=encode(2))
+    office.store.late = [late, e.ActivityCompleted(call_id="7", attempt=1, result=NULL)]
+    office.client.cancel(run_id, reason="enough", keep_queued=keep_queued)
+    early = e.SignalReceived(name="go", payload=encode(1))
+    assert office.facts(run_id) == [*before, early, late, e.WorkflowCanceled(reason="enough")]
+    assert office.store.load([run_id])[run_id].mail == []
+    assert office.store.task_status(claim.entry.ref) is status
+
+
+def test_the_history_of_a_canceled_run_does_not_go_back_in_time(office, monkeypatch):
+    run_id = office.start().run_id
+    office.work()
+    last = office.store.load([run_id])[run_id].events[-1].created_at
+    monkeypatch.setattr(office.store, "now", lambda: last - MINUTE)  # the clock of another process
+    office.client.cancel(run_id)
+    assert office.store.load([run_id])[run_id].events[-1].created_at == last
+
+
+def test_a_store_that_breaks_its_promise_is_named(office, monkeypatch):
+    run_id = office.start().run_id
+    refused = Committed({run_id: CommitResult(Verdict.CONFLICT)}, [])
+    monkeypatch.setattr(office.store, "commit", lambda commits: refused)
+    with pytest.raises(DurableError, match=rf"run {run_id} could not be closed \(conflict\) although it was locked"):
+        office.client.cancel(run_id)
 
 
 class Listening:
@@ -319,7 +400,7 @@ def test_a_result_is_what_the_run_returned_or_raised(office):
     timed = office.start("quiet", timeout=1).run_id
     office.work()
     assert office.client.result(nothing) is None
-    with pytest.raises(WorkflowFailed, match=rf"workflow 'fails' \({fails}\) failed: ValueError: no") as failed:
+    with pytest.raises(WorkflowFailed, match=rf"workflow 'fails' \({fails}\) failed: ValueError: no: never") as failed:
         office.client.result(fails)
     assert (failed.value.execution_id, failed.value.type_name) == (fails, "ValueError")
     office.client.cancel(quiet, reason="a: b")
@@ -357,3 +438,30 @@ def test_a_caller_waits_until_the_run_has_ended(office, monkeypatch):
     assert pauses[:3] == pytest.approx([0.002, 0.003, 0.0045])  # soon at first
     assert pauses == sorted(pauses)
     assert pauses[-1] == 0.1
+
+
+@pytest.mark.parametrize(("timeout", "expected"), [(0, []), (0.01, [0.002, 0.003, 0.0045, 0.0005])])
+def test_a_wait_with_a_timeout_is_no_longer_than_that(office, monkeypatch, timeout, expected):
+    run_id = office.start("quiet").run_id
+    now, pauses = 100.0, []
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+        pauses.append(seconds)
+        assert len(pauses) < 9, "it waits on and on"
+
+    monkeypatch.setattr("durable_core.client.time.sleep", sleep)
+    monkeypatch.setattr("durable_core.client.time.monotonic", lambda: now)
+    with pytest.raises(WaitTimeout, match=f"after {timeout} s"):
+        office.client.result(run_id, timeout=timeout)
+    assert pauses == pytest.approx(expected)
+
+
+def test_a_run_that_closed_in_a_way_of_newer_releases_has_no_result(office, monkeypatch):
+    run_id = office.start().run_id
+    record = replace(office.record(run_id), status=Status.CONTINUED_AS_NEW)
+    monkeypatch.setattr(office.store, "get", lambda _: record)
+    with pytest.raises(WorkflowError, match=rf"workflow 'waits' \({run_id}\) is CONTINUED_AS_NEW") as caught:
+        office.client.result(run_id)
+    assert caught.value.execution_id == run_id

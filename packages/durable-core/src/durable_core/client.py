@@ -227,15 +227,15 @@ class Client:
         # Clocks of processes are a little apart, and a history does not go back.
         now = max([self._store.now(), *(event.created_at for event in locked.events)])
         # A run that never ran still has a history that begins with its start.
-        facts: list[tuple[str, str | None, str]] = []
+        facts: list[tuple[str, str]] = []
         if not record.history_length:
             started = e.WorkflowStarted(workflow_name=record.workflow_name, input=record.input)
-            facts.append((started.type, None, e.details_of(started)))
-        facts += [(m.type, m.call_id, m.details) for m in locked.mail if m.type == e.SignalReceived.type]
-        facts.append((end.type, None, e.details_of(end)))
+            facts.append((started.type, e.details_of(started)))
+        facts += [(mail.type, mail.details) for mail in locked.mail if mail.type == e.SignalReceived.type]
+        facts.append((end.type, e.details_of(end)))
         events = [
-            e.EventRecord(record.history_length + place, kind, call_id, details, now)
-            for place, (kind, call_id, details) in enumerate(facts, start=1)
+            e.EventRecord(record.history_length + place, kind, None, details, now)
+            for place, (kind, details) in enumerate(facts, start=1)
         ]
         letters = []
         if record.parent_id is not None and record.parent_call_id is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import dropwhile
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -27,6 +28,7 @@ RUN_ID = UUID(int=7)
 @dataclass
 class Step:
     length: int  # of the history behind it
+    asked: int  # of that, what the code was asked about: all but a cancel that asks nobody, and signals behind that
     time: datetime
     decision: Decision
     fn: Callable[..., Any]
@@ -55,7 +57,11 @@ class Story:
         self.time += timedelta(seconds=after)
         decision = self.run.advance(facts, self.time)
         self.history += decision.events
-        self.steps.append(Step(len(self.history), self.time, decision, self.fn))
+        asked = len(self.history)
+        if isinstance(decision.end, e.WorkflowCanceled):
+            behind = list(dropwhile(lambda fact: not _asks_nobody(fact), facts))
+            asked -= bool(behind) + sum(isinstance(fact, e.SignalReceived) for fact in behind)
+        self.steps.append(Step(len(self.history), asked, self.time, decision, self.fn))
         return decision
 
     def wait(self, seconds: float) -> Decision:
@@ -111,9 +117,11 @@ class Story:
     def check(self) -> Story:
         """Every prefix of the history that ends where a step did replays to what that step decided."""
         for step in self.steps:
-            run = self.replayed(length=step.length)
-            assert run.history_length == step.length
-            if step.decision.end is not None:
+            run = self.replayed(length=step.asked)
+            assert run.history_length == step.asked
+            if step.asked < step.length:
+                assert not run.is_closed
+            elif step.decision.end is not None:
                 assert run.is_closed
             else:
                 again = run.advance((), step.time)
@@ -160,6 +168,10 @@ def activities_and_children() -> Registry:
 
 
 # Facts
+
+
+def _asks_nobody(fact: e.HistoryEvent) -> bool:
+    return isinstance(fact, e.WorkflowCancelRequested) and not fact.graceful
 
 
 def completed(call_id: str | int, value: Any = None) -> e.ActivityCompleted:

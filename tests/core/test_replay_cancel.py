@@ -231,3 +231,15 @@ def test_a_signal_behind_a_cancel_that_asks_nobody_is_in_the_history():
     assert story.types[-2:] == ["signal_received", "workflow_canceled"]
     assert story.decision.status is Status.CANCELED
     story.check()
+
+
+def test_a_signal_behind_a_cancel_that_asks_nobody_leads_to_nothing():
+    def fn(ctx):
+        ctx.wait_signal("s")
+        ctx.run_activity("old")
+
+    story = Story(fn)
+    story.start()
+    decision = story.give(cancel(graceful=False), signal("s", 1))
+    assert (decision.status, list(decision.activities)) == (Status.CANCELED, [])
+    story.check()

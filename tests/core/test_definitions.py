@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from durable_core.definitions import Registry
+from durable_core.definitions import Registry, remote_activity, remote_workflow
 from durable_core.errors import ConfigurationError, UnknownActivityError, UnknownQueryError, UnknownWorkflowError
 from durable_core.options import LONGEST, as_timedelta
 from durable_core.retry import DEFAULT_RETRY_POLICY, RetryPolicy
@@ -106,7 +106,7 @@ def test_the_same_function_may_be_registered_again_as_when_its_module_is_reloade
 @pytest.mark.parametrize("name", ["", "x" * 201, "a\x00b", "a\ud800b", 5, b"x"])
 def test_senseless_names_are_refused(registry, name):
     for register in (registry.workflow_from, registry.activity_from):
-        with pytest.raises(ConfigurationError, match="expected a text of 1 to 200 characters"):
+        with pytest.raises(ConfigurationError, match=r"^name is .*; expected a text of 1 to 200 characters"):
             register(lambda ctx: None, name=name)
 
 
@@ -181,6 +181,63 @@ def test_arguments_that_do_not_fit_are_refused_with_the_signature(registry):
         registry.find_workflow("flow").check_input({"b": 1})
 
 
+@pytest.mark.parametrize(
+    ("fn", "args", "fits"),
+    [
+        (lambda a, b=2: None, (), False),
+        (lambda a, b=2: None, (1,), True),
+        (lambda a, b=2: None, (1, 2), True),
+        (lambda a, b=2: None, (1, 2, 3), False),
+        (lambda a, /: None, (1,), True),
+        (lambda *many: None, (1, 2, 3), True),
+        (lambda a, *many: None, (), False),
+        (lambda a, *, b: None, (1,), False),
+        (lambda a=1, *, b: None, (), False),
+        (lambda *, b=1: None, (), True),
+        (lambda **rest: None, (), True),
+    ],
+)
+def test_positional_arguments_fit_or_are_refused(registry, fn, args, fits):
+    registry.activity_from(fn, name="act")
+    definition = registry.find_activity("act")
+    if fits:
+        definition.check_input(args, {})
+    else:
+        with pytest.raises(TypeError, match="activity 'act'"):
+            definition.check_input(args, {})
+
+
+# Elsewhere
+
+
+def test_a_remote_workflow_takes_any_input_and_the_options_of_a_start(registry):
+    flow = remote_workflow("elsewhere", queue="far", timeout=5, priority=2)
+    assert (flow.name, flow.options.queue, flow.options.priority) == ("elsewhere", "far", 2)
+    assert flow.options.timeout == timedelta(seconds=5)
+    assert registry.find_workflow(flow) is flow
+    flow.check_input({"anything": 1, "more": 2})
+
+
+def test_a_remote_activity_takes_any_arguments_and_the_options_of_a_call(registry):
+    act = remote_activity("elsewhere", queue="far", heartbeat_timeout=5, priority=2)
+    assert (act.name, act.options.queue, act.options.priority) == ("elsewhere", "far", 2)
+    assert act.options.heartbeat_timeout == timedelta(seconds=5)
+    assert registry.find_activity(act) is act
+    act.check_input((), {})
+    act.check_input((1, 2, 3), {})
+    act.check_input((1,), {"anything": 2})
+
+
+@pytest.mark.parametrize(("make", "kind"), [(remote_workflow, "workflow"), (remote_activity, "activity")])
+def test_a_remote_definition_needs_a_name_and_a_queue_and_has_no_code(make, kind):
+    with pytest.raises(ConfigurationError, match=rf"^the name of a remote {kind} is ''"):
+        make("", queue="far")
+    with pytest.raises(ConfigurationError, match=r"^elsewhere: queue is ''"):
+        make("elsewhere", queue="")
+    with pytest.raises(AssertionError, match="is in another process"):
+        make("elsewhere", queue="far").fn()
+
+
 # Options
 
 
@@ -217,8 +274,8 @@ def test_workflows_take_the_options_of_a_start(registry):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"tiemout": 5}, "unknown option 'tiemout'. Did you mean 'timeout'?"),
-        ({"timeout": -1}, "timeout is -1; expected 0 or more"),
+        ({"tiemout": 5}, "it.using() got an unknown option 'tiemout'. Did you mean 'timeout'?"),
+        ({"timeout": -1}, "it: timeout is -1; expected 0 or more"),
         ({"timeout": float("nan")}, "timeout is nan"),
         ({"timeout": timedelta.max}, "at most 365,000 days"),
         ({"timeout": "5"}, "expected seconds"),
@@ -231,9 +288,9 @@ def test_workflows_take_the_options_of_a_start(registry):
     ],
 )
 def test_senseless_options_are_refused(registry, options, message):
-    registry.activity_from(lambda: None, name="a")
-    registry.workflow_from(lambda ctx: None, name="w")
-    for definition in (registry.find_activity("a"), registry.find_workflow("w")):
+    registry.activity_from(lambda: None, name="it")
+    registry.workflow_from(lambda ctx: None, name="it")
+    for definition in (registry.find_activity("it"), registry.find_workflow("it")):
         with pytest.raises(ConfigurationError) as caught:
             definition.using(**options)
         assert message in str(caught.value)

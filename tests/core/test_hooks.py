@@ -7,7 +7,10 @@ import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
+from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from uuid import UUID
 
 import pytest
@@ -18,8 +21,21 @@ from durable_core.client import Client
 from durable_core.definitions import Registry
 from durable_core.errors import ConfigurationError, PayloadError, StoreUnavailable
 from durable_core.events import EventRecord, WorkflowCompleted
-from durable_core.hooks import ActivityCall, Announcer, Kind, RunEvent, blame_of, hookimpl, load
+from durable_core.hooks import (
+    ActivityCall,
+    Announcer,
+    Backends,
+    BrokenPlugin,
+    Kind,
+    Offer,
+    RunEvent,
+    blame_of,
+    hookimpl,
+    load,
+)
+from durable_core.hooks import Plugin as Installed
 from durable_core.hooks.announcing import LOG_INTERVAL
+from durable_core.hooks.examining import examined
 from durable_core.ports import CommitResult, Committed, Verdict, WorkerInfo
 from durable_core.testing import InMemoryHistoryStore, InMemoryTaskQueue, ManualClock
 from durable_core.testing import plugin as memory_plugin
@@ -59,9 +75,10 @@ def error_of(name, plugins=None):
 
 def test_a_module_of_hooks_is_loaded(installed):
     installed.install("durable-good", {"good_hooks": GOOD}, hooks={"good": "good_hooks"})
-    [plugin] = [plugin for plugin in load().found if plugin.name == "good"]
-    assert (plugin.kind, plugin.distribution, plugin.version) == (Kind.HOOKS, "durable-good", "1.0")
-    assert plugin.hooks == ("durable_worker_started",)
+    plugins = load()
+    [plugin] = [plugin for plugin in plugins.found if plugin.name == "good"]
+    assert plugin == Installed("good", Kind.HOOKS, "good_hooks", "durable-good", "1.0", ("durable_worker_started",))
+    assert (plugins.broken, plugins.disabled, plugins.not_disabled) == ([], [], {})
 
 
 @pytest.mark.parametrize(
@@ -100,6 +117,102 @@ def test_a_broken_plugin_is_out_as_a_whole_and_the_others_are_in(installed, sour
     assert "memory" in plugins.queues.offers
 
 
+def test_of_a_broken_plugin_all_is_known(installed):
+    installed.install("durable-bad", {"bad_hooks": "x = 1"}, hooks={"bad": "bad_hooks"})
+    [broken] = load().broken
+    assert broken == BrokenPlugin("bad", "durable-bad", broken.error, Kind.HOOKS, "bad_hooks", "1.0")
+    assert broken.error.startswith("it has no hooks, functions with the decorator @hookimpl.")
+    assert broken.remedy == (
+        "Upgrade or uninstall durable-bad, or turn it off by DURABLE_DISABLE_PLUGINS=bad. The other plugins work."
+    )
+
+
+@pytest.mark.parametrize(
+    ("hooks", "says"),
+    [
+        (
+            {
+                "durable_of_the_future": hookimpl(optionalhook=True)(lambda x: None),
+                "durable_worker_stopped": hookimpl(lambda wroker: None),
+            },
+            "durable_worker_stopped() takes 'wroker', but the hook does not. Did you mean 'worker'?",
+        ),
+        (
+            {"listen": hookimpl(specname="durable_events")(lambda evnts: None)},
+            "listen() takes 'evnts', but the hook does not. Did you mean 'events'?",
+        ),
+        (
+            {"listen": hookimpl(specname="zzz")(lambda: None)},
+            "there is no hook 'zzz'. The hooks are: durable_register_queues, ",
+        ),
+        (
+            {"durable_activity_call": hookimpl(wrapper=True)(lambda call: None)},
+            "Plugin 'mine' for hook 'durable_activity_call' hookimpl definition: ",  # as pluggy has it, in one line
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_hook_is_said_of_that_one(hooks, says):
+    with pytest.raises(ConfigurationError) as caught:
+        examined(SimpleNamespace(**hooks), "mine", "")
+    assert str(caught.value).startswith(says)
+
+
+def test_a_function_of_any_name_may_be_a_hook_of_another():
+    plugin = SimpleNamespace(listen=hookimpl(specname="durable_events")(lambda events: None))
+    assert examined(plugin, "mine", "").hooks == ("durable_events",)
+
+
+@pytest.mark.parametrize("kind", ["queue", "store"])
+def test_what_a_plugin_registers_has_a_name_a_factory_and_a_place(kind):
+    offered: list[tuple[object, ...]] = []
+
+    def content():
+        def register_all(register):
+            for name, factory in offered:
+                register(name, factory, doc="for kafka")
+
+        return examined(
+            SimpleNamespace(**{f"durable_register_{kind}s": hookimpl(register_all)}), "mine", "durable-mine"
+        )
+
+    nameless: partial[object] = partial(dict)  # without a __qualname__
+    offered = [("one", dict), ("two", nameless)]
+    one, two = content().queues + content().stores
+    assert (one.name, one.plugin, one.distribution, one.doc) == ("one", "mine", "durable-mine", "for kafka")
+    assert (one.target, one.load()) == ("builtins.dict", dict)
+    assert (two.target, two.load()) == (f"functools.{nameless!r}", nameless)
+    offered = [("", dict)]
+    with pytest.raises(ConfigurationError, match=rf"^the name of a {kind} is ''"):
+        content()
+    offered = [("one", 7)]
+    with pytest.raises(ConfigurationError, match=rf"^{kind} 'one' is 7; expected a class or a function"):
+        content()
+
+
+def offer_of(name, target="kafka.Queue", distribution=""):
+    return Offer(name, "mine", distribution, target, lambda: dict)
+
+
+def test_what_nobody_offers_is_unknown_and_what_two_offer_is_asked_about():
+    backends: Backends[object] = Backends("queue backend")
+    with pytest.raises(ConfigurationError, match=r"^Unknown queue backend 'kafak'\. Nothing is registered"):
+        backends.find("kafak")
+    backends.add(offer_of("kafka"))
+    backends.add(offer_of("kafka"))  # the same, found twice
+    assert backends.find("kafka") is dict
+    assert backends.contested == []
+    with pytest.raises(ConfigurationError, match=r"^Unknown queue backend 'kafak'\. Did you mean 'kafka'\?"):
+        backends.find("kafak")
+    backends.add(offer_of("kafka", "other.Queue", "durable-other"))
+    what, remedy = backends.contest("kafka")
+    assert what == "Two plugins offer a queue backend named 'kafka': 'mine' of the project and 'mine' of durable-other."
+    assert remedy == "Name the one you want by its path, 'kafka.Queue' or 'other.Queue'; or uninstall the other."
+    with pytest.raises(ConfigurationError) as caught:
+        backends.find("kafka")
+    assert str(caught.value) == f"{what} {remedy}"
+    assert backends.contested == ["kafka"]
+
+
 def test_a_hook_that_may_be_unknown_is_none_of_our_business(installed):
     source = GOOD + "\n    @hookimpl(optionalhook=True)\n    def durable_of_the_future(thing): ..."
     installed.install("durable-good", {"good_hooks": source}, hooks={"good": "good_hooks"})
@@ -108,9 +221,14 @@ def test_a_hook_that_may_be_unknown_is_none_of_our_business(installed):
 
 def test_a_queue_class_is_imported_when_it_is_asked_for(installed):
     source = "class KafkaQueue: ..."
-    installed.install("durable-kafka", {"kafka_queue": source}, queues={"kafka": "kafka_queue:KafkaQueue"})
+    installed.install("durable-kafka", {"kafka_queue": source}, queues={"kafka": "kafka_queue:KafkaQueue [fast]"})
     plugins = load()
     assert "kafka_queue" not in sys.modules
+    expected = Installed("kafka", Kind.QUEUE, "kafka_queue.KafkaQueue", "durable-kafka", "1.0")
+    assert expected in plugins.found
+    [offer] = plugins.queues.offers["kafka"]
+    assert (offer.name, offer.plugin, offer.distribution) == ("kafka", "kafka", "durable-kafka")
+    assert offer.target == "kafka_queue.KafkaQueue"
     assert plugins.queues.find("kafka").__name__ == "KafkaQueue"
 
 
@@ -151,8 +269,27 @@ def test_a_file_of_entry_points_that_makes_no_sense_hides_only_its_own(installed
     plugins = load()
     assert "good" in [plugin.name for plugin in plugins.found]
     [broken] = plugins.broken
-    assert broken.distribution == "durable-torn"
+    assert broken == BrokenPlugin("entry_points.txt", "durable-torn", broken.error, version="1.0")
+    assert broken.error.partition(":")[0].endswith("Error")
     assert broken.remedy == "Upgrade or uninstall durable-torn. The other plugins work."
+
+
+def test_beside_a_file_that_makes_no_sense_what_is_first_on_the_path_counts(tmp_path, monkeypatch):
+    for place in ("c", "b", "a"):
+        (tmp_path / place).mkdir()
+        monkeypatch.syspath_prepend(str(tmp_path / place))
+    first, second, third = (Environment(tmp_path / place) for place in "abc")
+    first.describe("durable-torn", "[durable]\nno equals sign\n")
+    first.install("durable-good", {}, queues={"z": "first:Queue"})
+    second.install("durable-good", {}, queues={"z": "shadowed:Queue"})
+    third.install("durable-more", {}, queues={"y": "third:Queue", "x": "third:Queue"})
+    queues = load().queues
+    assert [offer.target for name in "xyz" for offer in queues.offers[name]] == [
+        "third.Queue",
+        "third.Queue",
+        "first.Queue",
+    ]
+    assert [name for name in queues.offers if name in "xyz"] == ["x", "y", "z"]
 
 
 def test_a_disabled_plugin_is_not_imported(installed, monkeypatch):
@@ -175,10 +312,21 @@ def test_modules_of_the_project_are_loaded_alike(installed):
     (installed.folder / "shop_hooks.py").write_text(GOOD.replace("    ", ""))
     (installed.folder / "bad_hooks.py").write_text("x")
     plugins = load(modules=["shop_hooks", "bad_hooks", "shop_hooks"])
-    assert [plugin.distribution for plugin in plugins.found if plugin.name == "shop_hooks"] == [""]
-    assert "NameError" in error_of("bad_hooks", plugins)
+    [plugin] = [plugin for plugin in plugins.found if plugin.name == "shop_hooks"]
+    assert plugin == Installed("shop_hooks", Kind.HOOKS, "shop_hooks", hooks=("durable_worker_started",))
+    error = error_of("bad_hooks", plugins)
+    assert "NameError" in error
+    assert plugins.broken == [BrokenPlugin("bad_hooks", "", error, Kind.HOOKS, "bad_hooks")]
     assert "take it out of the settings" in plugins.broken[0].remedy
     assert not load(modules=["shop_hooks"], disabled=["shop_hooks"]).broken
+
+
+def test_a_module_that_is_built_in_is_loaded_once_and_under_its_own_name(installed):
+    (installed.folder / "shop_hooks.py").write_text(GOOD.replace("    ", ""))
+    plugins = load(import_module("shop_hooks"), modules=["shop_hooks"], disabled=["shop_hooks"])
+    [plugin] = [plugin for plugin in plugins.found if plugin.name == "shop_hooks"]
+    assert plugin == Installed("shop_hooks", Kind.HOOKS, "shop_hooks", hooks=("durable_worker_started",))
+    assert plugins.not_disabled == {"shop_hooks": "It is built in."}
 
 
 def test_the_module_of_the_documentation_is_a_plugin(installed):

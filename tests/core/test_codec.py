@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from durable_core.codec import MAX_NESTING, _make_encoder, decode, encode
+from durable_core.codec import MAX_NESTING, MAX_PAYLOAD_BYTES, _make_encoder, convert_with, decode, encode, excerpt
 from durable_core.errors import PayloadError
 
 ODD_TEXT = ["\x00", "\ud800", "\udfff\ud800", "\U0001f600", "é", "e\u0301", "\u2028", "'; DROP TABLE --", "%s"]
@@ -95,6 +95,52 @@ def test_what_has_no_place_is_refused_with_the_reason(value):
         encode(value)
 
 
+def _nested(levels, make):
+    value = 0
+    for _ in range(levels):
+        value = make(value)
+    return value
+
+
+class Thing: ...
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        (float("-inf"), "value cannot be stored as JSON: -inf (NaN and infinities have no JSON form) at $."),
+        ([{"a": b"x"}], "value cannot be stored as JSON: bytes (encode it, for instance as base64 text) at $[0].a."),
+        ([bytearray()], "value cannot be stored as JSON: bytearray (encode it, for instance as base64 text) at $[0]."),
+        (
+            (1, Thing()),
+            "value cannot be stored as JSON: an object of type Thing (convert it to plain data first) at $[1].",
+        ),
+        ({"a": {(1,): 2}}, "value cannot be stored as JSON: a key of type tuple (keys are strings) at $.a."),
+        (_nested(MAX_NESTING + 1, lambda v: [v]), "value is nested over 100 levels deep; flatten it."),
+        (
+            _nested(100_000, lambda v: [v]),
+            f"value cannot be stored as JSON: nesting over 100 levels at ${'[0]' * 101}.",
+        ),
+    ],
+)
+def test_a_refusal_says_what_is_where_and_what_to_do(value, says):
+    with pytest.raises(PayloadError) as caught:
+        encode(value)
+    assert str(caught.value) == says
+
+
+def test_a_thing_may_stand_in_several_places_if_it_does_not_hold_itself():
+    twice: list[object] = [1]
+    with pytest.raises(PayloadError) as caught:
+        encode({"one": twice, "two": [twice], "three": Thing()})
+    assert caught.value.path == "$.three"
+
+
+@pytest.mark.parametrize(("length", "text"), [(80, "x" * 80), (81, "x" * 77 + "...")])
+def test_an_excerpt_is_of_80_characters_at_most(length, text):
+    assert excerpt("x" * length) == text
+
+
 def test_a_model_is_refused_with_the_hint_to_pass_its_key():
     class Model:
         _meta = None
@@ -111,13 +157,6 @@ def test_a_cycle_is_refused():
     assert caught.value.path == "$[1].again"
 
 
-def _nested(levels, make):
-    value = 0
-    for _ in range(levels):
-        value = make(value)
-    return value
-
-
 @pytest.mark.parametrize("make", [lambda v: [v], lambda v: {"k": v}, lambda v: (v, 1)])
 def test_nesting_has_a_limit(make):
     assert decode(encode(_nested(MAX_NESTING, make))) is not None
@@ -129,12 +168,19 @@ def test_nesting_has_a_limit(make):
 def test_many_containers_are_not_deep_ones():
     assert len(decode(encode([[] for _ in range(1000)]))) == 1000
     assert encode("[" * 1000)
+    deepest = [_nested(MAX_NESTING - 1, lambda v: [v]), *[[] for _ in range(MAX_NESTING)]]
+    assert decode(encode(deepest)) == deepest
+    with pytest.raises(PayloadError, match="nested over 100 levels deep"):
+        encode([deepest])
 
 
 def test_the_limit_is_in_encoded_bytes():
     assert encode("x" * 8, limit=10)
-    with pytest.raises(PayloadError, match=r"takes 14 bytes as JSON; the limit is 10\b.*MAX_PAYLOAD"):
-        encode("\U0001f600", limit=10)
+    with pytest.raises(PayloadError, match=r"^it takes 14 bytes as JSON; the limit is 10\b.*MAX_PAYLOAD"):
+        encode("\U0001f600", what="it", limit=10)
+    assert encode("x" * (MAX_PAYLOAD_BYTES - 2))
+    with pytest.raises(PayloadError, match=r"^value takes 1,000,001 bytes as JSON; the limit is 1,000,000\."):
+        encode("x" * (MAX_PAYLOAD_BYTES - 1))
 
 
 def test_decoding_gives_a_fresh_copy():
@@ -144,8 +190,13 @@ def test_decoding_gives_a_fresh_copy():
 
 @pytest.mark.parametrize("stored", ["", "{", "nul", "NaN", "[Infinity]", "-Infinity", "[" * 100_000, "9" * 5000, "1 2"])
 def test_text_that_is_not_json_is_refused(stored):
-    with pytest.raises(PayloadError, match="not valid JSON"):
+    with pytest.raises(PayloadError, match=r"stored payload is not valid JSON: ."):
         decode(stored)
+
+
+def test_a_number_that_json_has_not_is_named():
+    with pytest.raises(PayloadError, match="-Infinity has no JSON form"):
+        decode("[-Infinity]")
 
 
 @pytest.mark.parametrize(
@@ -163,6 +214,15 @@ def test_text_is_the_same_where_json_has_no_part_in_c(value, monkeypatch):
     plain = _make_encoder()
     assert encoded(plain) == encoded(in_c)
     assert encoded(in_c) == encoded(lambda given: json.dumps(given, separators=(",", ":"), allow_nan=False))
+
+
+def test_things_are_asked_about_where_json_has_no_part_in_c_too(monkeypatch):
+    monkeypatch.setattr("json.encoder.c_make_encoder", None)
+    convert_with(lambda value: "a thing" if isinstance(value, Thing) else None)
+    try:
+        assert _make_encoder()([Thing()]) == '["a thing"]'
+    finally:
+        convert_with(None)
 
 
 def test_the_text_is_plain_json():

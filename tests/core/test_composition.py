@@ -148,6 +148,18 @@ def test_select_among_what_is_there_takes_what_came_first():
     story.check()
 
 
+def test_select_goes_by_time_and_not_by_name():
+    def fn(ctx):
+        ctx.sleep(1)
+        return [ctx.select(a=ctx.signal("a"), z=ctx.signal("z")), ctx.select(a=ctx.signal("a"), z=ctx.signal("z"))]
+
+    story = Story(fn)
+    story.start(signal("z", 1), signal("a", 2))
+    story.wait(1)
+    assert story.result == [["z", 1], ["a", 2]]
+    story.check()
+
+
 def test_select_raises_the_failure_of_what_came_first():
     def fn(ctx):
         with pytest.raises(ActivityError):

@@ -68,21 +68,22 @@ def test_a_call_that_makes_no_sense_is_refused_in_words(call, says):
 
 
 @pytest.mark.parametrize(
-    ("call", "bounded"),
+    ("call", "call_id", "bounded"),
     [
-        (lambda ctx: ctx.sleep(5), None),
-        (lambda ctx: ctx.wait(ctx.timer(5)), None),
-        (lambda ctx: ctx.wait(ctx.start_activity("old"), timeout=5), "0"),
-        (lambda ctx: ctx.wait_workflow(ctx.start_workflow("child"), timeout=5), "0"),
-        (lambda ctx: ctx.select(a=ctx.signal("a"), timeout=5), "0"),
-        (lambda ctx: ctx.wait_until(lambda: False, timeout=5), "0"),
+        (lambda ctx: ctx.sleep(5), "0", None),
+        (lambda ctx: ctx.wait(ctx.timer(5)), "0", None),
+        (lambda ctx: ctx.wait(ctx.start_activity("old"), timeout=5), "1", "0"),
+        (lambda ctx: ctx.wait_workflow(ctx.start_workflow("child"), timeout=5), "1", "0"),
+        (lambda ctx: ctx.select(a=ctx.signal("a"), timeout=5), "0", "0"),
+        (lambda ctx: ctx.wait_until(lambda: False, timeout=5), "0", "0"),
     ],
 )
-def test_a_limit_is_a_timer_that_knows_what_it_bounds(call, bounded):
+def test_a_limit_is_a_timer_that_knows_what_it_bounds(call, call_id, bounded):
     story = Story(call)
     story.start()
     (timer,) = [fact for fact in map(e.event_of, story.history) if isinstance(fact, e.TimerStarted)]
     assert (timer.fire_at, timer.waits_for) == (EPOCH + timedelta(seconds=5), bounded)
+    assert timer.call_id == call_id
     assert story.decision.wake_at == timer.fire_at
     assert story.wait(4.999).end is None
     assert story.wait(0.001).end is not None
@@ -144,6 +145,12 @@ def test_code_knows_its_run_and_the_time_of_its_step():
     seen.clear()
     story.replayed(length=story.steps[0].length).close()
     assert seen == [(EPOCH, True)]
+
+
+def test_a_version_may_be_the_first():
+    story = Story(lambda ctx: ctx.get_version("v", 1))
+    story.start()
+    assert story.result == 1
 
 
 def test_random_values_are_those_of_a_generator_seeded_by_the_id_of_the_run():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import traceback
+
 import pytest
 from hypothesis import given
 
@@ -119,6 +121,42 @@ def test_a_message_and_a_traceback_of_any_size_are_cut():
     assert len(encode(record)) < 100_000
 
 
+@pytest.mark.parametrize(("length", "tail"), [(MAX_MESSAGE, "x"), (MAX_MESSAGE + 1, "x... (10,001 characters)")])
+def test_a_message_is_cut_only_when_it_is_too_long(length, tail):
+    assert describe(ValueError("x" * length))["message"] == "x" * (MAX_MESSAGE - 1) + tail
+
+
+def test_a_traceback_that_cannot_be_read_is_left_out(monkeypatch):
+    def fail(tb):
+        raise OSError("the file system is away")
+
+    error = _raised(ValueError("no"))
+    monkeypatch.setattr(traceback, "format_tb", fail)
+    assert (describe(error)["traceback"], describe(error)["message"]) == ("", "no")
+
+
+def test_what_was_never_raised_has_no_traceback_and_no_attempt():
+    assert describe(LookupError("no")) == {
+        "type": "LookupError",
+        "bases": ["Exception", "BaseException"],
+        "message": "no",
+        "traceback": "",
+        "attempt": 0,
+        "cause": None,
+    }
+
+
 def test_what_no_exception_stands_for_has_the_same_form():
     assert invented("WorkerDied", "gone", attempt=1).keys() == describe(ValueError()).keys()
     assert summary({"type": "E", "message": ""}) == "E"
+    assert summary({"message": "no"}) == "no"
+    cause = invented("E", "no")
+    assert cause == {"type": "E", "bases": [], "message": "no", "traceback": "", "attempt": 0, "cause": None}
+    assert invented("WorkerDied", "gone", attempt=2, cause=cause) == {
+        "type": "WorkerDied",
+        "bases": [],
+        "message": "gone",
+        "traceback": "",
+        "attempt": 2,
+        "cause": cause,
+    }

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -114,6 +115,81 @@ def test_wake_up_opens_a_closed_door(clock) -> None:
         queue.enqueue([ENTRY])
     assert woken
     assert away.calls == 2
+
+
+class Recorder:
+    """A backend that notes its calls, and answers with their names."""
+
+    transactional = False
+    wakeup = False
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+        self.error: QueueUnavailable | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*args: Any, **options: Any) -> str:
+            self.calls.append((name, *args, options))
+            if self.error is not None:
+                raise self.error
+            return name
+
+        return call
+
+
+def ask(queue: Any) -> list[object]:
+    """Every call there is, once."""
+    worker, second, limits = new_id(), timedelta(seconds=1), {EntryKind.RUN: 3}
+    return [
+        queue.enqueue(iter([ENTRY]), delay=second),
+        queue.claim(worker, limits, queues=("a",), exclude=("b",)),
+        queue.complete(["claim"]),
+        queue.release(["claim"], delay=second),
+        queue.release_dead([worker]),
+        queue.stats(),
+    ]
+
+
+def test_every_call_is_passed_on_whole_and_its_answer_back(clock, monkeypatch) -> None:
+    worker = new_id()
+    monkeypatch.setattr(f"{__name__}.new_id", lambda: worker)
+    backend: Any = Recorder()
+    answers = ask(Hints(backend, clock))
+    assert backend.calls == [
+        ("enqueue", [ENTRY], {"delay": timedelta(seconds=1)}),
+        ("claim", worker, {EntryKind.RUN: 3}, {"queues": ("a",), "exclude": ("b",)}),
+        ("complete", ["claim"], {}),
+        ("release", ["claim"], {"delay": timedelta(seconds=1)}),
+        ("release_dead", [worker], {}),
+        ("stats", {}),
+    ]
+    assert answers == [None, "claim", None, None, "release_dead", "stats"]
+
+
+def test_every_call_has_an_answer_while_the_server_is_away(clock) -> None:
+    backend: Any = Recorder()
+    backend.error = QueueUnavailable("full", refused=True)  # so that each is asked
+    assert ask(Hints(backend, clock)) == [None, [], None, None, [], []]
+    assert len(backend.calls) == 6
+    backend.error = QueueUnavailable("gone")
+    assert ask(Hints(backend, clock)) == [None, [], None, None, [], []]
+    assert len(backend.calls) == 7
+
+
+def test_processes_do_not_come_back_all_at_once(clock, monkeypatch) -> None:
+    drawn: list[tuple[float, float]] = []
+
+    def uniform(low: float, high: float) -> float:
+        drawn.append((low, high))
+        return low
+
+    monkeypatch.setattr("durable_core.hints.random.uniform", uniform)
+    queue = Hints(Away(), clock)
+    for _ in range(8):
+        queue.enqueue([ENTRY])
+        clock.advance(5)
+    assert drawn[:3] == [(0.05, 0.1), (0.1, 0.2), (0.2, 0.4)]
+    assert drawn[-1] == (2.5, 5.0)
 
 
 def test_only_queues_of_their_own_are_wrapped_and_once() -> None:

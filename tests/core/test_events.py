@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from durable_core import events as e
-from durable_core.codec import NULL, encode
+from durable_core.codec import MAX_PAYLOAD_BYTES, NULL, Payload, encode
 from durable_core.errors import NewerCodeNeeded, PayloadError
 from durable_core.failures import describe, invented
 from tests.core.test_codec import text, values
@@ -63,6 +63,42 @@ def test_types_are_the_snake_case_of_their_class(cls):
     assert cls.type == words.lstrip("_")
     assert cls.__hash__ is not None
     assert not hasattr(cls(**{f.name: None for f in fields(cls)}), "__dict__")
+
+
+def test_a_class_is_stored_by_its_fields_the_payload_as_the_text_that_it_is():
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Teleported(e.Event):
+        type: ClassVar[str] = "workflow_teleported"
+        to: str
+        deadline: datetime
+        cargo: Payload
+        call_id: str | None = None
+
+    assert e._shape_of(Teleported) == (("to", "deadline"), "cargo", (("deadline", datetime.fromisoformat),))
+
+
+@pytest.mark.parametrize(
+    ("fact", "details"),
+    [
+        (e.WorkflowCompleted(result=encode([1])), '{"result":[1]}'),
+        (e.ActivityCompleted(call_id="1", attempt=2, result=encode("x")), '{"attempt":2,"result":"x"}'),
+        (
+            e.TimerStarted(call_id="1", fire_at=TIME, waits_for=None),
+            '{"fire_at":"2026-01-01T00:00:00+00:00","waits_for":null}',
+        ),
+        (e.TimerCanceled(call_id="1"), "{}"),
+        (e.SignalReceived(name="é", payload=encode({"payload": 1})), '{"name":"\\u00e9","payload":{"payload":1}}'),
+    ],
+)
+def test_the_stored_form_is_what_databases_hold_already(fact, details):
+    assert e.details_of(fact) == details
+    assert e.event_of(e.EventRecord(1, fact.type, fact.call_id, details, TIME)) == fact
+
+
+def test_a_failure_may_be_larger_than_the_limit_of_a_payload():
+    long = "x" * MAX_PAYLOAD_BYTES
+    failure = e.WorkflowFailed(failure=invented("E", long))
+    assert e.event_of(e.EventRecord(1, failure.type, None, e.details_of(failure), TIME)) == failure
 
 
 def test_an_unknown_type_needs_newer_code():

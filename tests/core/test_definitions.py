@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import functools
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from durable_core.definitions import Registry, remote_activity, remote_workflow
+from durable_core.definitions import DuplicateName, Registry, remote_activity, remote_workflow
 from durable_core.errors import ConfigurationError, UnknownActivityError, UnknownQueryError, UnknownWorkflowError
-from durable_core.options import LONGEST, as_timedelta
+from durable_core.options import LONGEST, ActivityOptions, as_timedelta
 from durable_core.retry import DEFAULT_RETRY_POLICY, RetryPolicy
 
 
@@ -70,8 +71,12 @@ def test_a_function_that_is_not_registered_says_how_to(registry):
     registry.activity(plain)
     with pytest.raises(UnknownWorkflowError, match="not a registered workflow"):
         registry.find_workflow(plain)
-    with pytest.raises(UnknownActivityError):
+    with pytest.raises(UnknownActivityError, match=r"^5 is not a registered activity: .* @register\.activity\.$"):
         registry.find_activity(5)
+    with pytest.raises(UnknownWorkflowError, match=r"^5 is not a registered workflow: .* @register\.workflow\.$"):
+        registry.find_workflow(5)
+    with pytest.raises(UnknownWorkflowError, match=f"^{re.escape(f'{__name__}.{plain.__qualname__}')} is not"):
+        registry.query(plain)(lambda execution: None)
 
 
 def test_two_callables_with_one_name_are_noted_and_the_first_stays(registry):
@@ -84,11 +89,23 @@ def test_two_callables_with_one_name_are_noted_and_the_first_stays(registry):
 
     first = registry.activity_from(make(), name="send")
     registry.activity_from(other, name="send")
-    (duplicate,) = registry.duplicates
-    assert (duplicate.kind, duplicate.name) == ("activity", "send")
-    assert duplicate.first.endswith("send")
-    assert duplicate.second.endswith("other")
+    registry.workflow_from(lambda ctx: None, name="send")  # names of workflows are others
+    where = [f"{__name__}.{fn.__qualname__}" for fn in (first, other)]
+    assert registry.duplicates == [DuplicateName("activity", "send", *where)]
     assert registry.activities["send"].fn is first
+    assert not hasattr(other, "using")
+
+
+def test_two_workflows_with_one_name_are_noted_as_such(registry):
+    def flow(ctx): ...
+
+    def other(ctx): ...
+
+    registry.workflow(flow)
+    registry.workflow(name="flow")(other)
+    where = [f"{__name__}.{fn.__qualname__}" for fn in (flow, other)]
+    assert registry.duplicates == [DuplicateName("workflow", "flow", *where)]
+    assert registry.find_workflow("flow").fn is flow
 
 
 def test_the_same_function_may_be_registered_again_as_when_its_module_is_reloaded(registry):
@@ -255,6 +272,39 @@ def test_using_returns_a_changed_copy(registry):
     assert registry.find_activity(changed) is changed
     assert changed.using(timeout=None).options.timeout is None
     assert send.using().retry_policy is DEFAULT_RETRY_POLICY
+    policy = RetryPolicy(maximum_attempts=2)
+    assert send.using(retry_policy=policy).retry_policy is policy
+
+
+def test_a_decorator_takes_the_options_of_its_activities(registry):
+    policy = RetryPolicy(retry_if=bool)  # each worker has the decorator
+
+    @registry.activity(
+        name="mail",
+        retry_policy=policy,
+        timeout=1,
+        schedule_to_start=2,
+        start_to_close=3,
+        heartbeat_timeout=4,
+        queue="slow",
+        priority=5,
+    )
+    def send(): ...
+
+    one = timedelta(seconds=1)
+    assert registry.find_activity("mail").options == ActivityOptions(
+        retry_policy=policy,
+        timeout=one,
+        schedule_to_start=2 * one,
+        start_to_close=3 * one,
+        heartbeat_timeout=4 * one,
+        queue="slow",
+        priority=5,
+    )
+    with pytest.raises(ConfigurationError, match=r"^mail: timeout is -1"):
+        registry.activity(name="mail", timeout=-1)(send)
+    with pytest.raises(ConfigurationError, match=r"^flow: timeout is -1"):
+        registry.workflow(name="flow", timeout=-1)(lambda ctx: None)
 
 
 def test_workflows_take_the_options_of_a_start(registry):
@@ -302,7 +352,7 @@ def test_senseless_options_of_one_kind_are_refused(registry):
     activity, workflow = registry.find_activity("a"), registry.find_workflow("w")
     with pytest.raises(ConfigurationError, match="expected a RetryPolicy"):
         activity.using(retry_policy={"maximum_attempts": 3})
-    with pytest.raises(ConfigurationError, match="put retry_if into the policy of the decorator"):
+    with pytest.raises(ConfigurationError, match=r"^a\.using\(\) got .* put retry_if into the policy of the decorator"):
         activity.using(retry_policy=RetryPolicy(retry_if=bool))
     with pytest.raises(ConfigurationError, match="naive time"):
         workflow.using(run_after=datetime(2027, 1, 1))  # noqa: DTZ001 - that is the mistake
@@ -352,3 +402,6 @@ def test_queries_are_found_by_workflow_and_name(registry):
     assert registry.find_query("later", "count") is count
     with pytest.raises(UnknownQueryError, match="Did you mean 'progress'"):
         registry.find_query("later", "progres")
+    says = r"^Workflow 'later' has no query 'zzz'\. Registered: count, progress, status"
+    with pytest.raises(UnknownQueryError, match=says):
+        registry.find_query("later", "zzz")

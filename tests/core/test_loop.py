@@ -6,7 +6,6 @@ import os
 import random
 import socket
 import threading
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
@@ -60,11 +59,6 @@ class Diary(Announcer):
 
 def worker_of(bench, **options):
     return Worker(bench.store, bench.queue, bench.registry, bench.clock, bench.settings, worker_id=WORKER, **options)
-
-
-def open_to(bench, **settings):
-    bench.settings = replace(bench.settings, **settings)
-    return worker_of(bench)
 
 
 # What it says of itself

@@ -8,16 +8,19 @@ import threading
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 
-from durable_core.activity import activity_heartbeat, current_activity
+from durable_core.activity import CurrentActivity, activity_heartbeat, current_activity, enter
 from durable_core.codec import encode
 from durable_core.definitions import Registry
-from durable_core.errors import ActivityInterrupted, DurableError
+from durable_core.errors import ActivityCanceled, ActivityInterrupted, DurableError
+from durable_core.hooks import Announcer
+from durable_core.ports import TaskRecord
 from durable_core.retry import RetryPolicy
 from durable_core.testing.clock import ManualClock
-from durable_core.worker.executor import STOP_GRACE, ActivityExecutor
+from durable_core.worker.executor import STOP_GRACE, ActivityExecutor, InlineExecutor
 from tests.core.test_attempts import task_of
 
 LONG = 10.0  # real seconds: only ever waited for when a test fails
@@ -409,3 +412,239 @@ def test_there_are_never_more_threads_than_slots():
         ended += len(bench.executor.endings())
     assert most[0] <= 3
     bench.executor.close()
+
+
+# Room: how much, for whom
+
+
+@pytest.mark.parametrize(
+    ("usual", "held", "reserved", "has_room"),
+    [
+        (None, 0, 0, True),
+        (None, 1, 0, True),
+        (None, 2, 0, False),
+        (None, 0, 2, False),
+        (None, 1, 1, False),
+        (0.05, 2, 0, True),
+        (0.1, 2, 0, False),
+        (0.06, 2, 1, False),
+        (0.04, 3, 0, True),
+    ],
+)
+def test_backlog_is_as_long_as_threads_will_take_for_it(usual, held, reserved, has_room, bench, monkeypatch):
+    """Two threads, and 0.05 seconds to wait: what waits may take 0.1 seconds in all, and not a bit more."""
+    monkeypatch.setattr(bench.executor, "_held", dict.fromkeys(range(held)))
+    if usual is not None:
+        monkeypatch.setattr(bench.executor, "_usual", {"act": usual})
+    assert bench.executor.has_room("act", 0.05, reserved) == has_room
+
+
+def test_pace_of_an_activity_follows_its_quicker_attempts(bench):
+    paces = []
+    for seconds in (1.0, 2.0, 0.5):
+        bench.executor._learn("act", seconds)
+        paces.append(bench.executor._usual["act"])
+    assert paces == pytest.approx([1.0, 1.01, 1.01 - 0.2 * 0.51])
+
+
+def test_time_that_an_attempt_took_is_part_of_its_ending(bench):
+    assert bench.run(lambda: bench.clock.advance(3)).seconds == 3.0
+
+
+def test_backlog_that_has_waited_for_a_second_is_for_others(narrow):
+    gate, began = threading.Event(), threading.Event()
+
+    def busy():
+        began.set()
+        assert gate.wait(LONG)
+
+    narrow.clock.advance(100)
+    narrow.submit(busy)
+    begun(began)
+    narrow.clock.advance(50)
+    assert not narrow.executor.has_stalled
+    narrow.submit(lambda: None)
+    narrow.clock.advance(1)
+    assert not narrow.executor.has_stalled
+    narrow.clock.advance(0.1)
+    assert narrow.executor.has_stalled
+    gate.set()
+    while narrow.executor.held:
+        assert narrow.woken.acquire(timeout=LONG)
+        narrow.executor.endings()
+    assert not narrow.executor.has_stalled
+
+
+def test_loop_is_told_of_every_attempt_that_is_taken_in():
+    told: list[TaskRecord] = []
+    clock = ManualClock()
+    executor = ActivityExecutor(slots=1, clock=clock, wake=lambda: None, payload_limit=10, on_begin=told.append)
+    definition = Registry()
+    definition.activity_from(lambda: None, name="act")
+    task = replace(task_of(), input=encode({"args": [], "kwargs": {}}))
+    executor.submit(task, definition.activities["act"])
+    assert told == [task]
+    executor.close()
+
+
+# What cannot be used
+
+
+def test_attempt_whose_claim_is_lost_is_stopped_and_its_ending_ignored(narrow):
+    stubborn = Stubborn()
+    attempt = narrow.submit(stubborn.activity())
+    begun(stubborn.began)
+    narrow.executor.forfeit(attempt)
+    assert narrow.woken.acquire(timeout=LONG)  # the loop is to look at it
+    assert narrow.executor.held == 1
+    narrow.executor.stop_forfeited()
+    assert narrow.executor.held == 0
+    assert stubborn.interrupted.wait(LONG)
+    narrow.executor.forfeit(attempt)  # a second time
+    narrow.executor.stop_forfeited()
+    stubborn.release.set()
+    assert narrow.run(lambda: 1).result == "1"
+
+
+def test_thread_that_is_given_up_is_told_of_with_its_activity_and_run(narrow, caplog):
+    stubborn = Stubborn()
+    attempt = narrow.submit(stubborn.activity())
+    begun(stubborn.began)
+    narrow.executor.abandon(attempt)
+    narrow.clock.advance(STOP_GRACE + 1)
+    narrow.executor.replace_stuck_threads()
+    [record] = caplog.records
+    assert record.getMessage() == "activity act did not stop when interrupted; its thread is given up"
+    assert record.levelname == "WARNING"
+    assert (record.execution_id, record.activity) == (str(attempt.task.run_id), "act")
+    narrow.executor.replace_stuck_threads()
+    assert narrow.executor.lost_threads == 1
+    stubborn.release.set()
+
+
+def test_policy_that_fails_is_told_of_and_its_attempt_is_tried_again(bench, caplog):
+    def act():
+        raise ValueError("no")
+
+    def broken(error):
+        raise KeyError("a secret")
+
+    assert bench.run(act, policy=RetryPolicy(retry_if=broken)).retryable
+    [record] = caplog.records
+    assert record.getMessage().startswith("activity act: its retry policy failed: KeyError at ")
+    assert record.levelname == "WARNING"
+    assert "secret" not in record.getMessage()
+
+
+def test_cancel_that_nobody_asked_for_is_a_failure_like_any_other(bench):
+    def act():
+        raise ActivityCanceled("act", type_name="ActivityCanceled", message="by itself")
+
+    ending = bench.run(act)
+    assert (ending.canceled, ending.failure["type"]) == (False, "ActivityCanceled")
+
+
+def test_threads_are_numbered_and_no_more_than_there_is_work(bench):
+    names = [bench.run(lambda: threading.current_thread().name).result for _ in range(3)]
+    assert set(names) == {'"durable-activity-1"'}
+
+
+def test_all_threads_let_go_of_what_they_have_when_the_executor_closes():
+    released = threading.Semaphore(0)
+    executor = ActivityExecutor(
+        slots=2, clock=ManualClock(), wake=lambda: None, payload_limit=10, release_thread=released.release
+    )
+    registry = Registry()
+    gate = threading.Barrier(2)
+    registry.activity_from(lambda: gate.wait(LONG) and None, name="act")
+    for number in (1, 2):
+        task = replace(task_of(id=UUID(int=number)), input=encode({"args": [], "kwargs": {}}))
+        executor.submit(task, registry.activities["act"])
+    executor.close()
+    for _ in range(2):
+        assert released.acquire(timeout=LONG)
+
+
+# In the loop's own thread
+
+
+def inline(fn):
+    clock = ManualClock()
+    clock.advance(10)
+    woken: list[int] = []
+    executor = InlineExecutor(slots=2, clock=clock, wake=lambda: woken.append(1), payload_limit=1000)
+    registry = Registry()
+    registry.activity_from(fn, name="act")
+    task = replace(task_of(), input=encode({"args": [], "kwargs": {}}), activity_name="act")
+    executor.submit(task, registry.activities["act"])
+    return executor, task
+
+
+def test_attempts_run_when_they_are_asked_for():
+    calls = []
+    executor, task = inline(lambda: calls.append(1))
+    assert (calls, executor.held) == ([], 1)
+    [ending] = executor.endings()
+    assert (calls, executor.held, ending.result) == ([1], 0, "null")
+    assert (ending.attempt.task, ending.attempt.current.id) == (task, task.id)
+    assert executor.endings() == []
+
+
+def test_what_is_current_outside_is_so_again_afterwards():
+    executor, _task = inline(lambda: current_activity().attempt)
+    outside = CurrentActivity(task_of(attempt=7))
+    enter(outside)
+    try:
+        [ending] = executor.endings()
+        assert ending.result == "1"
+        assert current_activity() is outside
+    finally:
+        enter(None)
+
+
+def test_ctrl_c_is_for_the_process():
+    def act():
+        raise KeyboardInterrupt
+
+    executor, _task = inline(act)
+    with pytest.raises(KeyboardInterrupt):
+        executor.endings()
+
+
+def test_attempt_that_was_cut_short_by_ctrl_c_has_an_ending_that_says_so():
+    def act():
+        raise KeyboardInterrupt
+
+    executor, _task = inline(act)
+    with pytest.raises(KeyboardInterrupt):
+        executor.endings()
+    [ending] = executor.endings()
+    assert ending.result is None
+    assert ending.failure is not None
+    assert (ending.failure["type"], ending.failure["message"]) == (
+        "ActivityInterrupted",
+        "the activity was interrupted",
+    )
+
+
+def test_plugins_are_handed_the_call_and_what_performs_it():
+    calls = []
+
+    class Around(Announcer):
+        wraps_activities = True
+
+        def __init__(self):
+            self.hears_events = False
+
+        def call_activity(self, call):
+            calls.append((call.activity.name, call.args, call.kwargs))
+            return [call.perform(), "wrapped"]
+
+    registry = Registry()
+    registry.activity_from(lambda a, b=0: a + b, name="act")
+    executor = InlineExecutor(slots=1, clock=ManualClock(), wake=lambda: None, payload_limit=1000, hooks=Around())
+    task = replace(task_of(), input=encode({"args": [1], "kwargs": {"b": 2}}), activity_name="act")
+    executor.submit(task, registry.activities["act"])
+    [ending] = executor.endings()
+    assert ending.result == '[3,"wrapped"]'
+    assert calls == [("act", [1], {"b": 2})]

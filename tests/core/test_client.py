@@ -340,8 +340,8 @@ def test_a_run_that_never_ran_has_a_history_from_start_to_cancel(office):
     assert office.store.load([run_id])[run_id].mail == []
 
 
-@pytest.mark.parametrize(("keep_queued", "status"), [(False, TaskStatus.FAILED), (True, TaskStatus.QUEUED)])
-def test_queued_activities_fail_with_a_cancel_unless_they_are_kept(office, keep_queued, status):
+@pytest.mark.parametrize(("options", "status"), [({}, TaskStatus.FAILED), ({"keep_queued": True}, TaskStatus.QUEUED)])
+def test_queued_activities_fail_with_a_cancel_unless_they_are_kept(office, options, status):
     slow = office.registry.activities["act"].using(queue="slow")
 
     @office.registry.workflow
@@ -351,7 +351,7 @@ def test_queued_activities_fail_with_a_cancel_unless_they_are_kept(office, keep_
     run_id = office.start("queues").run_id
     office.work(exclude=("slow",))
     (claim,) = office.queue.claim(new_id(), {EntryKind.ACTIVITY: 9}, queues=("slow",), exclude=())
-    office.client.cancel(run_id, keep_queued=keep_queued)
+    office.client.cancel(run_id, **options)
     assert office.store.task_status(claim.entry.ref) is status
 
 

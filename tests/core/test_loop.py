@@ -286,6 +286,28 @@ def test_queue_is_asked_again_at_once_while_it_has_something():
 def ends_at_once(ctx): ...
 
 
+def test_what_is_held_takes_its_room():
+    bench = asking(batch=7, threads=3)
+    worker = worker_of(bench)
+    worker._runs._held._dirty = dict.fromkeys(range(2))
+    worker._executor._held = dict.fromkeys(range(1))
+    assert not worker._claim()
+    worker._runs._held._dirty = dict.fromkeys(range(9))
+    worker._executor._held = dict.fromkeys(range(4))
+    worker._hungry = True
+    assert not worker._claim()
+    assert [(runs, activities) for _at, _id, runs, activities, *_ in bench.queue.asked] == [(5, 2), (0, 0)]
+
+
+def test_kind_that_there_was_no_room_for_is_asked_for_again_at_once():
+    bench = asking(threads=3, tick=5.0)
+    worker = worker_of(bench)
+    worker._executor._held = dict.fromkeys(range(3))
+    for _ in range(3):
+        worker._claim()
+    assert len(bench.queue.asked) == 3
+
+
 def test_worker_that_stops_claims_nothing_more():
     bench = asking()
     bench.registry.workflow(ends_at_once)
@@ -316,6 +338,40 @@ def test_entry_that_prefers_another_worker_is_waited_for_where_it_may_be_claimed
     bench.queue.enqueue([Entry(EntryKind.RUN, uuid4(), queue, 0, uuid4())])
     worker_of(bench).run(until_idle=True)
     assert bench.clock.monotonic() >= 1 if counts else bench.clock.monotonic() < 1
+
+
+def test_worker_with_an_activity_in_hand_is_not_idle(monkeypatch):
+    worker = worker_of(Bench())
+    assert worker._is_idle()
+    for name in ("_executor._held", "_runs._held._dirty"):
+        owner: Any = worker
+        *path, last = name.split(".")
+        for part in path:
+            owner = getattr(owner, part)
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, last, {1: None})
+            assert not worker._is_idle()
+    worker._failures = 1
+    assert not worker._is_idle()
+
+
+def test_worker_that_cannot_ask_what_is_left_is_not_idle(monkeypatch):
+    bench = Bench()
+    worker = worker_of(bench)
+
+    def unanswered():
+        raise StoreUnavailable("no server")
+
+    monkeypatch.setattr(bench.queue, "stats", unanswered)
+    assert not worker._is_idle()
+    assert worker._failures == 1
+
+
+def test_what_is_due_this_very_moment_is_left_to_do():
+    bench = Bench()
+    worker = worker_of(bench)
+    worker._scheduler.next_due = bench.store.now()
+    assert not worker._is_idle()
 
 
 def test_what_is_due_now_is_done_before_a_worker_is_idle():

@@ -127,6 +127,20 @@ def test_a_run_says_what_it_waits_for_and_until_when(call, kind, what, until):
     assert told["at"].startswith(f"{__file__}:")
 
 
+def test_a_select_and_a_canceled_timer_are_written_with_what_they_are_about():
+    def fn(ctx):
+        ctx.cancel_timer(ctx.timer(5))
+        ctx.select(a=ctx.signal("one"), b=ctx.signal("two"))
+
+    story = Story(fn)
+    story.start()
+    assert [e.event_of(record) for record in story.history[2:]] == [
+        e.TimerCanceled(call_id="0"),
+        e.SignalWaitStarted(call_id="1.0", name="one", fire_at=None),
+        e.SignalWaitStarted(call_id="1.1", name="two", fire_at=None),
+    ]
+
+
 def test_code_knows_its_run_and_the_time_of_its_step():
     seen = []
 

@@ -139,11 +139,11 @@ def test_activity_that_is_unknown_here_is_left_to_others_with_a_hint(caplog):
 
 def test_of_activities_that_are_given_up_with_this_worker_one_runs_at_a_time():
     desk = Desk(max_crashes=3)
-    claims = desk.queued(3)
-    desk.kill(claims[:2], times=2)
-    desk.desk.begin(claims)
+    suspect, innocent, other = desk.queued(3)
+    desk.kill([suspect, other], times=2)
+    desk.desk.begin([suspect, innocent, other])
     running = [attempt.task.id for attempt in desk.executor.attempts()]
-    assert running == [claims[0].entry.ref, claims[2].entry.ref]
+    assert running == [suspect.entry.ref, innocent.entry.ref]
     assert desk.desk.holds_suspect
     assert desk.ready_after(1) == (0, 1)
     [again] = desk.queue.claim(WORKER, {EntryKind.ACTIVITY: 1}, queues=("theirs",), exclude=())

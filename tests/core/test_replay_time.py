@@ -227,3 +227,14 @@ def test_nothing_is_recorded_behind_the_end():
     story = Story(lambda ctx: None)
     story.start()
     assert story.give(signal("s"), cancel(), completed(0)).events == []
+
+
+def test_a_wait_for_a_timer_that_was_canceled_says_which_it_was():
+    def fn(ctx):
+        handle = ctx.timer(10)
+        ctx.cancel_timer(handle)
+        return ctx.wait(handle)
+
+    story = Story(fn)
+    assert story.start().error == "TimerCanceled: the timer of 2026-01-01T00:00:10+00:00 was canceled"
+    story.check()

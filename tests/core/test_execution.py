@@ -33,6 +33,9 @@ COMMANDS = {
     ),
     c.CompleteWorkflow(result=NULL): e.WorkflowCompleted(result=NULL),
     c.CancelWorkflow(reason="r"): e.WorkflowCanceled(reason="r"),
+    c.ContinueAsNew(input=Payload("{}"), next_id=UUID(int=2)): (
+        e.WorkflowContinuedAsNew(input=Payload("{}"), next_id=UUID(int=2))
+    ),
 }
 
 

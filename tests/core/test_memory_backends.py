@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -23,6 +23,7 @@ from durable_core.ports import (
     Committed,
     Letter,
     Outline,
+    RunRecord,
     TaskRecord,
     Verdict,
     Wake,
@@ -32,6 +33,7 @@ from durable_core.testing.contracts import HistoryStoreContract, TaskQueueContra
 from durable_core.testing.contracts.base import Contract, Interrupted
 from durable_core.testing.contracts.builders import a_run
 from durable_core.testing.contracts.queue_base import an_entry
+from durable_core.testing.rows import RunRow
 from durable_core.testing.tables import Journal, Table
 
 
@@ -179,12 +181,31 @@ class StoreThatLetsAuditsWrite(InMemoryHistoryStore):
         return self.transaction()
 
 
+class StoreThatLosesChains(InMemoryHistoryStore):
+    def newest(self, run_id: UUID) -> RunRecord | None:
+        return self.get(run_id)
+
+
+class StoreWhoseLettersStayBehind(InMemoryHistoryStore):
+    def _newest(self, run_id: UUID) -> RunRow | None:
+        return self._runs.get(run_id)
+
+
+class StoreThatForwardsOutcomes(InMemoryHistoryStore):
+    def _put_letters(self, letters: Iterable[Letter]) -> list[Wake]:
+        newest = [(letter, self._newest(letter.run_id)) for letter in letters]
+        return super()._put_letters(letter._replace(run_id=run.record.id) for letter, run in newest if run is not None)
+
+
 LIES: list[tuple[type[Any], str]] = [
     (StoreThatShowsAnAuditTheNewestFirst, "test_audit_turns_pages_from_the_oldest_run_on"),
     (StoreThatForgetsWhatIsClosed, "test_audit_sees_activities_open_and_closed"),
     (StoreThatKeepsWorkersAlive, "test_audit_sees_activities_open_and_closed"),
     (StoreThatHidesChildren, "test_audit_sees_children_and_whether_they_are_told_to_stop"),
     (StoreThatLetsAuditsWrite, "test_nothing_is_written_in_a_snapshot"),
+    (StoreThatLosesChains, "test_newest_run_of_a_chain_is_found_by_any_of_them"),
+    (StoreWhoseLettersStayBehind, "test_signals_and_cancels_follow_a_run_that_was_continued_as_new"),
+    (StoreThatForwardsOutcomes, "test_signals_and_cancels_follow_a_run_that_was_continued_as_new"),
     (StoreWithoutFence, "test_stale_token_cannot_complete_a_reclaimed_task"),
     (StoreWithoutFence, "test_late_outcome_of_an_attempt_already_retried_is_refused"),
     (StoreWithoutVersions, "test_stale_version_is_a_conflict_and_writes_nothing"),

@@ -23,6 +23,7 @@ from django_durable import (
 from . import (  # noqa: F401 - registers more
     audited_workflows,
     composed_workflows,
+    continued_workflows,
     crash_workflows,
     deployed_workflows,
     ledger,

@@ -110,6 +110,10 @@ class Branch:
     def park(self, problem: DurableError) -> NoReturn:
         """Leave the code where it is, for good; whoever drives it raises *problem*."""
         self.problem = problem
+        self.leave_off()
+
+    def leave_off(self) -> NoReturn:
+        """Leave the code where it is, for good."""
         self._suspend()
         raise RunEvicted
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from durable_core import commands as c
 from durable_core import events as e
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 # How code may name one: by its name, its function, or `function.using(...)`.
 Activity = str | Callable[..., Any] | ActivityDefinition
+NEXT = "next"  # in the place of a call_id, in the id of the run that goes on
 Workflow = str | Callable[..., Any] | WorkflowDefinition
 
 
@@ -50,6 +51,16 @@ def start_child(engine: Engine, workflow: Workflow, kwargs: dict[str, Any]) -> C
         c.StartChildWorkflow(call_id=call_id, workflow_name=name, child_id=child_id, input=payload, options=options)
     )
     return ChildHandle(call_id, name, child_id)
+
+
+def continue_as_new(engine: Engine, kwargs: dict[str, Any]) -> NoReturn:
+    """Raises `TypeError` or `PayloadError`; nothing has happened then."""
+    if not engine.replaying:
+        engine.definition.check_input(kwargs)
+    what = f"the input of workflow {engine.definition.name!r}"
+    payload = encode(kwargs, what=what, limit=engine.payload_limit)
+    next_id = uuid.uuid5(engine.info.execution_id, NEXT)
+    engine.continue_as_new(c.ContinueAsNew(input=payload, next_id=next_id))
 
 
 def _activity(

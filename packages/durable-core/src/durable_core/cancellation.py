@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from durable_core import commands as c
 from durable_core.errors import ChildCanceled, WorkflowCanceled
@@ -37,8 +37,12 @@ class Cancellation:
     def check(self, branch: Branch) -> None:
         """Raises the cancel, if this strand has yet to hear of it."""
         if self.request is not None and self.is_due(branch):
-            self.was_raised = branch.was_canceled = True
-            raise WorkflowCanceled(execution_id=self._execution_id, reason=self.request.reason)
+            self._raise(branch, self.request)
+
+    def check_at_the_end(self, branch: Branch) -> None:
+        """The same where the code goes no further, so that no shield can put it off."""
+        if self.request is not None and not branch.was_canceled:
+            self._raise(branch, self.request)
 
     def enter_shield(self, branch: Branch) -> None:
         branch.shields += 1
@@ -50,6 +54,10 @@ class Cancellation:
     def caused(self, error: BaseException) -> bool:
         """Whether code that was left by *error* let itself be canceled."""
         return self.request is not None and isinstance(error, WorkflowCanceled) and not isinstance(error, ChildCanceled)
+
+    def _raise(self, branch: Branch, request: e.WorkflowCancelRequested) -> NoReturn:
+        self.was_raised = branch.was_canceled = True
+        raise WorkflowCanceled(execution_id=self._execution_id, reason=request.reason)
 
     def command(self) -> c.CancelWorkflow:
         """How a run ends that let itself be canceled."""

@@ -26,7 +26,7 @@ from durable_core.errors import (
     WorkflowFailed,
     WorkflowTimeout,
 )
-from durable_core.execution import STATUS_AFTER, Status, TaskStatus, child_end, error_of
+from durable_core.execution import STATUS_AFTER, Status, TaskStatus, error_of
 from durable_core.hints import as_hint
 from durable_core.hooks import SILENT, Announcer
 from durable_core.options import DEFAULT_QUEUE, as_timedelta, check_name
@@ -148,9 +148,7 @@ class Client:
                 return False
             return True
         with self._store.transaction():
-            locked = self._store.lock(run_id)
-            if locked is None:
-                raise _unknown(run_id)
+            locked = self._lock_newest(run_id)
             if locked.record.status.is_closed:
                 return False
             ends = self._cancel_tree(locked, reason, keep_queued=keep_queued)
@@ -164,8 +162,15 @@ class Client:
             raise _unknown(run_id)
         return record
 
+    def find_newest(self, run_id: UUID) -> RunRecord:
+        """The run, or the newest that goes on for it. Raises `UnknownExecutionError`."""
+        record = self.find(run_id)
+        if record.status is Status.CONTINUED_AS_NEW:
+            record = self._store.newest(run_id) or record
+        return record
+
     def result(self, run_id: UUID, *, timeout: Duration | None = None) -> Any:
-        """What the run returned, once it has closed.
+        """What the run returned, or the newest that goes on for it, once that has closed.
 
         Raises as it ended: `WorkflowFailed`, `WorkflowCanceled`, `WorkflowTimeout`; `WaitTimeout` when *timeout*
         (seconds; 0 looks once; None waits without end) has passed.
@@ -174,9 +179,10 @@ class Client:
         deadline = None if span is None else time.monotonic() + span.total_seconds()
         pause = FIRST_POLL
         while True:
-            record = self.find(run_id)
+            record = self.find_newest(run_id)
             if record.status.is_closed:
                 return _result_of(record)
+            run_id = record.id
             if deadline is not None and time.monotonic() >= deadline:
                 raise WaitTimeout(
                     f"workflow {record.workflow_name!r} ({run_id}) is still {record.status} after {timeout} s. "
@@ -205,11 +211,23 @@ class Client:
             if wakes:
                 self._wake(wakes)
                 return
-        record = self.find(run_id)
+        record = self.find_newest(run_id)
         raise WorkflowClosed(
-            f"workflow {record.workflow_name!r} ({run_id}) is {record.status}; it takes no {what}.",
+            f"workflow {record.workflow_name!r} ({record.id}) is {record.status}; it takes no {what}.",
             execution_id=run_id,
         )
+
+    def _lock_newest(self, run_id: UUID) -> LoadedRun:
+        while True:
+            locked = self._store.lock(run_id)
+            if locked is None:
+                raise _unknown(run_id)
+            newest = locked.record
+            if newest.status is Status.CONTINUED_AS_NEW:
+                newest = self._store.newest(run_id) or newest
+            if newest.id == run_id:
+                return locked
+            run_id = newest.id
 
     def _cancel_tree(self, locked: LoadedRun, reason: str, *, keep_queued: bool) -> list[News]:
         record = locked.record
@@ -239,7 +257,9 @@ class Client:
         ]
         letters = []
         if record.parent_id is not None and record.parent_call_id is not None:
-            letters.append(Letter.of(record.parent_id, child_end(record.parent_call_id, end)))
+            letters.append(
+                Letter.of(record.parent_id, e.ChildWorkflowCanceled(call_id=record.parent_call_id, reason=end.reason))
+            )
         commit = Commit(
             run_id=record.id,
             version=record.version,

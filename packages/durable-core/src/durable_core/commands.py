@@ -86,6 +86,13 @@ class CancelWorkflow:
     call_id: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContinueAsNew:
+    input: Payload  # object: the keywords of the next run
+    next_id: UUID  # of that run
+    call_id: str | None = None
+
+
 Command = (
     ScheduleActivity
     | StartTimer
@@ -97,4 +104,5 @@ Command = (
     | CompleteWorkflow
     | FailWorkflow
     | CancelWorkflow
+    | ContinueAsNew
 )

@@ -9,12 +9,12 @@ from __future__ import annotations
 import uuid
 from contextlib import contextmanager
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from durable_core import commands as c
 from durable_core import composition
 from durable_core import events as e
-from durable_core.calls import start_activity, start_child
+from durable_core.calls import continue_as_new, start_activity, start_child
 from durable_core.codec import NULL, decode, encode
 from durable_core.engine import WorkflowInfo
 from durable_core.errors import (
@@ -242,6 +242,15 @@ class WorkflowContext:
         if not isinstance(handle, ChildHandle):
             raise TypeError(f"wait_workflow() got {handle!r}; expected what ctx.start_workflow() returned.")
         return composition.wait(self._engine, handle, timeout)
+
+    def continue_as_new(self, **kwargs: Any) -> NoReturn:
+        """End this run here, and go on in a new one with an empty history and these keywords as its input.
+
+        For code that goes on for years: the new run has the same workflow, workflow_id, queue, priority and parent, as
+        much time as this one had, and all signals that nobody has read. What this run has started and not waited for
+        ends as if it had returned. Raises `TypeError` or `PayloadError` at once when the input is wrong.
+        """
+        continue_as_new(self._engine, kwargs)
 
     # Changing code under running workflows
 

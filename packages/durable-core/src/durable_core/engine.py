@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from durable_core.branch import Branch
     from durable_core.codec import Payload
     from durable_core.decision import RunSettings
-    from durable_core.definitions import Registry
+    from durable_core.definitions import Registry, WorkflowDefinition
     from durable_core.errors import DurableError
     from durable_core.waits import Future, Waiting
 
@@ -63,7 +63,10 @@ class WorkflowInfo:
 class Engine:
     """What a run knows while its code is in memory, and what it offers to its code."""
 
-    def __init__(self, info: WorkflowInfo, registry: Registry, settings: RunSettings) -> None:
+    def __init__(
+        self, definition: WorkflowDefinition, info: WorkflowInfo, registry: Registry, settings: RunSettings
+    ) -> None:
+        self.definition = definition
         self.info = info
         self.registry = registry
         self.settings = settings
@@ -78,6 +81,7 @@ class Engine:
         self.signals = Signals()
         self.cancellation = Cancellation(info.execution_id)
         self.patches = Patches()
+        self.closing: c.Command | None = None  # how the code ended
         self._length = 0
         self.heard: Callable[[c.Command, e.HistoryEvent], None] | None = None  # while the code is brought back
 
@@ -198,6 +202,14 @@ class Engine:
             return self.patches.choose(change_id, 0)
         self.issue(c.RecordVersion(change_id=change_id, version=version, deprecated=deprecated))
         return self.patches.choose(change_id, version)
+
+    def continue_as_new(self, command: c.ContinueAsNew) -> NoReturn:
+        """The code goes no further, in no branch; a new run begins where this one ends."""
+        self.branch.check_caller()
+        self.cancellation.check_at_the_end(self.branch)  # a new run would not know of it
+        self.closing = self.cancellation.command() if self.cancellation.was_raised else command
+        self.signals.stop_listening()
+        self.branch.leave_off()
 
     # Waits
 

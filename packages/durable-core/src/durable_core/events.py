@@ -221,6 +221,14 @@ class WorkflowTimedOut(Event):
     call_id: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowContinuedAsNew(Event):
+    type: ClassVar[str] = "workflow_continued_as_new"
+    next_id: UUID  # of the run that goes on
+    input: Payload  # its
+    call_id: str | None = None
+
+
 HistoryEvent = (
     WorkflowStarted
     | ActivityScheduled
@@ -245,6 +253,7 @@ HistoryEvent = (
     | WorkflowFailed
     | WorkflowCanceled
     | WorkflowTimedOut
+    | WorkflowContinuedAsNew
 )
 
 _BY_TYPE: dict[str, type[Any]] = {cls.type: cls for cls in HistoryEvent.__args__}
@@ -261,7 +270,7 @@ COMMANDED = (
     SideEffectRecorded,
     VersionMarker,
 )
-TERMINAL = (WorkflowCompleted, WorkflowFailed, WorkflowCanceled, WorkflowTimedOut)
+TERMINAL = (WorkflowCompleted, WorkflowFailed, WorkflowCanceled, WorkflowTimedOut, WorkflowContinuedAsNew)
 TERMINAL_TYPES = frozenset(cls.type for cls in TERMINAL)
 
 
@@ -284,6 +293,7 @@ _READERS: dict[str, Callable[[str], object]] = {
     "fire_at": datetime.fromisoformat,
     "deadline": datetime.fromisoformat,
     "child_id": UUID,
+    "next_id": UUID,
 }
 
 _SHAPES = {cls: _shape_of(cls) for cls in _BY_TYPE.values()}

@@ -64,6 +64,7 @@ STATUS_AFTER: dict[type[e.Event], Status] = {
     e.WorkflowFailed: Status.FAILED,
     e.WorkflowCanceled: Status.CANCELED,
     e.WorkflowTimedOut: Status.TIMED_OUT,
+    e.WorkflowContinuedAsNew: Status.CONTINUED_AS_NEW,
 }
 
 
@@ -80,8 +81,8 @@ def error_of(end: e.HistoryEvent) -> str:
             return ""
 
 
-def child_end(call_id: str, end: e.HistoryEvent) -> e.HistoryEvent:
-    """The fact for the parent that a child's terminal fact means."""
+def child_end(call_id: str, end: e.HistoryEvent) -> e.HistoryEvent | None:
+    """The fact for the parent that a child's terminal fact means; None: the child goes on, as a new run."""
     match end:
         case e.WorkflowCompleted():
             return e.ChildWorkflowCompleted(call_id=call_id, result=end.result)
@@ -91,6 +92,8 @@ def child_end(call_id: str, end: e.HistoryEvent) -> e.HistoryEvent:
             return e.ChildWorkflowCanceled(call_id=call_id, reason=end.reason)
         case e.WorkflowTimedOut():
             return e.ChildWorkflowTimedOut(call_id=call_id)
+        case e.WorkflowContinuedAsNew():
+            return None
         case _:
             raise AssertionError(f"{end} ends no run")
 
@@ -125,5 +128,7 @@ def record(command: c.Command) -> e.HistoryEvent:
             return e.WorkflowFailed(failure=command.failure)
         case c.CancelWorkflow():
             return e.WorkflowCanceled(reason=command.reason)
+        case c.ContinueAsNew():
+            return e.WorkflowContinuedAsNew(next_id=command.next_id, input=command.input)
         case _:
             assert_never(command)

@@ -107,6 +107,14 @@ class Signals:
         else:
             self._unread.setdefault(signal.name, deque()).append(_Unread(next_moment(), signal))
 
+    def unread(self) -> list[e.SignalReceived]:
+        """Those that nobody has read, the oldest first."""
+        return [unread.signal for unread in sorted(u for box in self._unread.values() for u in box)]
+
+    def stop_listening(self) -> None:
+        """The code goes no further: what comes from now on is for nobody here."""
+        self._listeners.clear()
+
     def came_at(self, name: str) -> int:
         """The moment at which the oldest unread signal of this name came; 0: there is none."""
         unread = self._unread.get(name)

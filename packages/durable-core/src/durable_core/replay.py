@@ -53,12 +53,12 @@ class WorkflowRun:
         self.info = info
         self._definition = definition
         self._settings = settings or RunSettings()
-        self._engine = Engine(info, registry, self._settings)
+        self._engine = Engine(definition, info, registry, self._settings)
         self._branches = self._engine.branches
         self._input = EMPTY_OBJECT
         self._warnings: list[str] = []  # for the next decision
-        self._closing: c.Command | None = None  # how the code ended
         self._failure: BaseException | None = None  # what left it
+        self._missed: list[e.HistoryEvent] = []  # cancels that came when the code had ended
         self._ended = False  # the terminal event is in the history
 
     @property
@@ -79,7 +79,7 @@ class WorkflowRun:
     @property
     def ending(self) -> e.HistoryEvent | None:
         """The terminal fact that the code has come to by itself, written or not."""
-        return None if self._closing is None else record(self._closing)
+        return None if self._engine.closing is None else record(self._engine.closing)
 
     def replay(
         self, history: Iterable[e.EventRecord], *, heard: Callable[[c.Command, e.HistoryEvent], None] | None = None
@@ -103,7 +103,7 @@ class WorkflowRun:
             self._go_on()
             if past.upcoming() is not None and not self._branches.main.evicted:
                 raise past.never_asked(self._whereabouts())
-        if self._closing is not None and not self._ended and past.length:
+        if self._engine.closing is not None and not self._ended and past.length:
             raise self._newer_code() or mismatch.ended_early(self._how_it_ended(), past.length)
         if (newer := self._newer_code()) is not None:
             raise newer
@@ -132,12 +132,12 @@ class WorkflowRun:
         deadline = self.info.deadline
         # A timer behind the deadline never fires, however late anybody looks.
         until = now if deadline is None else min(now, deadline)
-        while not self._ended and self._closing is None and (call_id := engine.timers.due(until)) is not None:
+        while not self._ended and self._engine.closing is None and (call_id := engine.timers.due(until)) is not None:
             self._take(e.TimerFired(call_id=call_id))
-        if not self._ended and self._closing is None and deadline is not None and deadline <= now:
+        if not self._ended and self._engine.closing is None and deadline is not None and deadline <= now:
             self._stop(e.WorkflowTimedOut(deadline=deadline))
-        if self._closing is not None and not self._ended:
-            engine.append(record(self._closing))
+        if self._engine.closing is not None and not self._ended:
+            engine.append(record(self._engine.closing))
             self._ended = True
             self.close()  # branches that nobody has waited for
         return self._decide(engine.decision)
@@ -150,6 +150,8 @@ class WorkflowRun:
 
     def _take(self, fact: e.HistoryEvent) -> None:
         if self._is_too_late(fact):
+            if isinstance(fact, e.WorkflowCancelRequested):
+                self._missed.append(fact)
             return
         self._engine.append(fact)
         self._apply(fact)
@@ -157,7 +159,7 @@ class WorkflowRun:
 
     def _is_too_late(self, fact: e.HistoryEvent) -> bool:
         """Whether something came first that leaves nothing for this fact to do."""
-        if self._closing is not None and not isinstance(fact, e.SignalReceived):
+        if self._engine.closing is not None and not isinstance(fact, e.SignalReceived):
             return True
         if isinstance(fact, OUTCOMES):
             return not self._engine.outcomes.awaits(fact.call_id)
@@ -229,7 +231,7 @@ class WorkflowRun:
                 self._failure = error
                 command = c.FailWorkflow(failure=describe(error))
         if not self._branches.main.evicted:
-            self._closing = command
+            self._engine.closing = command
 
     def _go_on(self) -> None:
         """Let the code run until it waits for something that is not there."""
@@ -238,17 +240,17 @@ class WorkflowRun:
             raise problem
 
     def _has_closed(self) -> bool:
-        return self._closing is not None
+        return self._engine.closing is not None
 
     # Mismatches
 
     def _end_as_recorded(self, fact: e.HistoryEvent, placed: e.EventRecord) -> None:
         self._ended = True
-        if self._closing is None:
-            if isinstance(fact, e.WorkflowCompleted | e.WorkflowFailed):
+        if self._engine.closing is None:
+            if isinstance(fact, e.WorkflowCompleted | e.WorkflowFailed | e.WorkflowContinuedAsNew):
                 self._refuse(fact)
             self.close()  # canceled or timed out from outside
-        elif (asked := record(self._closing)).type != fact.type:
+        elif (asked := record(self._engine.closing)).type != fact.type:
             raise mismatch.ended_otherwise(fact, placed.seq, asked)
 
     def _refuse(self, fact: e.HistoryEvent) -> NoReturn:
@@ -260,12 +262,12 @@ class WorkflowRun:
     def _whereabouts(self) -> str:
         if self._branches.main.wait is not None:
             return f"waits at {self._branches.main.place}"
-        return "waits for nothing" if self._closing is None else f"has ended {self._how_it_ended()}"
+        return "waits for nothing" if self._engine.closing is None else f"has ended {self._how_it_ended()}"
 
     def _how_it_ended(self) -> str:
         """How, and at which line: the one that raised, or the head of the function that returned."""
-        assert self._closing is not None
-        how = f"({mismatch.describe(record(self._closing))})"
+        assert self._engine.closing is not None
+        how = f"({mismatch.describe(record(self._engine.closing))})"
         if self._failure is not None:
             return f"{how} at {raised_at(self._failure)}"
         code = getattr(inspect.unwrap(self._definition.fn), "__code__", None)
@@ -287,6 +289,8 @@ class WorkflowRun:
             raise CodeFailed(error_of(end)) from self._failure
         decision.close(end)
         decision.abandoned = self._engine.outcomes.abandoned()
+        if decision.continued is not None:
+            decision.carried = [*self._engine.signals.unread(), *self._missed]
         if decision.status is Status.COMPLETED and (unawaited := self._engine.outcomes.unawaited()):
             decision.warnings.append(
                 f"The workflow returned while {unawaited} of its activities or children were still under way; they are "

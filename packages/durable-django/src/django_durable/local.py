@@ -82,7 +82,7 @@ def _drive_inline(handle: WorkflowHandle, worker_id: UUID, queue: str) -> None:
 def _is_over(run_id: UUID) -> bool:
     """Whether the run has closed. Raises `DurableError` for one that is BLOCKED."""
     try:
-        record = engine().client.find(run_id)
+        record = engine().client.find_newest(run_id)
     except StoreUnavailable:
         return False  # the worker says so, and goes on when the database is back
     if record.status is Status.BLOCKED:

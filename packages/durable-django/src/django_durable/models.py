@@ -50,6 +50,7 @@ class WorkflowExecution(models.Model):
     parent = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="children", db_index=False)
     parent_call_id = models.CharField(max_length=NAME_LENGTH, null=True, blank=True)
     cancel_with_parent = models.BooleanField(default=True)
+    chain_id = models.UUIDField(null=True, blank=True)  # the first of the runs that it goes on for, as a new one
     queue = models.CharField(max_length=NAME_LENGTH, default="default")
     priority = models.SmallIntegerField(default=0)  # higher first
     version = models.BigIntegerField(default=0)  # up by one with every commit
@@ -80,6 +81,7 @@ class WorkflowExecution(models.Model):
         indexes = (
             models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="durable_run_due"),
             models.Index(fields=["parent"], condition=Q(parent__isnull=False), name="durable_run_parent"),
+            models.Index(fields=["chain_id"], condition=Q(chain_id__isnull=False), name="durable_run_chain"),
             models.Index(fields=["status", "created_at"], name="durable_run_status"),
             models.Index(fields=["workflow_name", "created_at"], name="durable_run_name"),
             models.Index(fields=["-created_at"], name="durable_run_created"),  # the admin's list

@@ -12,6 +12,7 @@ from durable_core.failures import summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from uuid import UUID
 
     from durable_core.audit.story import Story
     from durable_core.audit.violations import Violation
@@ -23,6 +24,8 @@ def family(story: Story) -> Iterator[Violation]:
     there = {child.id: child for child in story.run.children}
     for call_id, fact in story.children.items():
         child = there.pop(fact.child_id, None)
+        if child is not None and child.status is Status.CONTINUED_AS_NEW:
+            child = _end_of_chain(child, there)
         if child is None:
             found = f"no run {fact.child_id} that is its child"
             yield story.violation(Invariant.FAMILY, found, "the child that it has started", call_id=call_id)
@@ -31,6 +34,14 @@ def family(story: Story) -> Iterator[Violation]:
     for child in there.values():
         found = f"a child, {child.id}, by call {child.call_id}, that it never started"
         yield story.violation(Invariant.FAMILY, found, "only those in its history", call_id=child.call_id)
+
+
+def _end_of_chain(first: AuditedChild, there: dict[UUID, AuditedChild]) -> AuditedChild:
+    """The run that goes on for a child, or ended for it; all that came in between are taken from *there*."""
+    later = [child for child in there.values() if child.call_id == first.call_id]
+    for child in later:
+        del there[child.id]
+    return next((child for child in later if child.status is not Status.CONTINUED_AS_NEW), first)
 
 
 def _check(story: Story, fact: e.ChildWorkflowScheduled, child: AuditedChild) -> Iterator[Violation]:

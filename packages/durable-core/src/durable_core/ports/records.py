@@ -7,7 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
-from durable_core.events import details_of
+from durable_core.events import SignalReceived, WorkflowCancelRequested, details_of
 from durable_core.execution import Status, TaskStatus
 from durable_core.ports.queue import Entry, EntryKind
 
@@ -37,6 +37,7 @@ class NewRun:
     parent_id: UUID | None = None
     parent_call_id: str | None = None
     cancel_with_parent: bool = True
+    chain_id: UUID | None = None  # the first of the runs that it goes on for, each continued as the next
 
     def wake(self) -> Wake:
         return Wake(self.id, self.queue, self.priority, None)
@@ -61,6 +62,8 @@ class RunRecord:
     deadline: datetime | None
     parent_id: UUID | None
     parent_call_id: str | None
+    cancel_with_parent: bool
+    chain_id: UUID | None  # see NewRun
     worker_id: UUID | None  # who has it in memory, if anybody
     failures: int  # decisions in a row that ended BLOCKED
     crashes: int  # workers in a row that died over it
@@ -83,6 +86,11 @@ class Letter(NamedTuple):
     type: str
     call_id: str | None
     details: str
+
+    @property
+    def follows(self) -> bool:
+        """Whether it is for the newest run, where the addressee was continued as new. An outcome is for its own run."""
+        return self.type in (SignalReceived.type, WorkflowCancelRequested.type)
 
     @classmethod
     def of(cls, run_id: UUID, fact: HistoryEvent) -> Letter:

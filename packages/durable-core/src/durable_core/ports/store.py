@@ -67,6 +67,9 @@ class HistoryStore(Protocol):
     def lock(self, run_id: UUID) -> LoadedRun | None:
         """The run, and no writer but the caller until the transaction ends. Of its *events* it has the last."""
 
+    def newest(self, run_id: UUID) -> RunRecord | None:
+        """The run itself or, if it was continued as new, the newest of those that went on for it."""
+
     def children(self, run_id: UUID) -> list[UUID]:
         """Open children that are canceled with this run."""
 
@@ -90,8 +93,10 @@ class HistoryStore(Protocol):
     def deliver(self, letters: Sequence[Letter]) -> list[Wake]:
         """Put letters into the mailboxes of open runs, which cannot close before the caller's transaction ends.
 
-        A run that is missing from the answer is closed or does not exist. Raises `LimitExceeded` for one that would
-        have over `MAX_UNREAD` letters waiting; then none was put anywhere. Letters of the engine itself have no limit.
+        A letter to a run that was continued as new goes to the newest, if it `follows`. A run that is missing from the
+        answer is closed, and with it all that went on for it, or does not exist. Raises `LimitExceeded` for one that
+        would have over `MAX_UNREAD` letters waiting; then none was put anywhere. Letters of the engine itself have no
+        limit.
         """
 
     # Activities

@@ -79,6 +79,6 @@ class AuditMethods(State):
             status=record.status,
             result=record.result,
             error=record.error,
-            cancel_with_parent=run.cancel_with_parent,
+            cancel_with_parent=record.cancel_with_parent,
             is_told=any(mail.type == WorkflowCancelRequested.type for mail in self._unread(record.id)),
         )

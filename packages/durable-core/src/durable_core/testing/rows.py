@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRow:
     record: RunRecord
-    cancel_with_parent: bool
     waiting_for: str | None
     due_at: datetime | None
 
@@ -68,6 +67,8 @@ def new_run(run: NewRun, now: datetime) -> RunRow:
         deadline=run.deadline,
         parent_id=run.parent_id,
         parent_call_id=run.parent_call_id,
+        cancel_with_parent=run.cancel_with_parent,
+        chain_id=run.chain_id,
         worker_id=None,
         failures=0,
         crashes=0,
@@ -75,7 +76,6 @@ def new_run(run: NewRun, now: datetime) -> RunRow:
     )
     return RunRow(
         record=record,
-        cancel_with_parent=run.cancel_with_parent,
         waiting_for=None,
         due_at=run.due_at,
     )

@@ -6,6 +6,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from durable_core.execution import Status
 from durable_core.ports import REDELIVERY, Mail, Wake
 from durable_core.testing.rows import MailRow, RunRow, TaskRow, WorkerRow
 from durable_core.testing.tables import Journal, Table
@@ -31,6 +32,7 @@ class State:
             groups={
                 "open workflow_id": lambda run: run.record.workflow_id if run.is_open else None,
                 "parent": lambda run: run.record.parent_id,
+                "chain": lambda run: run.record.chain_id,
             },
             due_at=lambda run: run.due_at,
         )
@@ -62,6 +64,13 @@ class State:
         run = self._runs.get(run_id)
         return run if run is not None and run.is_open else None
 
+    def _newest(self, run_id: UUID) -> RunRow | None:
+        run = self._runs.get(run_id)
+        if run is None or run.record.status is not Status.CONTINUED_AS_NEW:
+            return run
+        later = self._runs.group("chain", run.record.chain_id or run_id)
+        return next((run for run in later if run.record.status is not Status.CONTINUED_AS_NEW), run)
+
     def _wake_of(self, run: RunRow) -> Wake:
         record = run.record
         keeper = record.worker_id if record.worker_id is not None and self._workers.get(record.worker_id) else None
@@ -75,12 +84,12 @@ class State:
         wakes: dict[UUID, Wake] = {}
         due_at = self.now() + REDELIVERY
         for letter in letters:
-            run = self._open_run(letter.run_id)
-            if run is None:
+            run = self._newest(letter.run_id) if letter.follows else self._runs.get(letter.run_id)
+            if run is None or not run.is_open:
                 continue
             mail = Mail(next(self._mail_ids), letter.type, letter.call_id, letter.details)
-            self._mail.put(mail.id, MailRow(letter.run_id, mail, due_at))
-            wakes[letter.run_id] = self._wake_of(run)
+            self._mail.put(mail.id, MailRow(run.record.id, mail, due_at))
+            wakes[run.record.id] = self._wake_of(run)
         return list(wakes.values())
 
     def _append(self, run_id: UUID, events: Iterable[EventRecord], length: int) -> None:

@@ -49,6 +49,11 @@ class InMemoryHistoryStore(ActivityMethods, WorkerMethods, AuditMethods):
                 if (run := self._runs.get(run_id)) is not None
             }
 
+    def newest(self, run_id: UUID) -> RunRecord | None:
+        with self.transaction():
+            run = self._newest(run_id)
+            return None if run is None else run.record
+
     def unread(self, versions: Mapping[UUID, int]) -> dict[UUID, list[Mail]]:
         with self.transaction():
             return {
@@ -69,7 +74,7 @@ class InMemoryHistoryStore(ActivityMethods, WorkerMethods, AuditMethods):
             return [
                 child.record.id
                 for child in self._runs.group("parent", run_id)
-                if child.is_open and child.cancel_with_parent
+                if child.is_open and child.record.cancel_with_parent
             ]
 
     def commit(self, commits: Sequence[Commit]) -> Committed:
@@ -110,7 +115,9 @@ class InMemoryHistoryStore(ActivityMethods, WorkerMethods, AuditMethods):
     def deliver(self, letters: Sequence[Letter]) -> list[Wake]:
         with self.transaction():
             for run_id, new in Counter(letter.run_id for letter in letters).items():
-                if (waiting := len(self._unread(run_id))) + new > MAX_UNREAD:
+                newest = self._newest(run_id)
+                waiting = 0 if newest is None else len(self._unread(newest.record.id))
+                if waiting + new > MAX_UNREAD:
                     raise mailbox_full(run_id, waiting)
             return self._put_letters(letters)
 

@@ -64,7 +64,7 @@ def propose(
         mail_read=[mail.id for mail in slot.mail],
         tasks=tasks,
         outcomes=slot.outcomes,
-        children=[_child(command, record, now, again_at) for command in decision.children],
+        children=_new_runs(decision, record, now, again_at),
         letters=_letters(decision, record),
     )
     return Proposal(commit, slot.outcomes, slot.claims, eager)
@@ -135,6 +135,31 @@ def _task(
     )
 
 
+def _new_runs(decision: Decision, record: RunRecord, now: datetime, again_at: datetime | None) -> list[NewRun]:
+    runs = [_child(command, record, now, again_at) for command in decision.children]
+    if decision.continued is not None:
+        runs.append(_next(decision.continued, record, now, again_at))
+    return runs
+
+
+def _next(end: e.WorkflowContinuedAsNew, record: RunRecord, now: datetime, again_at: datetime | None) -> NewRun:
+    """The run that goes on where this one ends."""
+    return NewRun(
+        id=end.next_id,
+        workflow_name=record.workflow_name,
+        input=end.input,
+        queue=record.queue,
+        workflow_id=record.workflow_id,
+        priority=record.priority,
+        due_at=again_at,
+        deadline=None if record.deadline is None else now + (record.deadline - (record.start_at or record.created_at)),
+        parent_id=record.parent_id,
+        parent_call_id=record.parent_call_id,
+        cancel_with_parent=record.cancel_with_parent,
+        chain_id=record.chain_id or record.id,
+    )
+
+
 def _child(command: c.StartChildWorkflow, record: RunRecord, now: datetime, again_at: datetime | None) -> NewRun:
     options = command.options
     start_at = options.start_at(now)
@@ -161,5 +186,9 @@ def _letters(decision: Decision, record: RunRecord) -> list[Letter]:
         for child_id in decision.abandoned
     ]
     if record.parent_id is not None and record.parent_call_id is not None:
-        letters.append(Letter.of(record.parent_id, child_end(record.parent_call_id, decision.end)))
+        told = child_end(record.parent_call_id, decision.end)
+        if told is not None:
+            letters.append(Letter.of(record.parent_id, told))
+    if decision.continued is not None:
+        letters += [Letter.of(decision.continued.next_id, signal) for signal in decision.carried]
     return letters

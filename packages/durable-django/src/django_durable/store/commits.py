@@ -141,7 +141,7 @@ class Commits(Runs, Mailboxes):
         db.run_many(sql.close_tasks, list(self._closing_rows(commits, open_tasks, now)))
         if children := [child for commit in commits for child in commit.children]:
             self._insert_runs(children)
-        return self._post([letter for commit in commits for letter in commit.letters], sql.open_runs)
+        return self._post([letter for commit in commits for letter in commit.letters])
 
     def _event_rows(self, commits: Iterable[Commit]) -> Iterable[Row]:
         text_of = self.db.dialect.text_of

@@ -12,6 +12,7 @@ from durable_core.ports import MAX_UNREAD, mailbox_full
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from uuid import UUID
 
     from durable_core.ports import Letter, Wake
 
@@ -19,22 +20,44 @@ if TYPE_CHECKING:
 class Mailboxes(Part):
     def deliver(self, letters: Sequence[Letter]) -> list[Wake]:
         with self.db.transaction():
-            new = Counter(letter.run_id for letter in letters)
+            addressed = self._addressed(letters, self.sql.hold_open_runs)
+            new = Counter(wake.run_id for _, wake in addressed)
             counts = {uuid(key): count for key, count in self.db.rows(self.sql.count_mail, self.db.ids(new))}
             for run_id, more in new.items():
                 if (waiting := counts.get(run_id, 0)) + more > MAX_UNREAD:
                     raise mailbox_full(run_id, waiting)
-            return self._post(letters, self.sql.hold_open_runs)
+            return self._put(addressed)
 
-    def _post(self, letters: Sequence[Letter], addressees: str) -> list[Wake]:
-        """Put letters into the boxes of the runs that the statement *addressees* finds open."""
-        if not letters:
-            return []
-        wakes = [wake_of(row) for row in self.db.rows(addressees, self.db.ids({letter.run_id for letter in letters}))]
-        there = {wake.run_id for wake in wakes}
+    def _post(self, letters: Sequence[Letter]) -> list[Wake]:
+        """Put letters of the engine into the boxes of the runs that are open."""
+        return self._put(self._addressed(letters, self.sql.open_runs)) if letters else []
+
+    def _addressed(self, letters: Sequence[Letter], find: str) -> list[tuple[Letter, Wake]]:
+        """Letters that can be put, and who gets them: of the runs that the statement *find* answers, open ones.
+
+        Between a look for the end of a chain and the next statement, that run too may be continued as new.
+        """
+        asked = {letter.run_id: letter.run_id for letter in letters}
+        following = {letter.run_id for letter in letters if letter.follows}
+        found: dict[UUID, Wake] = {}
+        while asked:
+            there = {wake.run_id: wake for wake in map(wake_of, self.db.rows(find, self.db.ids(set(asked.values()))))}
+            found |= {first: there[now] for first, now in asked.items() if now in there}
+            missing = {now for first, now in asked.items() if now not in there and first in following}
+            rows = self.db.rows(self.sql.open_ends, self.db.ids(missing)) if missing else ()
+            ends = {uuid(row[0]): uuid(row[1]) for row in rows}
+            asked = {first: ends[now] for first, now in asked.items() if now in ends}
+        return [
+            (letter, wake)
+            for letter in letters
+            if (wake := found.get(letter.run_id)) is not None and (letter.follows or wake.run_id == letter.run_id)
+        ]
+
+    def _put(self, addressed: Sequence[tuple[Letter, Wake]]) -> list[Wake]:
         now = self.db.now()
         text, due_at = self.db.dialect.text_of(now), self.db.dialect.text_of(now + self.redelivery)
         self.db.run_many(
-            self.sql.insert_mail, [row_of_letter(letter, text, due_at) for letter in letters if letter.run_id in there]
+            self.sql.insert_mail,
+            [row_of_letter(letter._replace(run_id=wake.run_id), text, due_at) for letter, wake in addressed],
         )
-        return wakes
+        return list({wake.run_id: wake for _, wake in addressed}.values())

@@ -8,6 +8,7 @@ from django_durable.store.base import Part
 from django_durable.store.database import Row, instant, uuid
 from django_durable.store.records import event_of, mail_of, row_of_run, run_of
 from durable_core.errors import StoreUnavailable
+from durable_core.execution import Status
 from durable_core.ports import Created, LoadedRun, Mail
 
 if TYPE_CHECKING:
@@ -100,6 +101,13 @@ class Runs(Part):
             return None
         last = [event_of(*row) for row in self.db.rows(self.sql.last_event, ids)]
         return LoadedRun(run_of(rows[0]), last, [letter for box in self._mail(ids).values() for letter in box])
+
+    def newest(self, run_id: UUID) -> RunRecord | None:
+        run = self.get(run_id)
+        if run is None or run.status is not Status.CONTINUED_AS_NEW:
+            return run
+        rows = self.db.rows(self.sql.newest, self.db.ids([run_id]))
+        return run_of(rows[0]) if rows else run  # somebody has deleted those that came later
 
     def children(self, run_id: UUID) -> list[UUID]:
         return [uuid(row[0]) for row in self.db.rows(self.sql.children, self.db.ids([run_id]))]

@@ -72,7 +72,7 @@ class Tasks(Commits):
                     for outcome in accepted
                 ],
             )
-            wakes = self._post([o.letter for o in accepted if o.letter is not None], self.sql.open_runs)
+            wakes = self._post([o.letter for o in accepted if o.letter is not None])
             rejected = frozenset(o.task_id for o in outcomes) - {o.task_id for o in accepted} - busy
             return Receipt(rejected, wakes, busy)
 

@@ -130,6 +130,18 @@ class StoreCases(Contract):
         values = {"status": Status.COMPLETED, "mail_read": self.mail_ids(run_id), **changes}
         assert self.commit(run_id, "workflow_completed", **values).verdict is Verdict.COMMITTED
 
+    def continue_as_new(self, run_id: UUID, *letters: Letter, **changes: Any) -> UUID:
+        """The run that goes on for it."""
+        record, next_run = self.record_of(run_id), a_run(**changes)
+        next_run = replace(next_run, workflow_id=record.workflow_id, chain_id=record.chain_id or run_id)
+        self.close(
+            run_id,
+            status=Status.CONTINUED_AS_NEW,
+            children=[next_run],
+            letters=[letter._replace(run_id=next_run.id) for letter in letters],
+        )
+        return next_run.id
+
     def event_types(self, run_id: UUID) -> list[str]:
         return [event.type for event in self.store.load([run_id])[run_id].events]
 

@@ -51,6 +51,39 @@ class MailCases(StoreCases):
         assert self.deliver(a_letter(run_id)) == []
         assert self.mail_ids(run_id) == []
 
+    def test_signals_and_cancels_follow_a_run_that_was_continued_as_new(self) -> None:
+        first = self.start()
+        second = self.continue_as_new(first, a_letter(first, "carried"))
+        third = self.continue_as_new(second, a_letter(second, "carried on"), queue="slow", priority=2)
+        cancel = a_letter(first)._replace(type="workflow_cancel_requested")
+        outcome = a_letter(first)._replace(type="activity_completed", call_id="0")
+        sent = [a_letter(first, "a"), outcome, a_letter(third, "b"), a_letter(second, "c"), cancel]
+        assert self.deliver(*sent) == [Wake(third, "slow", 2, None)]
+        expected = [a_letter(third, "carried on"), sent[0], sent[2], sent[3], sent[4]]
+        assert self.mail_details(third) == [letter.details for letter in expected]
+        assert self.mail_details(first) == self.mail_details(second) == []
+        assert self.deliver(outcome) == []
+
+    def test_letters_of_decisions_follow_too(self) -> None:
+        first, other = self.start(), self.start()
+        second = self.continue_as_new(first)
+        outcome = a_letter(first)._replace(type="child_workflow_completed", call_id="0")
+        committed = self.store.commit([self.decision(other, letters=[a_letter(first), outcome])])
+        assert [wake.run_id for wake in committed.wakes] == [second]
+        assert self.mail_details(second) == [a_letter(second).details]
+
+    def test_mailbox_of_the_newest_run_is_the_one_that_may_be_full(self) -> None:
+        first = self.start()
+        second = self.continue_as_new(first)
+        self.deliver(*[a_letter(second) for _ in range(MAX_UNREAD)])
+        with pytest.raises(LimitExceeded):
+            self.deliver(a_letter(first))
+
+    def test_closed_chain_gets_no_mail(self) -> None:
+        first = self.start()
+        self.close(self.continue_as_new(first))
+        assert self.deliver(a_letter(first)) == []
+
     def test_unknown_run_gets_no_wake(self) -> None:
         known = self.start()
         assert [wake.run_id for wake in self.deliver(a_letter(new_id()), a_letter(known))] == [known]

@@ -69,6 +69,24 @@ class RunCases(StoreCases):
         assert second != first
         assert self.record_of(first).workflow_id == "user-7"
 
+    def test_newest_run_of_a_chain_is_found_by_any_of_them(self) -> None:
+        alone = self.start()
+        first = self.start(workflow_id="user-7", parent_id=alone, cancel_with_parent=False)
+        second = self.continue_as_new(first, cancel_with_parent=False)
+        third = self.continue_as_new(second)
+        for run_id in (first, second, third):
+            newest = self.store.newest(run_id)
+            assert newest is not None
+            assert (newest.id, newest.chain_id, newest.workflow_id) == (third, first, "user-7")
+            assert newest == self.record_of(third)
+        self.close(third)
+        newest = self.store.newest(first)
+        assert newest is not None
+        assert (newest.id, newest.status) == (third, Status.COMPLETED)
+        assert self.store.newest(alone) == self.record_of(alone)
+        assert self.store.newest(new_id()) is None
+        assert [self.record_of(run_id).cancel_with_parent for run_id in (first, second, third)] == [False, False, True]
+
     def test_runs_without_workflow_id_do_not_collide(self) -> None:
         assert self.start() != self.start()
 

@@ -16,6 +16,11 @@ class MailStatements:
         self.open_runs = f"SELECT id, queue, priority, {KEEPER} FROM {RUN} WHERE id {d.among} AND status IN {OPEN}"
         # Where letters can be put so that the run cannot close without having read them.
         self.hold_open_runs = f"{self.open_runs} ORDER BY id {d.hold}"
+        # Where letters go that were written to runs which were continued as new: the open ends of their chains.
+        self.open_ends = (
+            f"SELECT o.id, n.id FROM {RUN} o JOIN {RUN} n ON n.chain_id = COALESCE(o.chain_id, o.id) "
+            f"WHERE o.id {d.among} AND o.status = 'CONTINUED_AS_NEW' AND n.status IN {OPEN}"
+        )
         # How full mailboxes are; empty ones are left out.
         self.count_mail = (
             f"SELECT execution_id, COUNT(*) FROM {MAIL} WHERE execution_id {d.among} GROUP BY execution_id"

@@ -23,6 +23,7 @@ NEW_RUN = {
     "parent_id": "uuid",
     "parent_call_id": "text",
     "cancel_with_parent": "boolean",
+    "chain_id": "uuid",
     "created_at": "timestamptz",
     "updated_at": "timestamptz",
     "status": "text",
@@ -51,6 +52,11 @@ class RunStatements:
         self.last_event = (
             f"SELECT seq, type, call_id, details, created_at FROM {EVENT} "
             f"WHERE execution_id {d.among} ORDER BY seq DESC LIMIT 1"
+        )
+        # The newest of the runs that go on for one.
+        self.newest = (
+            f"SELECT {RUN_COLUMNS} FROM {RUN} WHERE status <> 'CONTINUED_AS_NEW' "
+            f"AND chain_id = (SELECT COALESCE(chain_id, id) FROM {RUN} o WHERE o.id {d.among})"
         )
         # Which of these exist: tells a row that is locked from one that is gone.
         self.runs_there = f"SELECT id, created_at FROM {RUN} WHERE id {d.among}"

@@ -59,7 +59,7 @@ def test_rule_23_a_workflow_id_names_the_open_run(site, key):
     send_signal(first, "item", "a")
     wait_until(lambda: len(chain_of(site, first)) == 2, "the next run")
     [newest] = WorkflowExecution.objects.using(site.alias).filter(chain_id=first.id)
-    found = start_workflow(site.on_queue("collects_for_ever", "default", workflow_id=key), key=key, most=2, items=["a"])
+    found = start_workflow(site.on_queue("collects_for_ever", "default", workflow_id=key), key=key, most=2)
     assert (found.id, newest.workflow_id) == (newest.id, key)
     send_signal(found, "item", "b")
     assert first.result(timeout=30) == ["a", "b"]

@@ -9,7 +9,13 @@ import pytest
 
 from durable_core import events as e
 from durable_core.codec import Payload
-from durable_core.errors import NondeterminismError, PayloadError, WorkflowCanceled, WorkflowClosed
+from durable_core.errors import (
+    NondeterminismError,
+    PayloadError,
+    WorkflowAlreadyStarted,
+    WorkflowCanceled,
+    WorkflowClosed,
+)
 from durable_core.execution import Status
 from durable_core.ports import Letter
 from tests.core.stories import RUN_ID, Story, cancel, completed, loads, signal
@@ -226,7 +232,10 @@ def test_the_next_run_keeps_what_the_first_was_given():
     assert (record.workflow_id, record.queue, record.priority) == ("w", "slow", 7)
     assert (record.start_at, record.deadline) == (None, bench.clock.now() + timedelta(seconds=60))
     assert bench.client.start(loops.using(workflow_id="other"), {}).created
-    assert bench.client.start(loops.using(workflow_id="w"), {"n": 1, "seen": [None]}).run_id == record.id
+    for same in ({}, {"n": 1, "seen": [None]}):
+        assert bench.client.start(loops.using(workflow_id="w"), same).run_id == record.id
+    with pytest.raises(WorkflowAlreadyStarted):
+        bench.client.start(loops.using(workflow_id="w"), {"n": 1})
 
 
 @pytest.mark.parametrize("graceful", [True, False])

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
+from durable_core import events as e
 from durable_core.audit import Code, Effects, End, SentSignal, Start, audit
 from durable_core.client import Client
 from durable_core.codec import encode
@@ -35,12 +36,16 @@ TIMEOUT = 60.0  # seconds that the run has
 NAME = "one"  # its workflow_id
 
 
-def subject(ctx: WorkflowContext) -> str:
-    """It has a child, an activity and a deadline, and waits for a word."""
-    ctx.start_workflow("child")
-    ctx.start_activity("act")
-    word: str = ctx.wait_signal("end")
-    return word
+def subject(ctx: WorkflowContext, number: int = 0) -> str:
+    """It has a child, an activity and a deadline, and waits for a word; or for another, to go on as a new run."""
+    if not number:
+        ctx.start_workflow("child")
+        ctx.start_activity("act")
+    name, word = ctx.select(end=ctx.signal("end"), again=ctx.signal("again"))
+    if name == "again":
+        ctx.continue_as_new(number=number + 1)
+    said: str = word
+    return said
 
 
 def child(ctx: WorkflowContext) -> str:
@@ -136,7 +141,7 @@ class Scene:
         self.signals.append(SentSignal(run_id=run_id, name=name, payload=encode(name), sender=name))
 
     def status(self) -> Status:
-        return self.client.find(self.run_id).status
+        return self.client.find_newest(self.run_id).status
 
     def settle(self) -> None:
         """Whatever is left to do is done by others."""
@@ -152,9 +157,26 @@ class Scene:
         Worker(self.store, self.queue, self.registry, self.clock, settings).run(until_idle=True)
 
     def complaints(self) -> list[str]:
+        if self.client.find(self.run_id).status is Status.CONTINUED_AS_NEW:
+            return [*self._complaints_of_chain(), *self._audited([])]
+        return self._audited(self.signals)
+
+    def _complaints_of_chain(self) -> list[str]:
+        """Each signal was read by one of the two runs."""
+        newest = self.client.find_newest(self.run_id).id
+        received = Counter(
+            fact.name
+            for fact in map(e.event_of, self.store.load([newest])[newest].events)
+            if isinstance(fact, e.SignalReceived)
+        )
+        sent = Counter(signal.name for signal in self.signals if signal.run_id == self.run_id)
+        sent -= Counter({"again": 1})
+        return [f"{dict(received)} for {dict(sent)}"] if received != sent else []
+
+    def _audited(self, signals: list[SentSignal]) -> list[str]:
         effects = Effects(
             starts=[Start(run_id=self.run_id, workflow_id=NAME)],
-            signals=self.signals,
+            signals=signals,
             ends={self.run_id: [End(status) for status in Status if status.is_closed]},
             calm_since=self.clock.now() - timedelta(hours=1),
             drained=True,
@@ -173,7 +195,8 @@ def start(scene: Scene, process: Process) -> str:
     client = scene.client_of(*scene.of(process))
     definition = scene.registry.workflows["subject"].using(workflow_id=NAME)
     started = client.start(definition, {}, timeout=TIMEOUT)
-    assert started.created is (started.run_id != scene.run_id)
+    newest = scene.client.find(started.run_id)
+    assert started.created is (scene.run_id not in (started.run_id, newest.chain_id))
     return "started" if started.created else "found"
 
 
@@ -217,6 +240,10 @@ def has_its_word(scene: Scene) -> None:
     scene.send(scene.client, scene.run_id, "end")
 
 
+def is_to_go_on(scene: Scene) -> None:
+    scene.send(scene.client, scene.run_id, "again")
+
+
 def is_out_of_time(scene: Scene) -> None:
     scene.clock.advance(TIMEOUT)
     with unit(scene.store, scene.queue) as box:
@@ -236,6 +263,7 @@ RIVALS = {
     "outcome": Rival(report),
     "burial": Rival(bury_owner),
     "child closes": Rival(close_child, child_has_its_word),
+    "continue": Rival(decide, is_to_go_on),
 }
 
 

@@ -78,6 +78,16 @@ TABLE: dict[tuple[str, str], set[tuple[str, ...]]] = {
     ("burial", "burial"): {("buried", "buried", DONE, OPEN, OPEN)},
     ("burial", "child closes"): {("buried", "decided", DONE, DONE, OPEN)},
     ("child closes", "child closes"): {("decided", "decided", DONE, DONE, OPEN)},
+    # How the newest run ended: it reads what the first has not, and a cancel finds it.
+    ("start", "continue"): {("found", "decided", DONE, OPEN, OPEN)},
+    ("signal", "continue"): {("sent", "decided", DONE, OPEN, OPEN)},
+    ("cancel", "continue"): {("canceled", "decided", "CANCELED", OPEN, OPEN)},
+    ("complete", "continue"): {("decided", "decided", DONE, OPEN, OPEN)},
+    ("time out", "continue"): {("decided", "decided", DONE, OPEN, OPEN)},  # the next run has its own time
+    ("outcome", "continue"): {("accepted", "decided", DONE, OPEN, DONE)},
+    ("burial", "continue"): {("buried", "decided", DONE, OPEN, OPEN)},
+    ("child closes", "continue"): {("decided", "decided", DONE, DONE, OPEN)},
+    ("continue", "continue"): {("decided", "decided", DONE, OPEN, OPEN)},
 }
 
 

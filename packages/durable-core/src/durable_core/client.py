@@ -283,8 +283,14 @@ class Client:
             case verdict:
                 raise DurableError(f"run {record.id} could not be closed ({verdict.value}) although it was locked.")
 
+    def _first_input(self, run_id: UUID) -> Any:
+        record = self.find(run_id)
+        first = record if record.chain_id is None else self._store.get(record.chain_id) or record
+        return decode(first.input)
+
     def _check_same(self, run_id: UUID, workflow_name: str, stored: Payload, new: NewRun) -> None:
-        if workflow_name != new.workflow_name or decode(stored) != decode(new.input):
+        # A run that goes on for others has an input of its own; whoever starts it again knows that of the first.
+        if workflow_name != new.workflow_name or decode(new.input) not in (decode(stored), self._first_input(run_id)):
             raise WorkflowAlreadyStarted(
                 f"workflow_id {new.workflow_id!r} belongs to the open run {run_id} of {workflow_name!r} with other "
                 f"input ({excerpt(stored)}, not {excerpt(new.input)}). Use another workflow_id, or wait until it "

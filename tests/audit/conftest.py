@@ -42,6 +42,8 @@ class World:
     parent: UUID  # waits for a signal, and has a child that does
     open_child: UUID
     pending: UUID
+    continued: UUID
+    next_run: UUID
 
     def sql(self, statement: str, *params: Any) -> int:
         """Below all that would keep it from being done; how many rows it was done to. Table names want no prefix."""
@@ -109,6 +111,8 @@ def _populate(site: Site) -> World:
         site.until_waiting(sleeper, "timer")
         order = site.start("tries", name="echo", args=[1], options={"queue": "elsewhere"})
         wait_until(lambda: site.tasks(order), "an activity to be queued where no worker is")
+        continued = site.start("counts_down", n=1)
+        assert continued.result(timeout=30) == ["counted", 0]
     pending = site.start("echoes")
     children = WorkflowExecution.objects.using(site.alias)
     return World(
@@ -125,4 +129,6 @@ def _populate(site: Site) -> World:
         parent=parent.id,
         open_child=children.get(parent=parent.id).id,
         pending=pending.id,
+        continued=continued.id,
+        next_run=children.get(chain_id=continued.id).id,
     )

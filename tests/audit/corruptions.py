@@ -76,6 +76,12 @@ SIGNAL = '{"name":"answer","payload":null}'
 # 1: one end
 
 
+@finds(I.ONE_END, "0 runs that go on for it")
+def next_run_is_gone(world: World) -> UUID:
+    world.sql("UPDATE workflowexecution SET chain_id = NULL WHERE id = %s", world.next_run)
+    return world.continued
+
+
 @finds(I.ONE_END, "status FAILED")
 def the_row_says_another_status(world: World) -> UUID:
     world.sql("UPDATE workflowexecution SET status = 'FAILED' WHERE id = %s", world.done)

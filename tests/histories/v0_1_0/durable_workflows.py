@@ -287,6 +287,15 @@ def blocked(ctx, gate):
     return ctx.run_activity(echo, "mended")
 
 
+@register.workflow
+def goes_on_as_new(ctx, turn=0):
+    """The last turn reads what came in the first."""
+    if turn < 2:
+        ctx.wait_signal(f"turn-{turn}")
+        ctx.continue_as_new(turn=turn + 1)
+    return [turn, ctx.wait_signal("kept")]
+
+
 # In the middle of their lives
 
 

@@ -102,6 +102,8 @@ class WorkflowExecutionAdmin(ReadOnlyAdmin):
                     "id",
                     "workflow_id",
                     "parent_link",
+                    "first_link",
+                    "newest_link",
                     "queue",
                     "priority",
                     "created_at",
@@ -157,6 +159,15 @@ class WorkflowExecutionAdmin(ReadOnlyAdmin):
     @admin.display(description="parent")
     def parent_link(self, run: WorkflowExecution) -> SafeString | str:
         return "-" if run.parent_id is None else _run_link(run.parent_id)
+
+    @admin.display(description="goes on for")
+    def first_link(self, run: WorkflowExecution) -> SafeString | str:
+        return "-" if run.chain_id is None else _run_link(run.chain_id)
+
+    @admin.display(description="goes on as")
+    def newest_link(self, run: WorkflowExecution) -> SafeString | str:
+        newest = run.newest
+        return "-" if newest == run else _run_link(newest.pk)
 
     @admin.display(description="newest")
     def activities_table(self, run: WorkflowExecution) -> SafeString | str:

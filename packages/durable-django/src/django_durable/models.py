@@ -81,7 +81,7 @@ class WorkflowExecution(models.Model):
         indexes = (
             models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="durable_run_due"),
             models.Index(fields=["parent"], condition=Q(parent__isnull=False), name="durable_run_parent"),
-            models.Index(fields=["chain_id"], condition=Q(chain_id__isnull=False), name="durable_run_chain"),
+            models.Index(fields=["chain_id", "status"], condition=Q(chain_id__isnull=False), name="durable_run_chain"),
             models.Index(fields=["status", "created_at"], name="durable_run_status"),
             models.Index(fields=["workflow_name", "created_at"], name="durable_run_name"),
             models.Index(fields=["-created_at"], name="durable_run_created"),  # the admin's list
@@ -89,6 +89,15 @@ class WorkflowExecution(models.Model):
 
     def __str__(self) -> str:
         return f"{self.workflow_name} {self.workflow_id or self.id}"
+
+    @property
+    def newest(self) -> WorkflowExecution:
+        """The run itself or, if it was continued as new, the newest of those that go on for it."""
+        if self.status != Status.CONTINUED_AS_NEW.value:
+            return self
+        last = [status.value for status in Status if status is not Status.CONTINUED_AS_NEW]
+        chain = WorkflowExecution.objects.using(self._state.db).filter(chain_id=self.chain_id or self.id)
+        return chain.filter(status__in=last).first() or self
 
 
 class HistoryEvent(models.Model):

@@ -45,6 +45,9 @@ def one_end(story: Story) -> Iterator[Violation]:
     if record.result != result:
         found, expected = f"result {_short(record.result)}", f"{_short(result)}, as in its history"
         yield story.violation(Invariant.ONE_END, found, expected, seq=placed.seq)
+    if status is Status.CONTINUED_AS_NEW and story.run.chain_ends != 1:
+        found = f"{story.run.chain_ends} runs that go on for it"
+        yield story.violation(Invariant.ONE_END, found, "one, which was not continued as new", seq=placed.seq)
     error = error_of(end)
     if record.error not in (error, as_text_column(error)):
         found, expected = f"error {_short(record.error)}", f"{_short(error)}, as in its history"

@@ -69,6 +69,7 @@ class AuditedRun:
     tasks: Sequence[AuditedTask]
     children: Sequence[AuditedChild]  # whose parent it is, whatever its history says
     namesakes: Sequence[UUID] = ()  # other open runs with its workflow_id
+    chain_ends: int = 0  # runs of its chain that were not continued as new
 
 
 @runtime_checkable

@@ -7,6 +7,7 @@ from heapq import nsmallest
 from typing import TYPE_CHECKING
 
 from durable_core.events import WorkflowCancelRequested
+from durable_core.execution import Status
 from durable_core.ports import AuditedChild, AuditedMail, AuditedRun, AuditedTask, Outline
 from durable_core.testing.state import State
 
@@ -56,6 +57,10 @@ class AuditMethods(State):
             events=tuple(self._events.get(record.id, ())),
             mail=sorted(AuditedMail(row.mail, row.due_at) for row in self._mail.group("run", record.id)),
             tasks=[self._audited_task(row) for row in self._tasks.group("run", record.id)],
+            chain_ends=sum(
+                later.record.status is not Status.CONTINUED_AS_NEW
+                for later in self._runs.group("chain", record.chain_id or record.id)
+            ),
             children=[self._audited_child(child) for child in self._runs.group("parent", record.id)],
             namesakes=[
                 other.record.id

@@ -10,6 +10,6 @@ class Migration(migrations.Migration):
     operations = [
         AddIndexConcurrently(
             "workflowexecution",
-            models.Index(fields=["chain_id"], condition=Q(chain_id__isnull=False), name="durable_run_chain"),
+            models.Index(fields=["chain_id", "status"], condition=Q(chain_id__isnull=False), name="durable_run_chain"),
         ),
     ]

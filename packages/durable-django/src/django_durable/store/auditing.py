@@ -54,6 +54,7 @@ class Audits(Workers):
         return [
             AuditedRun(
                 record=(record := run_of(row)),
+                chain_ends=row[-3],
                 waiting_for=row[-2],
                 due_at=instant(row[-1]),
                 events=events.get(record.id, ()),

@@ -51,6 +51,8 @@ def as_json(row: WorkflowExecution, limit: int) -> dict[str, Any]:
         at = getattr(row, name)
         answer[name] = None if at is None else at.isoformat()
     answer["parent"] = None if row.parent_id is None else str(row.parent_id)
+    answer["chain_id"] = None if row.chain_id is None else str(row.chain_id)
+    answer["newest"] = str(row.newest.id)
     activities = row.activities.order_by("scheduled_at", "id")
     answer["activities"] = list(activities.values("id", "activity_name", "status", "attempt", "error"))
     answer["history"] = [
@@ -103,6 +105,8 @@ def _facts(row: WorkflowExecution, now: datetime) -> Iterator[str]:
     facts += [
         ("workflow id", row.workflow_id),
         ("parent", row.parent_id),
+        ("goes on for", row.chain_id),
+        ("goes on as", newest.id if (newest := row.newest) != row else None),
         ("queue", row.queue),
         ("created", f"{instant_in_words(row.created_at)} ({span_in_words(now - row.created_at)} ago)"),
         ("begins", instant_in_words(row.start_at) if row.start_at and not row.started_at else None),

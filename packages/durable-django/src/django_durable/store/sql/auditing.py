@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from django_durable.store.sql.tables import EVENT, MAIL, OPEN, RUN, RUN_COLUMNS, TASK, TASK_COLUMNS, WORKER
+from django_durable.store.sql.tables import EVENT, LAST, MAIL, OPEN, RUN, RUN_COLUMNS, TASK, TASK_COLUMNS, WORKER
 from durable_core.events import WorkflowCancelRequested
 
 if TYPE_CHECKING:
@@ -19,7 +19,9 @@ class AuditStatements:
             f"AND (created_at, id) > ({d.instant}, {d.uuid}) ORDER BY created_at, id LIMIT %s"
         )
         self.audited_runs = (
-            f"SELECT {RUN_COLUMNS}, waiting_for, due_at FROM {RUN} WHERE id {d.among} ORDER BY created_at, id"
+            f"SELECT {RUN_COLUMNS}, (SELECT COUNT(*) FROM {RUN} n "
+            f"WHERE n.chain_id = COALESCE({RUN}.chain_id, {RUN}.id) AND n.status IN {LAST}), waiting_for, due_at "
+            f"FROM {RUN} WHERE id {d.among} ORDER BY created_at, id"
         )
         self.audited_events = (
             f"SELECT execution_id, seq, type, call_id, details, created_at FROM {EVENT} "

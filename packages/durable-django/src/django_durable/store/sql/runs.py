@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from django_durable.store.sql.tables import EVENT, OPEN, RUN, RUN_COLUMNS, TASK
+from django_durable.store.sql.tables import EVENT, LAST, OPEN, RUN, RUN_COLUMNS, TASK
 
 if TYPE_CHECKING:
     from django_durable.store.dialect import Dialect
@@ -55,7 +55,7 @@ class RunStatements:
         )
         # The newest of the runs that go on for one.
         self.newest = (
-            f"SELECT {RUN_COLUMNS} FROM {RUN} WHERE status <> 'CONTINUED_AS_NEW' "
+            f"SELECT {RUN_COLUMNS} FROM {RUN} WHERE status IN {LAST} "
             f"AND chain_id = (SELECT COALESCE(chain_id, id) FROM {RUN} o WHERE o.id {d.among})"
         )
         # Which of these exist: tells a row that is locked from one that is gone.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from durable_core.execution import OPEN_STATUSES
+from durable_core.execution import OPEN_STATUSES, Status
 
 RUN = "django_durable_workflowexecution"
 EVENT = "django_durable_historyevent"
@@ -11,6 +11,8 @@ MAIL = "django_durable_mail"
 WORKER = "django_durable_worker"
 
 OPEN = f"({', '.join(repr(status.value) for status in OPEN_STATUSES)})"
+# Of the last run of a chain. Named one by one: an index of (chain_id, status) knows nothing of "any but".
+LAST = f"({', '.join(repr(status.value) for status in Status if status is not Status.CONTINUED_AS_NEW)})"
 LIVE = "('QUEUED', 'RUNNING')"  # statuses of open tasks
 # Who has a run in memory, if that worker is still there: a queue keeps entries for it for a while.
 KEEPER = f"(SELECT w.id FROM {WORKER} w WHERE w.id = {RUN}.worker_id) AS keeper"

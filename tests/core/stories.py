@@ -58,7 +58,7 @@ class Story:
         decision = self.run.advance(facts, self.time)
         self.history += decision.events
         asked = len(self.history)
-        if isinstance(decision.end, e.WorkflowCanceled):
+        if isinstance(decision.end, e.WorkflowCanceled) and self.run.ending is None:
             behind = list(dropwhile(lambda fact: not _asks_nobody(fact), facts))
             asked -= bool(behind) + sum(isinstance(fact, e.SignalReceived) for fact in behind)
         self.steps.append(Step(len(self.history), asked, self.time, decision, self.fn))

@@ -458,10 +458,11 @@ def test_a_wait_with_a_timeout_is_no_longer_than_that(office, monkeypatch, timeo
     assert pauses == pytest.approx(expected)
 
 
-def test_a_run_that_closed_in_a_way_of_newer_releases_has_no_result(office, monkeypatch):
+def test_a_run_whose_next_one_is_gone_has_no_result(office, monkeypatch):
     run_id = office.start().run_id
     record = replace(office.record(run_id), status=Status.CONTINUED_AS_NEW)
     monkeypatch.setattr(office.store, "get", lambda _: record)
+    monkeypatch.setattr(office.store, "newest", lambda _: record)
     with pytest.raises(WorkflowError, match=rf"workflow 'waits' \({run_id}\) is CONTINUED_AS_NEW") as caught:
         office.client.result(run_id)
     assert caught.value.execution_id == run_id

@@ -40,6 +40,8 @@ def record_of(**changes):
         "deadline": None,
         "parent_id": None,
         "parent_call_id": None,
+        "cancel_with_parent": True,
+        "chain_id": None,
         "worker_id": None,
         "failures": 0,
         "crashes": 0,

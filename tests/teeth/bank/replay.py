@@ -21,8 +21,8 @@ MUTATIONS = (
     Mutation(
         "a run that has ended ends a second time",
         f"{CORE}/replay.py",
-        "            engine.append(record(self._closing))\n            self._ended = True",
-        "            engine.append(record(self._closing))\n            self._ended = False",
+        "            engine.append(record(self._engine.closing))\n            self._ended = True",
+        "            engine.append(record(self._engine.closing))\n            self._ended = False",
         ("tests/core/test_replay_time.py::test_nothing_is_recorded_behind_the_end",),
     ),
     Mutation(
@@ -91,8 +91,8 @@ MUTATIONS = (
     Mutation(
         "code that ends too early goes unnoticed",
         f"{CORE}/replay.py",
-        "        if self._closing is not None and not self._ended and past.length:",
-        "        if self._closing is not None and self._ended and past.length:",
+        "        if self._engine.closing is not None and not self._ended and past.length:",
+        "        if self._engine.closing is not None and self._ended and past.length:",
         ("tests/core/test_replay_mismatch.py::test_code_that_ends_too_early_is_a_mismatch",),
     ),
     Mutation(
@@ -143,5 +143,35 @@ MUTATIONS = (
         "        self._facts = [e.event_of(record) for record in records]",
         "        self._facts = [e.event_of(record) for record in records if record.type in e.EVENT_TYPES]",
         ("tests/core/test_replay_mismatch.py::test_an_event_of_a_newer_release_leaves_the_run_to_a_newer_worker",),
+    ),
+    Mutation(
+        "unread signals stay behind when a run continues as new",
+        f"{CORE}/replay.py",
+        "            decision.carried = [*self._engine.signals.unread(), *self._missed]",
+        "            decision.carried = [*self._missed]",
+        ("tests/core/test_continue_as_new.py::test_unread_signals_are_carried_in_their_order",),
+    ),
+    Mutation(
+        "a cancel that comes when the code has gone on is forgotten",
+        f"{CORE}/replay.py",
+        "            decision.carried = [*self._engine.signals.unread(), *self._missed]",
+        "            decision.carried = [*self._engine.signals.unread()]",
+        ("tests/core/test_continue_as_new.py::test_a_cancel_behind_the_end_is_carried",),
+    ),
+    Mutation(
+        "code that was asked to stop goes on as a new run",
+        f"{CORE}/engine.py",
+        "        self.cancellation.check_at_the_end(self.branch)",
+        "        self.cancellation.check(self.branch)",
+        ("tests/core/test_continue_as_new.py::test_a_cancel_that_was_not_raised_yet_is_raised_instead",),
+    ),
+    Mutation(
+        "a branch that is left behind takes a signal of the next run",
+        f"{CORE}/engine.py",
+        "        self.signals.stop_listening()\n",
+        "",
+        (
+            "tests/core/test_continue_as_new.py::test_a_signal_of_the_same_step_is_not_lost_to_a_branch_that_waits_for_it",
+        ),
     ),
 )

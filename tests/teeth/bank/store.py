@@ -149,4 +149,18 @@ MUTATIONS = (
         "",
         on_both("test_runs_and_tasks_of_a_buried_workers_private_queue_go_to_the_default_queue"),
     ),
+    Mutation(
+        "outcomes for a run that was continued go to the next one",
+        f"{STORE}/mail.py",
+        "and (letter.follows or wake.run_id == letter.run_id)",
+        "",
+        on_both("test_signals_and_cancels_follow_a_run_that_was_continued_as_new"),
+    ),
+    Mutation(
+        "signals for a run that was continued as new are lost",
+        f"{STORE}/mail.py",
+        "            asked = {first: ends[now] for first, now in asked.items() if now in ends}",
+        "            asked = {}",
+        on_both("test_signals_and_cancels_follow_a_run_that_was_continued_as_new"),
+    ),
 )

@@ -290,7 +290,9 @@ class Client:
 
     def _check_same(self, run_id: UUID, workflow_name: str, stored: Payload, new: NewRun) -> None:
         # A run that goes on for others has an input of its own; whoever starts it again knows that of the first.
-        if workflow_name != new.workflow_name or decode(new.input) not in (decode(stored), self._first_input(run_id)):
+        given = decode(new.input)
+        is_same = given == decode(stored) or given == self._first_input(run_id)
+        if workflow_name != new.workflow_name or not is_same:
             raise WorkflowAlreadyStarted(
                 f"workflow_id {new.workflow_id!r} belongs to the open run {run_id} of {workflow_name!r} with other "
                 f"input ({excerpt(stored)}, not {excerpt(new.input)}). Use another workflow_id, or wait until it "

@@ -42,6 +42,7 @@ def record_of(**changes):
         "parent_call_id": None,
         "cancel_with_parent": True,
         "chain_id": None,
+        "timeout": None,
         "worker_id": None,
         "failures": 0,
         "crashes": 0,
@@ -276,3 +277,33 @@ def test_a_task_that_was_committed_is_the_one_that_was_proposed():
         assert getattr(queued, name) == getattr(task, name)
     assert task.committed(RUN_ID, NOW, retry_policy={"jitter": 1}).retry_policy == {"jitter": 1}
     assert type(queued) is type(task_of())
+
+
+# Going on
+
+
+def goes_on(**record):
+    """The run that goes on for one that ends at `NOW`."""
+    [run] = proposed(lambda ctx: ctx.continue_as_new(), **record).commit.children
+    return run
+
+
+def test_the_next_run_of_a_chain_has_as_much_time_as_the_first():
+    """To the microsecond, however long its creation took: a chain may have millions of runs."""
+    span, late = timedelta(minutes=10), timedelta(milliseconds=40)
+    run = goes_on(timeout=span, deadline=EPOCH + span - late)
+    assert (run.timeout, run.deadline) == (span, NOW + span)
+
+
+def test_time_that_an_earlier_release_did_not_keep_is_counted_from_the_start():
+    minute = timedelta(minutes=1)
+    assert goes_on(deadline=EPOCH + 3 * minute).timeout == 3 * minute
+    assert goes_on(deadline=EPOCH + 3 * minute, start_at=EPOCH + minute).timeout == 2 * minute
+    assert (goes_on().timeout, goes_on().deadline) == (None, None)
+
+
+def test_the_next_run_belongs_where_the_first_did():
+    first = goes_on(workflow_id="w", parent_id=PARENT, parent_call_id="4", cancel_with_parent=False)
+    assert (first.workflow_id, first.parent_id, first.parent_call_id) == ("w", PARENT, "4")
+    assert (first.cancel_with_parent, first.chain_id, first.queue, first.priority) == (False, RUN_ID, "mail", 3)
+    assert goes_on(chain_id=PARENT).chain_id == PARENT

@@ -53,7 +53,11 @@ def migrate(site: Site, target: str = "", migrations: str = "django_durable.migr
     connection.close()  # whoever comes next is patient again
 
 
-TAKEN_AWAY = {("worker", "exclude"), ("workflowexecution", "chain_id")}  # columns, by migrations that go back
+TAKEN_AWAY = {  # columns, by migrations that go back
+    ("worker", "exclude"),
+    ("workflowexecution", "chain_id"),
+    ("workflowexecution", "timeout"),
+}
 
 
 def rows_of(site: Site) -> dict[str, Any]:

@@ -113,6 +113,7 @@ class Client:
             start_at=start_at,
             due_at=start_at or self._again_at(),
             deadline=None if span is None else (start_at or now) + span,
+            timeout=span,
         )
         with self._store.transaction():
             [made] = self._store.create([new])

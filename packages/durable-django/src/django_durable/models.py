@@ -57,6 +57,7 @@ class WorkflowExecution(models.Model):
     history_length = models.IntegerField(default=0)
     start_at = InstantField(null=True, blank=True)  # not to be begun before
     deadline = InstantField(null=True, blank=True)
+    timeout = models.FloatField(null=True, blank=True)  # seconds from its start to that
     due_at = InstantField(null=True, blank=True)  # when the scheduler must look at it
     waiting_for = PayloadField(null=True)  # object: kind, what, since, until, at
     worker_id = models.UUIDField(null=True, blank=True)  # who has it in memory; no key: workers come and go

@@ -34,6 +34,7 @@ class NewRun:
     start_at: datetime | None = None  # not before; None: at once
     due_at: datetime | None = None  # when the scheduler must look: at start_at, or after a lossy queue
     deadline: datetime | None = None  # when it times out
+    timeout: timedelta | None = None  # from its start to that; what a run that goes on for it is given
     parent_id: UUID | None = None
     parent_call_id: str | None = None
     cancel_with_parent: bool = True
@@ -60,6 +61,7 @@ class RunRecord:
     priority: int
     start_at: datetime | None  # not to be begun before
     deadline: datetime | None
+    timeout: timedelta | None  # None: no deadline, or one of a release that did not keep this
     parent_id: UUID | None
     parent_call_id: str | None
     cancel_with_parent: bool

@@ -65,6 +65,7 @@ def new_run(run: NewRun, now: datetime) -> RunRow:
         priority=run.priority,
         start_at=run.start_at,
         deadline=run.deadline,
+        timeout=run.timeout,
         parent_id=run.parent_id,
         parent_call_id=run.parent_call_id,
         cancel_with_parent=run.cancel_with_parent,

@@ -144,6 +144,9 @@ def _new_runs(decision: Decision, record: RunRecord, now: datetime, again_at: da
 
 def _next(end: e.WorkflowContinuedAsNew, record: RunRecord, now: datetime, again_at: datetime | None) -> NewRun:
     """The run that goes on where this one ends."""
+    timeout = record.timeout
+    if timeout is None and record.deadline is not None:
+        timeout = record.deadline - (record.start_at or record.created_at)
     return NewRun(
         id=end.next_id,
         workflow_name=record.workflow_name,
@@ -152,7 +155,8 @@ def _next(end: e.WorkflowContinuedAsNew, record: RunRecord, now: datetime, again
         workflow_id=record.workflow_id,
         priority=record.priority,
         due_at=again_at,
-        deadline=None if record.deadline is None else now + (record.deadline - (record.start_at or record.created_at)),
+        deadline=None if timeout is None else now + timeout,
+        timeout=timeout,
         parent_id=record.parent_id,
         parent_call_id=record.parent_call_id,
         cancel_with_parent=record.cancel_with_parent,
@@ -172,6 +176,7 @@ def _child(command: c.StartChildWorkflow, record: RunRecord, now: datetime, agai
         start_at=start_at,
         due_at=start_at or again_at,
         deadline=None if options.timeout is None else (start_at or now) + options.timeout,
+        timeout=options.timeout,
         parent_id=record.id,
         parent_call_id=command.call_id,
         cancel_with_parent=options.cancel_with_parent,

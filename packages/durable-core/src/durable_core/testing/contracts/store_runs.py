@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from uuid import UUID
 
 from durable_core.codec import Payload
@@ -20,6 +21,7 @@ class RunCases(StoreCases):
             priority=-5,
             start_at=start_at,
             deadline=deadline,
+            timeout=timedelta(seconds=0.1),
             parent_id=parent,
             parent_call_id="4.1",
         )
@@ -30,7 +32,7 @@ class RunCases(StoreCases):
         assert (record.status, record.version, record.history_length) == (Status.PENDING, 0, 0)
         assert (record.input, record.result, record.error) == (run.input, None, "")
         assert (record.queue, record.priority) == ("slow", -5)
-        assert (record.start_at, record.deadline) == (start_at, deadline)
+        assert (record.start_at, record.deadline, record.timeout) == (start_at, deadline, timedelta(seconds=0.1))
         assert (record.parent_id, record.parent_call_id) == (parent, "4.1")
         assert (record.worker_id, record.failures, record.crashes) == (None, 0, 0)
         assert before - HOUR < record.created_at < before + HOUR

@@ -104,6 +104,8 @@ def _do(ctx, kind, rest, handles, children):
             return ctx.now().isoformat()
         case "random":
             return [ctx.random().random(), str(ctx.uuid4())]
+        case "again":
+            ctx.continue_as_new(steps=[])
         case "raise":
             raise ZeroDivisionError(rest[0])
     return None
@@ -126,6 +128,7 @@ simple_steps = st.one_of(
     st.tuples(st.just("patched"), NAMES),
     st.tuples(st.sampled_from(["version", "now", "random"])),
     st.tuples(st.just("raise"), SMALL),
+    st.tuples(st.just("again")),
     st.tuples(st.just("gather"), SMALL),
     st.tuples(st.just("select"), SMALL, TIMEOUTS),
     st.tuples(st.just("timer"), st.sampled_from([0, 1, 3])),

@@ -219,7 +219,10 @@ class _Author:
     def spawn(self, scope: _Scope, depth: int) -> p.Step:
         self.in_branch = True
         try:
-            return p.Spawn(body=self.block(_Scope(scope), 3, depth + 1), binds=self.bind(scope.branches))
+            # Without handles: which of two strands was first at one, the trace does not tell the model.
+            inner = _Scope()
+            inner.values += scope.values
+            return p.Spawn(body=self.block(inner, 3, depth + 1), binds=self.bind(scope.branches))
         finally:
             self.in_branch = False
 

@@ -114,6 +114,8 @@ class Hub:
         while True:
             if self._dying:
                 self._bury(self._dying.pop())
+            elif self._alarms and self._alarms[0][0] <= self.now:
+                self._move_time()  # calls take time too: who never rests must not stop the clocks of all others
             elif self._ready:
                 strand = self._next()
                 self.current = strand

@@ -133,6 +133,27 @@ def test_a_signal_of_the_same_step_is_not_lost_to_a_branch_that_waits_for_it():
     story.check()
 
 
+def test_a_branch_that_waits_for_a_signal_is_unwound_without_an_error():
+    caught = []
+
+    def waits(ctx):
+        try:
+            ctx.wait_signal("a")
+        except Exception as error:  # noqa: BLE001 - as users do
+            caught.append(error)
+
+    def fn(ctx):
+        ctx.spawn(waits, ctx)
+        ctx.wait_signal("go")
+        ctx.continue_as_new()
+
+    story = Story(fn)
+    story.start()
+    story.give(signal("go"))
+    assert caught == []
+    story.check()
+
+
 # Cancels
 
 

@@ -99,10 +99,11 @@ class Signals:
     def __init__(self) -> None:
         self._unread: dict[str, deque[_Unread]] = {}
         self._listeners: dict[str, deque[Listener]] = {}
+        self._is_deaf = False
 
     def receive(self, signal: e.SignalReceived) -> None:
         listeners = self._listeners.get(signal.name)
-        if listeners:
+        if listeners and not self._is_deaf:
             listeners.popleft().resolve(signal)
         else:
             self._unread.setdefault(signal.name, deque()).append(_Unread(next_moment(), signal))
@@ -113,7 +114,7 @@ class Signals:
 
     def stop_listening(self) -> None:
         """The code goes no further: what comes from now on is for nobody here."""
-        self._listeners.clear()
+        self._is_deaf = True  # not by forgetting who listens: those withdraw when their code is unwound
 
     def came_at(self, name: str) -> int:
         """The moment at which the oldest unread signal of this name came; 0: there is none."""

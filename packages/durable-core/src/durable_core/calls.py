@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
 # How code may name one: by its name, its function, or `function.using(...)`.
 Activity = str | Callable[..., Any] | ActivityDefinition
-NEXT = "next"  # in the place of a call_id, in the id of the run that goes on
 Workflow = str | Callable[..., Any] | WorkflowDefinition
+
+NEXT = "next"  # in the place of a call_id, in the id of the run that goes on
 
 
 def start_activity(engine: Engine, activity: Activity, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ActivityHandle:

@@ -41,7 +41,6 @@ class Decision:
     error: str = ""
     end: e.HistoryEvent | None = None  # the terminal fact, if the run closed
     wake_at: datetime | None = None  # earliest timer or deadline
-    continued: e.WorkflowContinuedAsNew | None = None  # the run goes on as a new one
     carried: list[e.HistoryEvent] = field(default_factory=list)  # unread signals, and cancels, for that one
     waiting_for: str | None = None  # JSON object
     warnings: list[str] = field(default_factory=list)
@@ -51,5 +50,8 @@ class Decision:
         self.status, self.error = STATUS_AFTER[type(end)], error_of(end)
         if isinstance(end, e.WorkflowCompleted):
             self.result = end.result
-        if isinstance(end, e.WorkflowContinuedAsNew):
-            self.continued = end
+
+    @property
+    def continued(self) -> e.WorkflowContinuedAsNew | None:
+        """How the run goes on as a new one; None: it does not."""
+        return self.end if isinstance(self.end, e.WorkflowContinuedAsNew) else None

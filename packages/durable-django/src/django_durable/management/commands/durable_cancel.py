@@ -28,6 +28,7 @@ class Command(DurableCommand):
             reason=options["reason"], keep_queued=options["keep_queued"], graceful=options["graceful"]
         )
         if not canceled:
-            raise CommandError(f"execution {handle} was closed already ({handle.status}).")
+            newest = handle.execution.newest
+            raise CommandError(f"execution {newest.id} was closed already ({newest.status}).")
         if options["verbosity"] > 0:
             self.say("cancellation requested" if options["graceful"] else "canceled")

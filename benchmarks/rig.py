@@ -172,5 +172,5 @@ def wait_until(
         worker.check()
         if time.monotonic() > deadline:
             raise TimeoutError(f"nothing after {patience} s")
-        time.sleep(pause)
+        time.sleep(pause)  # a loop without it would take the CPU that the worker needs
     return answer

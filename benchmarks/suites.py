@@ -36,6 +36,11 @@ CHUNK = 500  # starts per transaction
 SETTLED = 3.0  # seconds after which an idle worker has nothing left to set up
 
 
+def _let_settle() -> None:
+    """What a worker does after its last work would be counted as idling: there is no sign of its being through."""
+    time.sleep(SETTLED)
+
+
 def latency(o: Options) -> Row:
     """From the call of `start_workflow` to the moment at which the caller's process sees the run closed.
 
@@ -55,7 +60,7 @@ def latency(o: Options) -> Row:
                 moment = time.perf_counter()
                 called[_id(start_workflow(one_activity, payload=payload))] = moment
             else:
-                time.sleep(LOOK)
+                time.sleep(LOOK)  # a loop without it would take the CPU that the worker needs
             closed = _closed(called.keys() - seen.keys())
             moment = time.perf_counter()
             seen |= dict.fromkeys(closed, moment)
@@ -78,13 +83,13 @@ def idle_latency(o: Options) -> Row:
     taken, stored, picked = [], [], []
     with WorkerProcess(o) as worker:
         warm_up(worker)
-        time.sleep(SETTLED)
+        _let_settle()
         for _ in range(o.tasks):
             time.sleep(o.pause * random.uniform(0.5, 1.5))  # not in step with anybody's polling
             wall, moment = time.time(), time.perf_counter()
             run = _id(start_workflow(one_activity))
             while not _closed({run}):
-                time.sleep(LOOK)
+                time.sleep(LOOK)  # see `latency`
                 if time.perf_counter() - moment > 60:
                     raise TimeoutError(f"run {run} did not close")
             taken.append((time.perf_counter() - moment) * 1e3)
@@ -142,7 +147,7 @@ def sleepers(o: Options) -> Row:
     """What runs that sleep for a day cost a worker: memory, and CPU while it has nothing to do."""
     with WorkerProcess(o, watch="statements") as worker:
         warm_up(worker)
-        time.sleep(SETTLED)
+        _let_settle()
         rss = worker.rss
         before = _idle(worker, o.seconds)
         begun = time.perf_counter()
@@ -150,7 +155,7 @@ def sleepers(o: Options) -> Row:
         asleep = WorkflowExecution.objects.filter(status="RUNNING")
         wait_until(lambda: asleep.count() == o.sleepers, worker, pause=0.25)
         parked = time.perf_counter() - begun
-        time.sleep(SETTLED)
+        _let_settle()
         after = _idle(worker, o.seconds)
         return {
             "runs": o.sleepers,
@@ -167,12 +172,12 @@ def idle(o: Options) -> Row:
     """What a worker with nothing to do costs."""
     with WorkerProcess(o) as worker:  # the probe that counts costs CPU too
         warm_up(worker)
-        time.sleep(SETTLED)
+        _let_settle()
         cpu = _idle(worker, o.seconds)["cpu"]
         rss = worker.rss
     with WorkerProcess(o, watch="statements") as worker:
         warm_up(worker)
-        time.sleep(SETTLED)
+        _let_settle()
         counted = _idle(worker, o.seconds)
     return {"cpu": cpu, "rss": rss, **{name: counted[name] for name in ("statements", "others", "asked")}}
 

@@ -331,8 +331,8 @@ def test_a_heartbeat_without_details_keeps_those_that_are_not_written_yet():
 # Letting go
 
 
-def attempts_of_one_activity(bench):
-    """Of the workflow `calls`, as they are made."""
+def attempts_of_one_activity(bench, queue="default"):
+    """Of the activity on *queue* that the workflow `calls` runs, as they are made."""
     attempts = []
 
     @bench.registry.activity(retry_policy=RetryPolicy(initial_interval=0))
@@ -341,7 +341,7 @@ def attempts_of_one_activity(bench):
 
     @bench.registry.workflow
     def calls(ctx):
-        ctx.run_activity("act")
+        ctx.run_activity(act.using(queue=queue))
         return "done"
 
     return attempts
@@ -393,16 +393,7 @@ def test_what_a_dismissed_worker_could_not_give_back_goes_to_others():
 def test_what_a_worker_begins_after_its_burial_and_dies_over_goes_to_others():
     """It was paused, went on, and died before its next heartbeat could tell it that others had buried it."""
     bench = Bench(clock=HostClock(), heartbeat_interval=0.01)
-    attempts = []
-
-    @bench.registry.activity(retry_policy=RetryPolicy(initial_interval=0))
-    def act():
-        attempts.append(current_activity().attempt)
-
-    @bench.registry.workflow
-    def calls(ctx):
-        ctx.run_activity(act.using(queue="theirs"))
-
+    attempts = attempts_of_one_activity(bench, queue="theirs")
     run_id, buried = bench.start("calls"), uuid4()
     bench.settings, everything = replace(bench.settings, exclude=("theirs",)), bench.settings
     bench.worker().run(until_idle=True)

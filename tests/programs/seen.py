@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from durable_core.audit.replaying import decided
 from durable_core.codec import decode
 from durable_core.definitions import Registry
 from durable_core.errors import NondeterminismError
 from durable_core.execution import Status
 from durable_core.replay import WorkflowRun
+from durable_core.transcript import decided
 from durable_core.worker.loading import info_of
 from tests.programs.activities import MemoryLedger, install
 from tests.programs.interpreter import WORKFLOW, run

@@ -27,6 +27,7 @@ from . import (  # noqa: F401 - registers more
     crash_workflows,
     deployed_workflows,
     ledger,
+    messaged_workflows,
 )
 from .durable_activities import (
     ERRORS,

@@ -124,13 +124,13 @@ class Branch:
             if self._calls_after_eviction > MAX_CALLS_AFTER_EVICTION:
                 self._suspend()
             raise RunEvicted
+        if self.without_ctx:
+            raise DurableError(f"ctx was used inside {self.without_ctx}")
         if getcurrent() is not self._code:
             raise DurableError(
                 "ctx was used outside its workflow's own code (from a thread, a callback or another workflow). "
                 "Only the workflow function itself, and what it calls, may use it."
             )
-        if self.without_ctx:
-            raise DurableError(f"ctx was used inside {self.without_ctx}")
 
     def _suspend(self) -> None:
         assert self._driver is not None

@@ -7,6 +7,7 @@ log and the code alone, and a replay has the same turns.
 from __future__ import annotations
 
 from collections import deque
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from durable_core.branch import Branch
@@ -72,6 +73,16 @@ class Branches:
                     return
                 if branch in self._looking:
                     self._resume(branch)
+
+    @contextmanager
+    def nobodys_turn(self, inside: str) -> Iterator[None]:
+        """Code runs that is no strand of the run's, and must not use ctx: *inside* says what it is."""
+        before, self.current = self.current, Branch(None, lambda branch: None)
+        self.current.without_ctx = inside
+        try:
+            yield
+        finally:
+            self.current = before
 
     def close(self) -> None:
         """Unwind all code, the youngest strand first."""

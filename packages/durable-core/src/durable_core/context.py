@@ -252,6 +252,17 @@ class WorkflowContext:
         """
         continue_as_new(self._engine, kwargs)
 
+    # Questions and requests from outside
+
+    def on_query(self, name: str, handler: Callable[..., Any]) -> None:
+        """Let *handler* answer the query *name*: a function that looks at variables of this code.
+
+        It gets the keywords of the question, and runs on a copy of this run that was brought back to be asked, in any
+        process, also when the run has ended. It may read ctx, not use it. The last handler of a name answers.
+        """
+        self._engine.check_caller()
+        self._engine.queries.register(name, handler)
+
     # Changing code under running workflows
 
     def patched(self, change_id: str) -> bool:

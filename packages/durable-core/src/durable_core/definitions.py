@@ -251,6 +251,10 @@ class Registry:
             raise UnknownActivityError(f"Unknown activity {name!r}. {did_you_mean(name, self.activities)}")
         return definition
 
+    def queries_of(self, workflow_name: str) -> list[str]:
+        """Names of the queries of a workflow that are answered without its code."""
+        return [query for of, query, _ in self._queries if of == workflow_name]
+
     def find_query(self, workflow_name: str, name: str) -> Callable[..., Any]:
         """Raises `UnknownQueryError`; a query may have been registered before its workflow."""
         queries = {query: fn for of, query, fn in self._queries if of == workflow_name}

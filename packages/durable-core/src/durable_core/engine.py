@@ -21,6 +21,7 @@ from durable_core.execution import record
 from durable_core.inbox import Outcomes, Signals
 from durable_core.patches import Patches
 from durable_core.places import caller, stuck_at
+from durable_core.queries import Queries
 from durable_core.timers import Timers
 from durable_core.transcript import Transcript
 from durable_core.waits import BranchEnd, Wait
@@ -81,6 +82,7 @@ class Engine:
         self.signals = Signals()
         self.cancellation = Cancellation(info.execution_id)
         self.patches = Patches()
+        self.queries = Queries(info.workflow_name)
         self.closing: c.Command | None = None  # how the code ended
         self._length = 0
         self.heard: Callable[[c.Command, e.HistoryEvent], None] | None = None  # while the code is brought back

@@ -135,6 +135,13 @@ class UnknownQueryError(WorkflowError, LookupError):
     """The workflow has no query of this name."""
 
 
+class QueryFailed(WorkflowError):
+    """A query could not be put to the run: no worker has begun it, or its history and the code here do not fit.
+
+    The run goes on as if nobody had asked.
+    """
+
+
 # Activities
 
 

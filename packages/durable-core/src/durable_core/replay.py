@@ -12,7 +12,7 @@ it. A race is decided by which fact stands first.
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from durable_core import commands as c
 from durable_core import events as e
@@ -26,6 +26,7 @@ from durable_core.execution import Status, error_of, record
 from durable_core.failures import describe
 from durable_core.inbox import OUTCOMES
 from durable_core.places import Place, raised_at
+from durable_core.queries import IN_HANDLER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -145,6 +146,17 @@ class WorkflowRun:
     def close(self) -> None:
         """Take the run out of memory. Its code is unwound by `RunEvicted`; what it does on the way has no effect."""
         self._branches.close()
+
+    # Asking
+
+    def find_query(self, name: str, elsewhere: list[str]) -> Callable[..., Any]:
+        """The handler that the code has registered. Raises `UnknownQueryError`; *elsewhere* are other names to tell."""
+        return self._engine.queries.find(name, elsewhere)
+
+    def only_looking(self, look: Callable[[], Any]) -> Any:
+        """What *look* returns, a function of the run's code that may use ctx for nothing but to read."""
+        with self._branches.nobodys_turn(IN_HANDLER):
+            return look()
 
     # Facts
 

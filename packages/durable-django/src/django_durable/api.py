@@ -18,13 +18,15 @@ from uuid import UUID
 from asgiref.sync import sync_to_async
 from django.db import connections, transaction
 
+from django_durable.asking import ask_code
 from django_durable.engine import engine
 from durable_core.client import FIRST_POLL, LONGEST_POLL
 from durable_core.definitions import WorkflowDefinition, register
-from durable_core.errors import DurableError, UnknownExecutionError, UnknownQueryError, WaitTimeout, WorkflowClosed
+from durable_core.errors import DurableError, UnknownExecutionError, WaitTimeout, WorkflowClosed
 from durable_core.execution import Status, TaskStatus
 from durable_core.options import as_timedelta
 from durable_core.ports import Entry, EntryKind
+from durable_core.queries import STATUS
 
 if TYPE_CHECKING:
     from django_durable.models import WorkflowExecution
@@ -167,16 +169,18 @@ def query_workflow(execution: Execution, name: str = "status", /, **payload: Any
     """Ask a run something, without disturbing it; *payload* goes to the function that answers.
 
     Every run answers "status": a dict of id, workflow_name, status, result, error, waiting_for, pending_activities.
-    Raises `UnknownExecutionError`, `UnknownQueryError` with the names there are, and `TypeError` for a payload that the
-    function does not take.
+    What `ctx.on_query` has registered is asked of the newest run of a chain, which is brought back here for that: it
+    takes no worker, and writes nothing. Raises `UnknownExecutionError`, `UnknownQueryError` with the names there are,
+    `TypeError` for a payload that the function does not take, `QueryFailed` for a run that cannot be brought back, and
+    what the function raises.
     """
     row = _row_of(id_of(execution))
-    try:
+    if name in register.queries_of(row.workflow_name):
         answer = register.find_query(row.workflow_name, name)
-    except UnknownQueryError:
-        if name != "status":
-            raise
+    elif name == STATUS:
         return status_of(row)
+    else:
+        return ask_code(row.id, name, payload)
     signature = inspect.signature(answer)
     try:
         signature.bind(row, **payload)

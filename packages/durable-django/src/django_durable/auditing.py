@@ -67,7 +67,7 @@ def second_process() -> PeerProcess:
 
 
 @contextmanager
-def writes_refused() -> Iterator[list[str]]:
+def writes_refused(why: str = "an audit") -> Iterator[list[str]]:
     """Around workflow code that is replayed: it may read databases, unwise as that is. Answers what else it tried."""
     acts: list[str] = []
 
@@ -75,7 +75,7 @@ def writes_refused() -> Iterator[list[str]]:
         if READS.match(sql):
             return execute(sql, params, many, context)
         acts.append(f"runs {' '.join(sql.split())[:60]!r} on database {context['connection'].alias!r}")
-        raise NotSupportedError("Workflow code is only replayed, by an audit: it cannot write.")
+        raise NotSupportedError(f"Workflow code is only replayed, by {why}: it cannot write.")
 
     with ExitStack() as stack:
         for connection in connections.all():

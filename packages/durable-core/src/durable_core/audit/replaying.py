@@ -20,6 +20,7 @@ from durable_core.errors import CodeFailed, CodeStuck, DurableError, NewerCodeNe
 from durable_core.execution import Status, record
 from durable_core.failures import summary
 from durable_core.replay import WorkflowRun
+from durable_core.transcript import decided
 from durable_core.worker.loading import info_of
 
 if TYPE_CHECKING:
@@ -182,24 +183,6 @@ def _silence(story: Story, acts: list[str]) -> list[Violation]:
     """Once each, however often the code was replayed."""
     expected = "that a replay writes nothing and calls no activity"
     return [story.violation(Invariant.SILENCE, f"a replay that {act}", expected) for act in dict.fromkeys(acts)]
-
-
-def decided(history: Sequence[e.EventRecord]) -> Sequence[e.EventRecord]:
-    """A history without what was written to it from outside when it was canceled, and its code was not asked.
-
-    That ends with the cancel, has signals before it, and begins with the start where the run never ran.
-    """
-    if not history or history[-1].type != e.WorkflowCanceled.type:
-        return history
-    end = history[-1]
-    first = len(history) - 1
-    while (
-        first
-        and history[first - 1].type in (e.SignalReceived.type, e.WorkflowStarted.type)
-        and history[first - 1].created_at == end.created_at
-    ):
-        first -= 1
-    return history[:first]
 
 
 def _prefixes(

@@ -2,9 +2,11 @@
 
     program = generate(random.Random(seed), size=8)
     run(ctx, program, path="r1")                      # interpreter: the real workflow
-    judge(seen, program, circumstances).complaints    # model: what of the outcome it does not allow
+    judge(seen, circumstances).complaints             # model: what of the outcome it does not allow
     source_of(program)                                # for the bug report
 
-A new word of the language is a class in `language`, a case in `interpreter`, `model` and `source`, and a line in
-`generator`.
+A new word of the language is a class in `steps`, with these meanings as its methods, and a line in `generator` that
+says how often it is drawn.
 """
+
+from tests.programs import steps as steps  # or no program could be read from its JSON

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from durable_core.context import WorkflowContext
     from durable_core.definitions import ActivityFunction, Registry
-    from tests.programs.language import Script
+    from tests.programs.scripts import Script
 
 SCRIPTED = "scripted"
 OPENING_BALANCE = 100

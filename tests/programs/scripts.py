@@ -1,14 +1,31 @@
-"""How a scripted activity may end, and how often it may have its effect. Faults widen both."""
+"""What an activity is told to do, how it may end then, and how often it may have its effect. Faults widen both."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tests.programs.activities import message_of
+from tests.programs.language import Expression, Part, Seconds
 
 if TYPE_CHECKING:
-    from tests.programs.language import Script
     from tests.programs.trace import Entry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Script(Part):
+    """One activity call: what the activity does, and under which policy and limits."""
+
+    value: Expression
+    fails: int = 0  # attempts with a number up to this raise
+    spoils: bool = False  # returns what JSON cannot hold, instead of the value
+    takes: Seconds = 0.0
+    beats: bool = False  # with details, at the beginning
+    attempts: int = 0  # RetryPolicy.maximum_attempts
+    interval: Seconds = 0.0  # RetryPolicy.initial_interval
+    refused: bool = False  # its error is among the non-retryable ones
+    timeout: Seconds | None = None  # schedule-to-close
+    start_to_close: Seconds | None = None
 
 
 class Allowance(NamedTuple):

@@ -1,0 +1,43 @@
+"""Every kind of step, by family."""
+
+from tests.programs.steps.activities import RunActivity, StartActivity, Transfer, WaitActivity, WrongCall
+from tests.programs.steps.blocks import For, If, Raise, Return, Shield, Try
+from tests.programs.steps.branches import Spawn, WaitBranch
+from tests.programs.steps.children import RunChild, StartChild, WaitChild
+from tests.programs.steps.handles import Gather, Select
+from tests.programs.steps.signals import WaitSignal
+from tests.programs.steps.timers import CancelTimer, Now, Sleep, StartTimer, WaitTimer
+from tests.programs.steps.values import DeprecatePatch, DrawRandom, DrawUuid, GetVersion, Patched, SideEffect
+
+__all__ = [
+    "CancelTimer",
+    "DeprecatePatch",
+    "DrawRandom",
+    "DrawUuid",
+    "For",
+    "Gather",
+    "GetVersion",
+    "If",
+    "Now",
+    "Patched",
+    "Raise",
+    "Return",
+    "RunActivity",
+    "RunChild",
+    "Select",
+    "Shield",
+    "SideEffect",
+    "Sleep",
+    "Spawn",
+    "StartActivity",
+    "StartChild",
+    "StartTimer",
+    "Transfer",
+    "Try",
+    "WaitActivity",
+    "WaitBranch",
+    "WaitChild",
+    "WaitSignal",
+    "WaitTimer",
+    "WrongCall",
+]

@@ -1,0 +1,168 @@
+"""Activities: run, or started and waited for; calls that are refused; money that is moved by two of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tests.programs import language as p
+from tests.programs.activities import arguments, options, transfer, wrong_call
+from tests.programs.model import Disagreement, Started
+from tests.programs.scripts import Script, allowance, may_end
+from tests.programs.source import value_of
+
+if TYPE_CHECKING:
+    from durable_core.definitions import ActivityDefinition
+    from tests.programs.generator import Author, Scope
+    from tests.programs.interpreter import Interpreter
+    from tests.programs.model import Model
+    from tests.programs.source import Writer
+    from tests.programs.trace import Entry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunActivity(p.Binding):
+    script: Script
+
+    @staticmethod
+    def draw(author: Author, scope: Scope, depth: int) -> RunActivity:
+        script = author.script(scope)
+        return RunActivity(**author.labeled(), script=script, binds=author.bind(scope.values))
+
+    def run(self, code: Interpreter) -> None:
+        activity, given = _asked(code, self.script)
+        code.value(self, lambda: code.ctx.run_activity(activity, **given))
+
+    def see(self, model: Model) -> None:
+        model.values[self.binds] = model.see_end(self, _started(model, self.script), None)
+
+    def write(self, writer: Writer) -> None:
+        writer.bind(self, f"ctx.run_activity({_written(writer, self.script)})")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartActivity(p.Step):
+    binds: str  # a handle
+    script: Script
+
+    @staticmethod
+    def draw(author: Author, scope: Scope, depth: int) -> StartActivity:
+        script = author.script(scope)
+        return StartActivity(script=script, binds=author.bind(scope.activities))
+
+    def run(self, code: Interpreter) -> None:
+        activity, given = _asked(code, self.script)
+        code.values[self.binds] = code.ctx.start_activity(activity, **given)
+
+    def see(self, model: Model) -> None:
+        model.values[self.binds] = _started(model, self.script)
+
+    def write(self, writer: Writer) -> None:
+        writer.write(f"{self.binds} = ctx.start_activity({_written(writer, self.script)})")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitActivity(p.Binding):
+    handle: str
+    timeout: p.Seconds | None = None
+
+    @staticmethod
+    def draw(author: Author, scope: Scope, depth: int) -> WaitActivity:
+        handle = author.pick(scope.activities)
+        given = author.labeled()
+        return WaitActivity(**given, handle=handle, timeout=author.sometimes(), binds=author.bind(scope.values))
+
+    def run(self, code: Interpreter) -> None:
+        code.value(self, lambda: code.ctx.wait_activity(code.values[self.handle], timeout=self.timeout))
+
+    def see(self, model: Model) -> None:
+        model.values[self.binds] = model.see_end(self, model.values[self.handle], self.timeout)
+
+    def write(self, writer: Writer) -> None:
+        writer.bind(self, f"ctx.wait_activity({self.handle}, timeout={self.timeout!r})")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrongCall(p.Labeled):
+    """A call that is refused where it stands: an unknown name, a surplus argument, one that JSON cannot hold."""
+
+    how: str  # "name", "argument", "payload"
+
+    @staticmethod
+    def draw(author: Author, scope: Scope, depth: int) -> WrongCall:
+        return WrongCall(**author.labeled(), how=author.pick(("name", "argument", "payload")))
+
+    def run(self, code: Interpreter) -> None:
+        code.do(self, lambda: wrong_call(code.ctx, self.how))
+
+    def see(self, model: Model) -> None:
+        errors = {"name": "UnknownActivityError", "argument": "TypeError", "payload": "PayloadError"}
+        model.see(self, ["failed", errors[self.how]])
+
+    def write(self, writer: Writer) -> None:
+        writer.call(self, f"wrong_call(ctx, {self.how!r})")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer(p.Binding):
+    """Money from one account to another; where the other refuses it, back again."""
+
+    moves_money: ClassVar[bool] = True
+
+    source: str
+    target: str
+    amount: int
+    bounces: bool = False
+
+    def run(self, code: Interpreter) -> None:
+        code.value(self, lambda: transfer(code.ctx, self.source, self.target, self.amount, self.bounces))
+
+    def see(self, model: Model) -> None:
+        found = model.next(self.label)
+        endings = (["value", "refused"], ["value", "returned" if self.bounces else "moved"])
+        if found not in endings and not model.is_cancel(found):
+            raise Disagreement(f"step {self.label} saw {found}; expected one of {endings}")
+        model.values[self.binds] = found[-1] if found[0] == "value" else None
+        model.settle(self, found)
+
+    def write(self, writer: Writer) -> None:
+        writer.bind(self, f"transfer(ctx, {self.source!r}, {self.target!r}, {self.amount}, {self.bounces})")
+
+
+# A call of the activity that scripts are for
+
+
+@dataclass
+class Call(Started):
+    key: str  # of its effects
+    script: Script
+    value: Any
+
+    def may_end(self, model: Model, ending: Entry) -> bool:
+        faults = model.around.faults
+        may = may_end(self.script, self.value, ending, faults=faults)
+        model.judgement.effects[self.key] = allowance(self.script, ending if may else None, faults=faults)
+        return may
+
+
+def _asked(code: Interpreter, script: Script) -> tuple[ActivityDefinition, dict[str, Any]]:
+    code.activities += 1
+    key = f"{code.path}:{code.activities}"
+    return code.scripted.using(**options(script)), arguments(script, key, code.read(script.value))
+
+
+def _started(model: Model, script: Script) -> Call:
+    model.activities += 1
+    call = Call(f"{model.seen.path}:{model.activities}", script, model.read(script.value))
+    model.judgement.effects[call.key] = allowance(script, None, faults=model.around.faults)
+    return call
+
+
+def _written(writer: Writer, script: Script) -> str:
+    writer.write("activities += 1")
+    name = f"script{len(writer.lines)}"
+    changed = [field for field in fields(script) if getattr(script, field.name) != field.default]
+    said = [f"{field.name}={getattr(script, field.name)!r}" for field in changed if field.name != "value"]
+    writer.write(f"{name} = Script({', '.join(['value=Const(None)', *said])})")
+    key = 'f"{path}:{activities}"'
+    return f"scripted.using(**options({name})), **arguments({name}, {key}, {value_of(script.value)})"

@@ -1,6 +1,7 @@
 """Worlds from the command line.
 
 python -m tests.simulation 4711                       one seed, and what happened if it fails, from the first step
+python -m tests.simulation 4711 --save                keep its programs: it has found something
 python -m tests.simulation --seeds 3000               so many fresh seeds; the first is told
 python -m tests.simulation --seeds 3000 --from 90000  these seeds
 python -m tests.simulation --seeds 100000 --jobs 2    in two processes
@@ -14,7 +15,9 @@ import sys
 import time
 
 from tests.simulation.many import Summary, fresh_seed, simulate_many
+from tests.simulation.orders import orders_of, save
 from tests.simulation.simulation import simulate
+from tests.simulation.world import World
 
 SHOWN = 3  # reports of seeds that failed
 
@@ -22,12 +25,16 @@ SHOWN = 3  # reports of seeds that failed
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description="Simulate worlds of workers.")
     parser.add_argument("seed", nargs="*", type=int, help="these alone")
+    parser.add_argument("--save", action="store_true", help="keep their programs, for seeds.py")
     parser.add_argument("--seeds", type=int, default=0, metavar="N", help="so many worlds")
     parser.add_argument("--from", type=int, default=None, dest="first", metavar="SEED", help="the first of them")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes")
     parser.add_argument("--until-failure", action="store_true", help="end with the first that fails")
     options = parser.parse_args()
     seeds = options.seed or ([int(os.environ["SIM_SEED"])] if "SIM_SEED" in os.environ and not options.seeds else [])
+    if options.save:
+        for seed in seeds:
+            save(seed, orders_of(seed, World(seed).generator()))
     if seeds:
         verdicts = [simulate(seed, kept=None) for seed in seeds]
         for verdict in verdicts:

@@ -7,7 +7,6 @@ twice is two signals.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from durable_core import events as e
@@ -23,25 +22,13 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from durable_core.testing import InMemoryHistoryStore
-    from tests.programs.language import Program
+    from tests.simulation.orders import Order
     from tests.simulation.witness import Witness
     from tests.simulation.world import World
 
 PATIENCE = 1.5  # seconds between two calls, at most
 SURPLUS = "note"  # a signal that no program waits for
 AGAIN = 0.3  # seconds before a call that failed is made again
-
-
-@dataclass
-class Order:
-    """What a customer wants to be run."""
-
-    path: str  # a name for its effects, different for each
-    program: Program
-    workflow_id: str | None = None
-    run_id: UUID | None = None  # once it is known
-    cancels: bool = False
-    is_refused: bool = False  # the workflow_id belongs to another run
 
 
 class Customer:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from durable_core.ports import LoadedRun
-    from tests.simulation.customers import Order
+    from tests.simulation.orders import Order
     from tests.simulation.witness import Witness
     from tests.simulation.world import World
 

@@ -1,4 +1,7 @@
-"""Seeds that found something, kept for ever. What a seed means changes with the simulation; the named test stays."""
+"""Seeds that found something, kept for ever, with the programs that they stood for: `saved` has them.
+
+What else a seed means changes with the simulation; the named test stays.
+"""
 
 from __future__ import annotations
 

@@ -7,17 +7,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tests.programs.activities import install
-from tests.programs.generator import generate, generate_transfers
 from tests.programs.source import source_of
-from tests.simulation.customers import Customer, Order
+from tests.simulation.customers import Customer
 from tests.simulation.judging import complaints
+from tests.simulation.orders import orders_of
 from tests.simulation.trace import KEPT
 from tests.simulation.world import World
 
 if TYPE_CHECKING:
-    from random import Random
-
-MOST_ORDERS = 5
+    from tests.simulation.orders import Order
 
 
 @dataclass
@@ -37,9 +35,8 @@ class Verdict:
 def simulate(seed: int, *, kept: int | None = KEPT) -> Verdict:
     """*kept*: steps that the report of a failure shows, None for all."""
     world = World(seed, kept=kept)
-    random = world.generator()
     install(world.registry, world.witness.ledger, pause=world.pass_time)
-    orders = _orders(random)
+    orders = orders_of(seed, world.generator())
     world.customers = [Customer(world, order, world.generator(), world.witness) for order in orders]
     with world.entered():
         came_to_its_end = world.run()
@@ -48,20 +45,6 @@ def simulate(seed: int, *, kept: int | None = KEPT) -> Verdict:
     if found:
         verdict.report = _report(world, orders, found)
     return verdict
-
-
-def _orders(random: Random) -> list[Order]:
-    orders: list[Order] = []
-    for number in range(random.randint(1, MOST_ORDERS)):
-        program = generate_transfers(random, size=2) if random.random() < 0.1 else generate(random, size=6)
-        shares = orders and random.random() < 0.15
-        if shares:
-            first = orders[0]
-            first.workflow_id = "shared"
-            orders.append(Order(str(number), first.program if random.random() < 0.7 else program, "shared"))
-        else:
-            orders.append(Order(str(number), program))
-    return orders
 
 
 def _digest(world: World) -> str:

@@ -6,6 +6,7 @@ from importlib import import_module
 
 import pytest
 
+from tests.simulation.orders import SAVED as PROGRAMS
 from tests.simulation.seeds import SAVED, Saved
 from tests.simulation.simulation import simulate
 
@@ -14,6 +15,11 @@ from tests.simulation.simulation import simulate
 def test_saved_seed_is_good(saved: Saved) -> None:
     verdict = simulate(saved.seed)
     assert verdict.is_good, verdict.report
+
+
+def test_programs_of_saved_seeds_are_kept() -> None:
+    """A seed would stand for others as soon as the language grows."""
+    assert {file.stem for file in PROGRAMS.iterdir()} == {str(saved.seed) for saved in SAVED}
 
 
 @pytest.mark.parametrize("saved", SAVED, ids=lambda saved: str(saved.seed))

@@ -215,9 +215,10 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(python=PYTHON)
 def types(session: nox.Session) -> None:
-    """Check types with mypy, strictly."""
+    """Check types with mypy, strictly; and with pyright what users write."""
     install(session, *group("types"), extra="[all]")
     session.run("python", "-m", "mypy", *session.posargs)
+    session.run("pyright", "--pythonpath", f"{session.bin}/python")
 
 
 @nox.session(python=PYTHON)

@@ -405,3 +405,20 @@ def test_queries_are_found_by_workflow_and_name(registry):
     says = r"^Workflow 'later' has no query 'zzz'\. Registered: count, progress, status"
     with pytest.raises(UnknownQueryError, match=says):
         registry.find_query("later", "zzz")
+
+
+# Positional arguments
+
+
+def test_positional_arguments_of_a_workflow_become_its_keywords(registry):
+    @registry.workflow
+    def onboard(ctx, user_id, plan="free", *, trial=False): ...
+
+    definition = registry.find_workflow(onboard)
+    assert definition.named((7,), {"trial": True}) == {"user_id": 7, "trial": True}
+    assert definition.named((7, "pro"), {}) == {"user_id": 7, "plan": "pro"}
+    assert definition.named((), {"user_id": 7}) == {"user_id": 7}
+    with pytest.raises(TypeError, match=r"3 positional arguments were given, and it takes 2; its signature is onboard"):
+        definition.named((7, "pro", True), {})
+    with pytest.raises(TypeError, match="'user_id' was given twice"):
+        definition.named((7,), {"user_id": 8})

@@ -387,3 +387,10 @@ def test_waiting_for_no_time_looks_once_in_a_transaction():
     for none in (0, timedelta()):
         with undone(), pytest.raises(WaitTimeout):
             wait_workflow(handle, timeout=none)
+
+
+def test_positional_input_is_stored_by_name():
+    handle = start_workflow(order, 7, timeout=60)
+    assert handle.execution.input == {"number": 7}
+    with pytest.raises(TypeError, match="given twice"):
+        start_workflow(order, 7, number=8)

@@ -30,7 +30,9 @@ Workflow = str | Callable[..., Any] | WorkflowDefinition
 NEXT = "next"  # in the place of a call_id, in the id of the run that goes on
 
 
-def start_activity(engine: Engine, activity: Activity, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ActivityHandle:
+def start_activity(
+    engine: Engine, activity: Activity, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> ActivityHandle[Any]:
     """Raises `UnknownActivityError`, `TypeError` or `PayloadError`; nothing has happened then."""
     name, options = _activity(engine, activity, args, kwargs)
     what = f"the arguments of activity {name!r}"
@@ -40,8 +42,10 @@ def start_activity(engine: Engine, activity: Activity, args: tuple[Any, ...], kw
     return ActivityHandle(call_id, name)
 
 
-def start_child(engine: Engine, workflow: Workflow, kwargs: dict[str, Any]) -> ChildHandle:
+def start_child(engine: Engine, workflow: Workflow, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ChildHandle[Any]:
     """Raises `UnknownWorkflowError`, `TypeError`, `PayloadError` or `ConfigurationError`; nothing has happened then."""
+    if args:
+        kwargs = engine.registry.find_workflow(workflow).named(args, kwargs)
     changes = {"timeout": kwargs.pop("timeout")} if "timeout" in kwargs else {}
     name, options = _child(engine, workflow, changes, kwargs)
     payload = encode(kwargs, what=f"the input of workflow {name!r}", limit=engine.payload_limit)

@@ -171,7 +171,7 @@ def cancel_timer(engine: Engine, handle: TimerHandle) -> bool:
 # Branches
 
 
-def spawn(engine: Engine, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> BranchHandle:
+def spawn(engine: Engine, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> BranchHandle[Any]:
     if not callable(fn):
         raise TypeError(f"spawn() got {fn!r}; expected a function of the workflow's own code.")
     call_id = engine.next_call_id()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from durable_core import commands as c
 from durable_core import composition
 from durable_core import events as e
-from durable_core.calls import continue_as_new, start_activity, start_child
+from durable_core.calls import continue_as_new
 from durable_core.codec import NULL, decode, encode
 from durable_core.engine import WorkflowInfo
 from durable_core.errors import (
@@ -29,19 +29,19 @@ from durable_core.failures import describe, type_names
 from durable_core.handles import ActivityHandle, BranchHandle, ChildHandle, SignalToCome, TimerHandle
 from durable_core.logs import ReplaySafeLogger
 from durable_core.options import seconds_of, span_of
+from durable_core.started import StartingCalls
 from durable_core.waits import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
 
-    from durable_core.calls import Activity, Workflow
     from durable_core.engine import Engine
     from durable_core.handles import Handle
     from durable_core.options import Duration
 
 
-class WorkflowContext:
+class WorkflowContext(StartingCalls):
     """What workflow code may do. Every value that comes out of it is a fresh copy, the same on every replay."""
 
     def __init__(self, engine: Engine) -> None:
@@ -108,27 +108,6 @@ class WorkflowContext:
                 raise PayloadError(fact.failure["message"])
             raise SideEffectError(fact.failure["type"], fact.failure["message"])
         return decode(fact.result)
-
-    # Activities
-
-    def run_activity(self, activity: Activity, /, *args: Any, **kwargs: Any) -> Any:
-        """The result of an activity: start it and wait for it.
-
-        *activity* is a name, a registered function or ``function.using(timeout=5)``; all other arguments are the
-        activity's own. Raises `ActivityError` (`ActivityTimeout`, `ActivityCanceled`) when it failed for good,
-        `UnknownActivityError`, `TypeError` or `PayloadError` at once when the call itself is wrong.
-        """
-        return self.wait_activity(self.start_activity(activity, *args, **kwargs))
-
-    def start_activity(self, activity: Activity, /, *args: Any, **kwargs: Any) -> ActivityHandle:
-        """Start an activity and go on; see `run_activity`."""
-        return start_activity(self._engine, activity, args, kwargs)
-
-    def wait_activity(self, handle: ActivityHandle, *, timeout: Duration | None = None) -> Any:
-        """The result of a started activity. After *timeout* seconds: `WaitTimeout`; the activity goes on."""
-        if not isinstance(handle, ActivityHandle):
-            raise TypeError(f"wait_activity() got {handle!r}; expected what ctx.start_activity() returned.")
-        return composition.wait(self._engine, handle, timeout)
 
     # Time
 
@@ -223,25 +202,7 @@ class WorkflowContext:
             raise TypeError(f"wait() got {handle!r}; expected {composition.A_HANDLE}.")
         return composition.wait(self._engine, handle, timeout)
 
-    # Children
-
-    def run_workflow(self, workflow: Workflow, /, **kwargs: Any) -> Any:
-        """The result of a child workflow: start it and wait for it. Its input are the keywords.
-
-        Raises `WorkflowFailed`, `WorkflowTimeout` or `WorkflowCanceled` as the child ended,
-        `UnknownWorkflowError`, `TypeError` or `PayloadError` at once when the call itself is wrong.
-        """
-        return self.wait_workflow(self.start_workflow(workflow, **kwargs))
-
-    def start_workflow(self, workflow: Workflow, /, **kwargs: Any) -> ChildHandle:
-        """Start a child workflow and go on; see `run_workflow`. ``timeout=`` is the child's, as in the public call."""
-        return start_child(self._engine, workflow, kwargs)
-
-    def wait_workflow(self, handle: ChildHandle, *, timeout: Duration | None = None) -> Any:
-        """The result of a started child. After *timeout* seconds: `WaitTimeout`; the child goes on."""
-        if not isinstance(handle, ChildHandle):
-            raise TypeError(f"wait_workflow() got {handle!r}; expected what ctx.start_workflow() returned.")
-        return composition.wait(self._engine, handle, timeout)
+    # The end
 
     def continue_as_new(self, **kwargs: Any) -> NoReturn:
         """End this run here, and go on in a new one with an empty history and these keywords as its input.

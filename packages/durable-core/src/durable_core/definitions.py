@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, overload
 
 from durable_core.errors import (
     ConfigurationError,
@@ -15,36 +15,52 @@ from durable_core.errors import (
     UnknownWorkflowError,
     did_you_mean,
 )
+from durable_core.functions import ActivityFunction as ActivityFunction  # noqa: PLC0414 - others find it here
+from durable_core.functions import P, Params, R, R_co
+from durable_core.functions import WorkflowFunction as WorkflowFunction  # noqa: PLC0414 - the same
 from durable_core.options import ActivityOptions, Duration, WorkflowOptions, changed, check_name
 from durable_core.retry import DEFAULT_RETRY_POLICY, RetryPolicy
 
-P = ParamSpec("P")
-R = TypeVar("R")
-R_co = TypeVar("R_co", covariant=True)
+if TYPE_CHECKING:
+    from durable_core.context import WorkflowContext
+    from durable_core.functions import ActivityDecorator, WorkflowDecorator
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class WorkflowDefinition:
+class WorkflowDefinition(Generic[Params, R_co]):
     name: str
     fn: Callable[..., Any]  # the first parameter takes the context
     options: WorkflowOptions
     signature: inspect.Signature  # without the context
 
-    def using(self, **changes: Any) -> WorkflowDefinition:
+    def using(self, **changes: Any) -> WorkflowDefinition[Params, R_co]:
         return replace(self, options=changed(self.options, changes, what=self.name))
+
+    def named(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The keywords that a call with positional arguments means. Raises `TypeError` where it means none."""
+        if not args:
+            return kwargs
+        names = [p.name for p in self.signature.parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+        if len(args) > len(names):
+            problem = f"{len(args)} positional arguments were given, and it takes {len(names)}"
+            raise TypeError(f"workflow {self.name!r}: {problem}; its signature is {self._in_words()}")
+        if twice := next((name for name in names[: len(args)] if name in kwargs), None):
+            raise TypeError(f"workflow {self.name!r}: {twice!r} was given twice; its signature is {self._in_words()}")
+        return {**dict(zip(names, args, strict=False)), **kwargs}
 
     def check_input(self, kwargs: Mapping[str, Any]) -> None:
         """Raises `TypeError` for keywords that the function does not take."""
         try:
             self.signature.bind(**kwargs)
         except TypeError as error:
-            raise TypeError(
-                f"workflow {self.name!r}: {error}; its signature is {self.name}(ctx, {str(self.signature)[1:]}"
-            ) from None
+            raise TypeError(f"workflow {self.name!r}: {error}; its signature is {self._in_words()}") from None
+
+    def _in_words(self) -> str:
+        return f"{self.name}(ctx, {str(self.signature)[1:]}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ActivityDefinition:
+class ActivityDefinition(Generic[Params, R_co]):
     name: str
     fn: Callable[..., Any]
     options: ActivityOptions
@@ -56,7 +72,7 @@ class ActivityDefinition:
     def retry_policy(self) -> RetryPolicy:
         return self.options.retry_policy or DEFAULT_RETRY_POLICY
 
-    def using(self, **changes: Any) -> ActivityDefinition:
+    def using(self, **changes: Any) -> ActivityDefinition[Params, R_co]:
         policy = changes.get("retry_policy")
         if isinstance(policy, RetryPolicy) and policy.retry_if is not None:
             raise ConfigurationError(
@@ -103,20 +119,6 @@ def _elsewhere(*args: Any, **kwargs: Any) -> None:
     raise AssertionError("the code of a remote definition is in another process")
 
 
-class WorkflowFunction(Protocol, Generic[P, R_co]):
-    """A registered workflow: still the function it was, and `using()` beside it."""
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
-    def using(self, **changes: Any) -> WorkflowDefinition: ...
-
-
-class ActivityFunction(Protocol, Generic[P, R_co]):
-    """A registered activity: still the function it was, and `using()` beside it."""
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
-    def using(self, **changes: Any) -> ActivityDefinition: ...
-
-
 @dataclass(frozen=True, slots=True)
 class DuplicateName:
     """Two callables with one name: the second did not replace the first."""
@@ -137,11 +139,19 @@ class Registry:
         self._queries: list[tuple[str, str, Callable[..., Any]]] = []
 
     @overload
-    def workflow(self, fn: Callable[P, R], /) -> WorkflowFunction[P, R]: ...
+    def workflow(  # type: ignore[overload-overlap]  # a coroutine is told from other results
+        self, fn: Callable[Concatenate[WorkflowContext, P], Coroutine[Any, Any, R]], /
+    ) -> WorkflowFunction[P, R, Coroutine[Any, Any, R]]: ...
+    @overload
+    def workflow(self, fn: Callable[Concatenate[WorkflowContext, P], R], /) -> WorkflowFunction[P, R, R]: ...
+    @overload  # for `def onboard(ctx, **kwargs)`, where mypy objects that a keyword might be named ctx
+    def workflow(  # type: ignore[overload-cannot-match]
+        self, fn: Callable[Concatenate[WorkflowContext, ...], R], /
+    ) -> WorkflowFunction[..., R, R]: ...
     @overload
     def workflow(
         self, /, *, name: str | None = None, timeout: Duration | None = None, queue: str | None = None
-    ) -> Callable[[Callable[P, R]], WorkflowFunction[P, R]]: ...
+    ) -> WorkflowDecorator: ...
     def workflow(self, fn: Any = None, /, **options: Any) -> Any:
         """Register a workflow: a function whose first parameter takes the context.
 
@@ -179,7 +189,11 @@ class Registry:
         return fn
 
     @overload
-    def activity(self, fn: Callable[P, R], /) -> ActivityFunction[P, R]: ...
+    def activity(
+        self, fn: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> ActivityFunction[P, R, Coroutine[Any, Any, R]]: ...
+    @overload
+    def activity(self, fn: Callable[P, R], /) -> ActivityFunction[P, R, R]: ...
     @overload
     def activity(
         self,
@@ -193,7 +207,7 @@ class Registry:
         heartbeat_timeout: Duration | None = None,
         queue: str | None = None,
         priority: int | None = None,
-    ) -> Callable[[Callable[P, R]], ActivityFunction[P, R]]: ...
+    ) -> ActivityDecorator: ...
     def activity(self, fn: Any = None, /, **options: Any) -> Any:
         """Register an activity: a function with side effects, run at least once, retried by its policy.
 

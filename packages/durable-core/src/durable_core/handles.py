@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any, Generic, assert_never
 
 from durable_core import events as e
 from durable_core.codec import decode
@@ -17,6 +17,7 @@ from durable_core.errors import (
     WorkflowTimeout,
 )
 from durable_core.failures import summary
+from durable_core.functions import R_co
 from durable_core.waits import BranchEnd, Waiting
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class ActivityHandle:
+class ActivityHandle(Generic[R_co]):
     """An activity that was started; `ctx.wait_activity` gets its result, as often as asked."""
 
     call_id: str
@@ -36,7 +37,7 @@ class ActivityHandle:
 
 
 @dataclass(frozen=True, slots=True)
-class ChildHandle:
+class ChildHandle(Generic[R_co]):
     """A child workflow that was started; `ctx.wait_workflow` gets its result, as often as asked."""
 
     call_id: str
@@ -48,7 +49,7 @@ class ChildHandle:
 
 
 @dataclass(frozen=True, slots=True)
-class BranchHandle:
+class BranchHandle(Generic[R_co]):
     """A branch of the code that was spawned."""
 
     call_id: str

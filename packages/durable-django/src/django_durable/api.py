@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, overload
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
@@ -24,21 +24,23 @@ from durable_core.client import FIRST_POLL, LONGEST_POLL
 from durable_core.definitions import WorkflowDefinition, register
 from durable_core.errors import DurableError, UnknownExecutionError, WaitTimeout, WorkflowClosed
 from durable_core.execution import Status, TaskStatus
+from durable_core.functions import P, R, R_co
 from durable_core.options import as_timedelta
 from durable_core.ports import Entry, EntryKind
 from durable_core.queries import STATUS
 
 if TYPE_CHECKING:
     from django_durable.models import WorkflowExecution
+    from durable_core.functions import KnownWorkflow
     from durable_core.options import Duration
 
-    Execution: TypeAlias = "WorkflowHandle | UUID | str | WorkflowExecution"
+    Execution: TypeAlias = "WorkflowHandle[Any] | UUID | str | WorkflowExecution"
 
 Workflow = str | Callable[..., Any] | WorkflowDefinition
 
 
 @dataclass(frozen=True, slots=True)
-class WorkflowHandle:
+class WorkflowHandle(Generic[R_co]):
     """A run, by its id. ``str(handle)`` is the UUID's text."""
 
     id: UUID
@@ -56,8 +58,9 @@ class WorkflowHandle:
         """As it is now."""
         return engine().client.find(self.id).status
 
-    def result(self, timeout: Duration | None = None) -> Any:
-        return wait_workflow(self, timeout)
+    def result(self, timeout: Duration | None = None) -> R_co:
+        result: R_co = wait_workflow(self, timeout)
+        return result
 
     def signal(self, name: str, payload: Any = None) -> None:
         send_signal(self, name, payload)
@@ -68,8 +71,9 @@ class WorkflowHandle:
     def cancel(self, *, reason: str = "", keep_queued: bool = False, graceful: bool = False) -> bool:
         return cancel_workflow(self, reason=reason, keep_queued=keep_queued, graceful=graceful)
 
-    async def aresult(self, timeout: Duration | None = None) -> Any:  # noqa: ASYNC109 - as `result` has it
-        return await await_workflow(self, timeout)
+    async def aresult(self, timeout: Duration | None = None) -> R_co:  # noqa: ASYNC109 - as `result` has it
+        result: R_co = await await_workflow(self, timeout)
+        return result
 
     async def asignal(self, name: str, payload: Any = None) -> None:
         await asend_signal(self, name, payload)
@@ -108,17 +112,25 @@ def id_of(execution: Execution) -> UUID:
 # Start and wait
 
 
-def start_workflow(workflow: Workflow, /, *, timeout: Duration | None = None, **kwargs: Any) -> WorkflowHandle:
+@overload
+def start_workflow(workflow: KnownWorkflow[P, R], /, *args: P.args, **kwargs: P.kwargs) -> WorkflowHandle[R]: ...
+@overload
+def start_workflow(
+    workflow: KnownWorkflow[..., R], /, *, timeout: Duration | None, **kwargs: Any
+) -> WorkflowHandle[R]: ...
+@overload
+def start_workflow(workflow: str, /, *, timeout: Duration | None = None, **kwargs: Any) -> WorkflowHandle[Any]: ...
+def start_workflow(workflow: Workflow, /, *args: Any, timeout: Any = None, **kwargs: Any) -> WorkflowHandle[Any]:
     """Start a run and return at once; a worker drives it once the caller's transaction has committed.
 
-    *timeout*: seconds or timedelta from start to close. All other keywords are the workflow's input; options such as
+    *timeout*: seconds or timedelta from start to close. All other arguments are the workflow's input; options such as
     ``workflow_id`` go into ``workflow.using(...)``. Raises `UnknownWorkflowError`, `TypeError` (input that the function
     does not take), `PayloadError` or `WorkflowAlreadyStarted`; then nothing was written.
     """
-    return start(workflow, kwargs, timeout=timeout)
+    return start(workflow, _named(workflow, args, kwargs), timeout=timeout)
 
 
-def start(workflow: Workflow, kwargs: dict[str, Any], *, timeout: Duration | None = None) -> WorkflowHandle:
+def start(workflow: Workflow, kwargs: dict[str, Any], *, timeout: Duration | None = None) -> WorkflowHandle[Any]:
     """`start_workflow` for input that comes as a dict."""
     started = engine().client.start(workflow, kwargs, timeout=timeout)
     connection = connections[engine().conf.database]
@@ -127,6 +139,10 @@ def start(workflow: Workflow, kwargs: dict[str, Any], *, timeout: Duration | Non
     return WorkflowHandle(started.run_id)
 
 
+@overload
+def wait_workflow(execution: WorkflowHandle[R], timeout: Duration | None = None) -> R: ...
+@overload
+def wait_workflow(execution: Execution, timeout: Duration | None = None) -> Any: ...
 def wait_workflow(execution: Execution, timeout: Duration | None = None) -> Any:
     """What the run returned, once a worker has brought it to its end.
 
@@ -139,16 +155,18 @@ def wait_workflow(execution: Execution, timeout: Duration | None = None) -> Any:
     return engine().client.result(run_id, timeout=timeout)
 
 
-def run_workflow(workflow: Workflow, /, **kwargs: Any) -> Any:
+@overload
+def run_workflow(workflow: KnownWorkflow[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+@overload
+def run_workflow(workflow: str, /, **kwargs: Any) -> Any: ...
+def run_workflow(workflow: Workflow, /, *args: Any, **kwargs: Any) -> Any:
     """Start a run, drive it to its end in this process, and return its result. For scripts, shells and tests.
 
     Needs no worker; its activities and children run here too, whatever their queues. Inside `transaction.atomic()`, as
     in a `TestCase`, all of it happens in this thread and this transaction. Raises as the run ended, and `DurableError`
     for a run that cannot go on here.
     """
-    from django_durable.local import drive
-
-    return drive(workflow, kwargs)
+    return _run(workflow, _named(workflow, args, kwargs))
 
 
 # Messages
@@ -256,15 +274,33 @@ def retry_workflow(execution: Execution) -> None:
 # For async code
 
 
+@overload
+async def astart_workflow(workflow: KnownWorkflow[P, R], /, *args: P.args, **kwargs: P.kwargs) -> WorkflowHandle[R]: ...
+@overload
 async def astart_workflow(
-    workflow: Workflow,
+    workflow: KnownWorkflow[..., R],
+    /,
+    *,
+    timeout: Duration | None,  # noqa: ASYNC109 - the run's own
+    **kwargs: Any,
+) -> WorkflowHandle[R]: ...
+@overload
+async def astart_workflow(
+    workflow: str,
     /,
     *,
     timeout: Duration | None = None,  # noqa: ASYNC109 - the run's own
     **kwargs: Any,
-) -> WorkflowHandle:
+) -> WorkflowHandle[Any]: ...
+async def astart_workflow(
+    workflow: Workflow,
+    /,
+    *args: Any,
+    timeout: Any = None,  # noqa: ASYNC109 - the run's own
+    **kwargs: Any,
+) -> WorkflowHandle[Any]:
     """`start_workflow` for async code."""
-    return await sync_to_async(start)(workflow, kwargs, timeout=timeout)
+    return await sync_to_async(start)(workflow, _named(workflow, args, kwargs), timeout=timeout)
 
 
 async def await_workflow(
@@ -277,7 +313,7 @@ async def await_workflow(
     pause = FIRST_POLL
     while True:
         try:
-            return await sync_to_async(wait_workflow)(execution, 0)
+            return await sync_to_async(lambda: wait_workflow(execution, 0))()
         except WaitTimeout:
             left = LONGEST_POLL if deadline is None else deadline - time.monotonic()
             if left <= 0:
@@ -286,9 +322,13 @@ async def await_workflow(
         pause = min(pause * 1.5, LONGEST_POLL)
 
 
-async def arun_workflow(workflow: Workflow, /, **kwargs: Any) -> Any:
+@overload
+async def arun_workflow(workflow: KnownWorkflow[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+@overload
+async def arun_workflow(workflow: str, /, **kwargs: Any) -> Any: ...
+async def arun_workflow(workflow: Workflow, /, *args: Any, **kwargs: Any) -> Any:
     """`run_workflow` for async code."""
-    return await sync_to_async(run_workflow)(workflow, **kwargs)
+    return await sync_to_async(_run)(workflow, _named(workflow, args, kwargs))
 
 
 async def asend_signal(execution: Execution, name: str, payload: Any = None) -> None:
@@ -321,6 +361,16 @@ async def aretry_workflow(execution: Execution) -> None:
 
 
 # Inside
+
+
+def _named(workflow: Workflow, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    return register.find_workflow(workflow).named(args, kwargs) if args else kwargs
+
+
+def _run(workflow: Workflow, kwargs: dict[str, Any]) -> Any:
+    from django_durable.local import drive
+
+    return drive(workflow, kwargs)
 
 
 def _row_of(run_id: UUID) -> WorkflowExecution:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from threading import Event
@@ -197,7 +197,30 @@ class StoreThatForwardsOutcomes(InMemoryHistoryStore):
         return super()._put_letters(letter._replace(run_id=run.record.id) for letter, run in newest if run is not None)
 
 
+class StoreThatSharesNoTransaction(InMemoryHistoryStore):
+    def shared_transaction(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
+class StoreWhoseSharedTransactionIsAllOrNothing(InMemoryHistoryStore):
+    def shared_transaction(self) -> AbstractContextManager[None]:
+        self.journal.transaction = nullcontext  # type: ignore[method-assign,assignment]
+        return nullcontext()
+
+
+class StoreThatHoldsTasksAsTheyWere(InMemoryHistoryStore):
+    def hold_task(self, task_id: UUID) -> TaskRecord | None:
+        held = super().hold_task(task_id)
+        return None if held is None else replace(held, status=TaskStatus.RUNNING)
+
+
 LIES: list[tuple[type[Any], str]] = [
+    (StoreThatSharesNoTransaction, "test_shared_transaction_writes_together"),
+    (
+        StoreWhoseSharedTransactionIsAllOrNothing,
+        "test_failure_that_is_caught_in_a_shared_transaction_takes_back_only_itself",
+    ),
+    (StoreThatHoldsTasksAsTheyWere, "test_held_task_is_as_it_stands"),
     (StoreThatShowsAnAuditTheNewestFirst, "test_audit_turns_pages_from_the_oldest_run_on"),
     (StoreThatForgetsWhatIsClosed, "test_audit_sees_activities_open_and_closed"),
     (StoreThatKeepsWorkersAlive, "test_audit_sees_activities_open_and_closed"),

@@ -244,6 +244,12 @@ def test_run_workflow_runs_children_and_named_queues_here(mode):
     assert run_workflow("parent_order", number="7") == "7 is on its way"
 
 
+def test_run_workflow_runs_transactional_activities(mode):
+    """In a transaction of the caller's, what they write and the run itself commit, or do not, with that."""
+    assert run_workflow("booking", number="7") == ["7", "ValueError"]
+    assert list(Order.objects.values_list("number", flat=True)) == ["7"]
+
+
 def test_run_workflow_retries(mode):
     assert run_workflow("retried", fails=2) == 3
 

@@ -11,7 +11,7 @@ from django.test import override_settings
 
 from django_durable import backends
 from django_durable.checks import TAG
-from durable_core.definitions import register
+from durable_core.definitions import Registry, register
 from durable_core.hooks import BrokenPlugin
 from tests.redis_servers import private_server
 from tests.store.databases import registered, sqlite_settings
@@ -79,6 +79,17 @@ def test_a_query_of_an_unknown_workflow(monkeypatch):
     assert "Did you mean 'approval'?" in message.hint
 
 
+def test_transactional_activities_beside_another_database(monkeypatch, tmp_path):
+    registry = Registry()
+    registry.activity_from(lambda: None, name="books", transactional=True)
+    registry.activity_from(lambda: None, name="mails")
+    with registered(sqlite_settings(tmp_path / "durable.sqlite3")) as alias:
+        monkeypatch.setattr(register, "activities", registry.activities)
+        assert "durable.W009" not in found_for({})
+        found = found_for({"DATABASE": alias})
+    assert "activities (books) have their transaction" in found["durable.W009"].msg
+
+
 def test_a_broken_plugin_stops_nobody(monkeypatch):
     monkeypatch.setattr(backends.plugins(), "broken", [BrokenPlugin("kafka", "durable-kafka", "ImportError: no")])
     message = run_checks()["durable.E006"]
@@ -96,7 +107,7 @@ def test_a_broken_plugin_stops_nobody(monkeypatch):
 def test_sqlite_as_django_has_it_is_warned_of(tmp_path, options, lacks):
     with registered({**sqlite_settings(tmp_path / "x.sqlite3"), "OPTIONS": options}) as alias:
         found = found_for({"DATABASE": alias})
-    assert set(found) == {"durable.W002", "durable.W005"}
+    assert set(found) == {"durable.W002", "durable.W005", "durable.W009"}
     assert lacks in found["durable.W002"].msg
     assert '"init_command": "PRAGMA journal_mode=WAL' in found["durable.W002"].hint
 

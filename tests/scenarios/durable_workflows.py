@@ -28,6 +28,7 @@ from . import (  # noqa: F401 - registers more
     deployed_workflows,
     ledger,
     messaged_workflows,
+    transactional_workflows,
 )
 from .durable_activities import (
     ERRORS,

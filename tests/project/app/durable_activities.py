@@ -22,6 +22,14 @@ def pay_order(number: str) -> None:
     Order.objects.create(number=number, paid=True)
 
 
+@register.activity(retry_policy=ONCE, transactional=True)
+def book_order(number: str, fails: bool = False) -> str:
+    Order.objects.create(number=number)
+    if fails:
+        raise ValueError("behind what it wrote")
+    return number
+
+
 @register.activity(queue="elsewhere")
 def ship_order(number: str) -> str:
     return f"{number} is on its way"

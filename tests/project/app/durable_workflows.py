@@ -3,6 +3,7 @@ from __future__ import annotations
 from django_durable import ActivityError, register
 from tests.project.app.durable_activities import (
     approve,
+    book_order,
     decline,
     flaky,
     kill_worker_once,
@@ -28,6 +29,15 @@ def double_payment(ctx, number):
     except ActivityError as error:
         return error.type_name
     return None
+
+
+@register.workflow
+def booking(ctx, number):
+    first = ctx.run_activity(book_order, number)
+    try:
+        ctx.run_activity(book_order, f"{number}-2", fails=True)
+    except ActivityError as error:
+        return [first, error.type_name]
 
 
 @register.workflow

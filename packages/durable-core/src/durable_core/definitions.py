@@ -6,6 +6,7 @@ import inspect
 import math
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, overload
 
 from durable_core.errors import (
@@ -24,6 +25,8 @@ from durable_core.retry import DEFAULT_RETRY_POLICY, RetryPolicy
 if TYPE_CHECKING:
     from durable_core.context import WorkflowContext
     from durable_core.functions import ActivityDecorator, WorkflowDecorator
+
+TRANSACTION_LIMIT = timedelta(seconds=30)  # of a transactional activity that has chosen no start_to_close
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,6 +70,7 @@ class ActivityDefinition(Generic[Params, R_co]):
     signature: inspect.Signature
     is_async: bool
     arity: tuple[int, float]  # how many positional arguments alone satisfy the signature
+    transactional: bool = False  # its outcome commits with what it writes to the store's database
 
     @property
     def retry_policy(self) -> RetryPolicy:
@@ -78,6 +82,11 @@ class ActivityDefinition(Generic[Params, R_co]):
             raise ConfigurationError(
                 f"{self.name}.using() got a RetryPolicy with retry_if. The policy of a call is stored, and a function "
                 "cannot be: put retry_if into the policy of the decorator, which each worker has."
+            )
+        if "transactional" in changes:
+            raise ConfigurationError(
+                f"{self.name}.using() got transactional. Whether it may run in a transaction is for its code to say: "
+                "put it into the decorator, which each worker has."
             )
         return replace(self, options=changed(self.options, changes, what=self.name))
 
@@ -207,31 +216,37 @@ class Registry:
         heartbeat_timeout: Duration | None = None,
         queue: str | None = None,
         priority: int | None = None,
+        transactional: bool = False,
     ) -> ActivityDecorator: ...
     def activity(self, fn: Any = None, /, **options: Any) -> Any:
         """Register an activity: a function with side effects, run at least once, retried by its policy.
 
-        The four limits are seconds or timedeltas; *timeout* is schedule-to-close. Raises `ConfigurationError` for
-        anything that cannot work.
+        The four limits are seconds or timedeltas; *timeout* is schedule-to-close. *transactional*: the function runs in
+        a transaction of the store's database, and its outcome commits with what it writes there. Raises
+        `ConfigurationError` for anything that cannot work.
         """
         if fn is None:
             return lambda function: self.activity_from(function, **options)
         return self.activity_from(fn, **options)
 
-    def activity_from(self, fn: Callable[..., Any], *, name: str | None = None, **options: Any) -> Any:
+    def activity_from(
+        self, fn: Callable[..., Any], *, name: str | None = None, transactional: bool = False, **options: Any
+    ) -> Any:
         label = _name_of(fn, name)
         if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
             raise ConfigurationError(
                 f"activity {label!r} is a generator function; expected one that returns its result, as plain data."
             )
         clean = {key: value for key, value in options.items() if value is not None}
+        chosen = changed(ActivityOptions(), clean, what=label)
         definition = ActivityDefinition(
             label,
             fn,
-            changed(ActivityOptions(), clean, what=label),
+            _in_a_transaction(label, fn, chosen) if transactional else chosen,
             inspect.signature(fn),
             inspect.iscoroutinefunction(fn),
             _arity(inspect.signature(fn)),
+            transactional,
         )
         self._add(self.activities, "activity", definition, fn)
         return fn
@@ -292,6 +307,16 @@ class Registry:
         # The function stays the plain callable it was: tests and other code call it directly.
         fn.using = definition.using  # type: ignore[attr-defined]
         setattr(fn, f"durable_{kind}", definition.name)
+
+
+def _in_a_transaction(label: str, fn: Callable[..., Any], options: ActivityOptions) -> ActivityOptions:
+    """The options of a transactional activity: a transaction that nobody ends stands in everybody's way."""
+    if inspect.iscoroutinefunction(fn):
+        raise ConfigurationError(
+            f"activity {label!r} is async and transactional; expected an ordinary function: a transaction belongs to a "
+            "thread, and async code shares its thread with others."
+        )
+    return options if options.start_to_close is not None else replace(options, start_to_close=TRANSACTION_LIMIT)
 
 
 def _arity(signature: inspect.Signature) -> tuple[int, float]:

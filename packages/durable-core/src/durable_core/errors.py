@@ -22,6 +22,10 @@ class ConfigurationError(DurableError):
     """A setting, an option or a registration does not make sense; nothing was written."""
 
 
+class TransactionRefused(ConfigurationError):
+    """A transactional activity wrote to another database, or was begun inside a transaction; it is not tried again."""
+
+
 class PayloadError(DurableError, ValueError):
     """A value cannot be stored as JSON, or is too large.
 
@@ -57,6 +61,10 @@ class StoreUnavailable(DurableError):
     def __init__(self, message: str, *, ambiguous: bool = True) -> None:
         super().__init__(message)
         self.ambiguous = ambiguous
+
+
+class TransactionConflict(DurableError):
+    """A transaction was undone because of others beside it; all that was done in it may be done again."""
 
 
 class QueueUnavailable(DurableError):

@@ -7,6 +7,7 @@ E004  two callables with one name            W007  two plugins offer a queue of 
 E005  a setting is wrong or unknown          W008  a plugin that is to be turned off is not there
 E006  a plugin that could not be loaded (a warning: the others work)
 E007  a database there is no SQL for            W003  what the queue finds wrong with its server (check --deploy)
+                                             W009  transactional activities beside another database
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ ADVICE = (
 
 
 def connect() -> None:
-    for check in (check_settings, check_queue, check_registrations, check_plugins, check_database):
+    for check in (check_settings, check_queue, check_registrations, check_plugins, check_database, check_transactional):
         checks.register(check, TAG)
     checks.register(check_server, TAG, deploy=True)
 
@@ -121,6 +122,25 @@ def check_database(**kwargs: Any) -> list[CheckMessage]:
     if any(problem.id == "durable.E003" for problem in problems):
         return []
     return [*_vendor_problems(found.database), *_alias_problems(found.database)]
+
+
+def check_transactional(**kwargs: Any) -> list[CheckMessage]:
+    """Activities whose writes may go elsewhere than their transaction."""
+    found, problems = conf.inspect()
+    if problems or found.database == DEFAULT_DB_ALIAS:
+        return []
+    names = sorted(activity.name for activity in register.activities.values() if activity.transactional)
+    if not names:
+        return []
+    return [
+        checks.Warning(
+            f"Transactional activities ({', '.join(names)}) have their transaction in {found.database!r}, the database "
+            f"of DURABLE['DATABASE']; a write to {DEFAULT_DB_ALIAS!r} is refused when they run.",
+            hint=f"Route the models they write to {found.database!r}, or take transactional=True away. If that is so "
+            'already: SILENCED_SYSTEM_CHECKS = ["durable.W009"].',
+            id="durable.W009",
+        )
+    ]
 
 
 def _vendor_problems(alias: str) -> Iterator[CheckMessage]:

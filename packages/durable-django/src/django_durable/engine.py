@@ -108,7 +108,16 @@ def around_activity() -> Iterator[None]:
     try:
         yield
     finally:
+        _leave_transactions()
         close_old_connections()
+
+
+def _leave_transactions() -> None:
+    """An interruption may come in the middle of what ends a transaction. The next activity must not find it open."""
+    for connection in connections.all(initialized_only=True):
+        if connection.in_atomic_block:
+            connection.in_atomic_block = False  # or the connection would be kept
+            connection.close()
 
 
 def release_thread() -> None:

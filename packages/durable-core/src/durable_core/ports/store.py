@@ -45,6 +45,14 @@ class HistoryStore(Protocol):
     def transaction(self) -> AbstractContextManager[None]:
         """All calls inside write together or not at all. Joins an outer transaction of the caller's."""
 
+    def shared_transaction(self) -> AbstractContextManager[None]:
+        """Around code of a user's: what it writes to this database and what is called here commit together.
+
+        Inside, the user's code may call all of this, and catch what that raises: a call that fails takes back only
+        itself. Raises `TransactionConflict` where nothing was written because of others, and `TransactionRefused` for
+        a write to another database.
+        """
+
     def in_transaction(self) -> bool:
         """Whether the calling thread has a transaction of its own open."""
 
@@ -112,6 +120,9 @@ class HistoryStore(Protocol):
 
         Never waits for a task that somebody holds. A retry of a task that was told to stop becomes CANCELED.
         """
+
+    def hold_task(self, task_id: UUID) -> TaskRecord | None:
+        """The task, and no writer but the caller until the transaction ends. Waits for whoever holds it."""
 
     def give_back(self, attempts: Mapping[UUID, int]) -> list[TaskRecord]:
         """Make claimed attempts (task id: token) that never began QUEUED again, uncharged. Answers which."""

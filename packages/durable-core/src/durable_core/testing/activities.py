@@ -50,6 +50,12 @@ class ActivityMethods(State):
                     letters.append(outcome.letter)
             return Receipt(frozenset(rejected), self._put_letters(letters))
 
+    def hold_task(self, task_id: UUID) -> TaskRecord | None:
+        """Whoever is in a transaction holds all rows already."""
+        assert self.in_transaction(), "hold_task() outside of a transaction would hold nothing"
+        row = self._tasks.get(task_id)
+        return None if row is None else row.record
+
     def give_back(self, attempts: Mapping[UUID, int]) -> list[TaskRecord]:
         given: list[TaskRecord] = []
         with self.transaction():

@@ -67,7 +67,7 @@ class ActivityDesk:
         """Outcomes of what has ended, or run out of time, since the last call."""
         endings = self._executor.endings()
         self.done += len(endings)
-        outcomes = [_outcome_of(ending, now) for ending in endings]
+        outcomes = [_outcome_of(ending, now) for ending in endings if not ending.is_recorded]
         late = self._executor.overdue()
         outcomes += [attempts.timed_out(attempt.task, "start_to_close", now) for attempt in late]
         self._executor.stop_forfeited()

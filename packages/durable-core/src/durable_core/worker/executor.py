@@ -21,7 +21,7 @@ from durable_core import activity as activity_context
 from durable_core.activity import CurrentActivity
 from durable_core.codec import NULL, Payload, decode, encode
 from durable_core.crashpoints import crashpoint
-from durable_core.errors import ActivityCanceled, ActivityInterrupted, PayloadError
+from durable_core.errors import ActivityCanceled, ActivityInterrupted, PayloadError, TransactionRefused
 from durable_core.failures import describe, invented, type_names
 from durable_core.hooks import SILENT, ActivityCall, Announcer, blame_of
 from durable_core.logs import complain
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from durable_core.definitions import ActivityDefinition
     from durable_core.ports import Clock, TaskRecord
     from durable_core.worker.threads import Threads
+    from durable_core.worker.transactions import Transactions
 
 logger = logging.getLogger("durable.worker")
 
@@ -57,6 +58,17 @@ class Attempt:
     interrupted: float | None = None  # monotonic seconds
     loop: asyncio.AbstractEventLoop | None = None  # of an async activity, while it runs
     lost: bool = False  # it did not stop: another thread has the place of its own
+    is_settling: bool = False  # it commits its outcome by itself, and an interruption would leave that half done
+
+    def settle(self) -> bool:
+        """From now on it is not interrupted; False: it was."""
+        with self.lock:
+            self.is_settling = self.interrupted is None
+        return self.is_settling
+
+    def unsettle(self) -> None:
+        """It must be done again."""
+        self.is_settling = False
 
 
 @dataclass(slots=True)
@@ -71,6 +83,7 @@ class Ending:
     next_delay: timedelta | None = None
     canceled: bool = False
     seconds: float = 0.0
+    is_recorded: bool = False  # the store has its outcome
 
 
 class ActivityExecutor:
@@ -88,8 +101,10 @@ class ActivityExecutor:
         on_begin: Callable[[TaskRecord], None] = lambda task: None,
         hooks: Announcer = SILENT,
         threads: Threads | None = None,
+        transactions: Transactions | None = None,
     ) -> None:
         self._clock = clock
+        self._transactions = transactions
         self._on_begin = on_begin
         self._hooks = hooks
         self._wake = wake
@@ -198,7 +213,7 @@ class ActivityExecutor:
                 return
             attempt.current.cancel()
             attempt.interrupted = self._clock.monotonic()
-            if attempt.thread_id:
+            if attempt.thread_id and not attempt.is_settling:
                 self._threads.interrupt(attempt.thread_id, ActivityInterrupted)
                 if attempt.loop is not None:
                     attempt.loop.call_soon_threadsafe(_wake_up)
@@ -294,16 +309,26 @@ class ActivityExecutor:
         activity_context.enter(attempt.current)
         try:
             with self._around():
+                if attempt.definition.transactional and self._transactions is not None:
+                    self._transactions.perform(attempt.task, partial(self._result_of, attempt), attempt.settle)
+                    return Ending(attempt, None, is_recorded=True)
                 value = self._value_of(attempt)
-            crashpoint("activity-returned")
-            if value is None:
-                return Ending(attempt, NULL)
-            what = f"the result of activity {attempt.definition.name!r}"
-            return Ending(attempt, encode(value, what=what, limit=self._payload_limit))
+            return Ending(attempt, self._encoded(attempt, value))
         except BaseException as error:  # noqa: BLE001 - sys.exit() in an activity is a failed attempt like any other
             return self._failed(attempt, error)
         finally:
             activity_context.enter(None)
+
+    def _result_of(self, attempt: Attempt) -> Payload:
+        attempt.unsettle()
+        return self._encoded(attempt, self._value_of(attempt))
+
+    def _encoded(self, attempt: Attempt, value: Any) -> Payload:
+        crashpoint("activity-returned")
+        if value is None:
+            return NULL
+        what = f"the result of activity {attempt.definition.name!r}"
+        return encode(value, what=what, limit=self._payload_limit)
 
     def _value_of(self, attempt: Attempt) -> Any:
         arguments = decode(attempt.task.input)
@@ -319,7 +344,7 @@ class ActivityExecutor:
             failure["message"] += f" ({blame})"
         canceled = isinstance(error, ActivityCanceled) and attempt.current.canceled
         # A result that cannot be stored would not be storable next time either, and its effect has happened.
-        retryable = not isinstance(error, PayloadError)
+        retryable = not isinstance(error, PayloadError | TransactionRefused)
         next_delay = None
         try:
             retry_if = attempt.definition.retry_policy.retry_if

@@ -26,6 +26,7 @@ from durable_core.worker.runs import RunDesk
 from durable_core.worker.scheduler import Scheduler
 from durable_core.worker.settings import WorkerSettings
 from durable_core.worker.threads import SystemThreads
+from durable_core.worker.transactions import Transactions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,6 +85,7 @@ class Worker:
             on_begin=self._on_begin,
             hooks=self.settings.hooks,
             threads=threads,
+            transactions=Transactions(store, queue, joins=self.settings.inline),
         )
         watch = CodeWatch(self._clock, self.settings.stuck_after, threads)
         self._activities = ActivityDesk(

@@ -5,7 +5,7 @@ mail      letters to runs         tasks     attempts          schedule  what is 
 auditing  all of a run, to be judged
 
 sql holds the statements of each, in terms of a dialect (sqlite, postgres); `database` runs them on the thread's own
-connection
+connection; in `sharing`, a project's code shares a transaction with them
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from django.db import DEFAULT_DB_ALIAS
 
 from django_durable.store.auditing import Audits
 from django_durable.store.database import Database
+from django_durable.store.sharing import shared_transaction
 from durable_core.ports import REDELIVERY
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ class DjangoHistoryStore(Audits):
 
     def transaction(self) -> AbstractContextManager[None]:
         return self.db.transaction()
+
+    def shared_transaction(self) -> AbstractContextManager[None]:
+        return shared_transaction(self.db)
 
     def connection(self) -> StoreConnection:
         """For queues that can live in this database."""

@@ -161,13 +161,7 @@ class Database:
             yield
             return
         outermost = not connection.in_atomic_block
-        block = django_transaction.atomic(self.alias)
-        try:
-            self._connect(connection)
-            with self.dialect.beginning(connection):
-                block.__enter__()
-        except Exception as exc:  # the driver's too, of what settles the connection
-            raise self._translated(exc, connection, unanswered=False) from exc
+        block = self.begin()
         connection.durable_depth = 1  # type: ignore[attr-defined] # ours
         try:
             yield
@@ -182,6 +176,18 @@ class Database:
             block.__exit__(None, None, None)
         except Error as exc:
             raise self._translated(exc, connection, unanswered=outermost) from exc
+
+    def begin(self) -> django_transaction.Atomic:
+        """A transaction, entered; a savepoint inside one that is open."""
+        connection = self.connection
+        block = django_transaction.atomic(self.alias)
+        try:
+            self._connect(connection)
+            with self.dialect.beginning(connection):
+                block.__enter__()
+        except Exception as exc:  # the driver's too, of what settles the connection
+            raise self._translated(exc, connection, unanswered=False) from exc
+        return block
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:

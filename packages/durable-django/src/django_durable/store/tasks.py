@@ -87,6 +87,10 @@ class Tasks(Commits):
         ids = list(task_ids)
         return {row[0] for row in self.db.rows(self.sql.told_to_stop, self.db.ids(ids))} if ids else set()
 
+    def hold_task(self, task_id: UUID) -> TaskRecord | None:
+        rows = self.db.rows(self.sql.own_tasks, self.db.ids([task_id]))
+        return task_of(rows[0]) if rows else None
+
     def give_back(self, attempts: Mapping[UUID, int]) -> list[TaskRecord]:
         if not attempts:
             return []

@@ -147,6 +147,41 @@ class TransactionCases(StoreCases):
                 raise Interrupted
         assert self.store.get(run.id) is None
 
+    def test_shared_transaction_writes_together(self) -> None:
+        run_id, other = self.start(), self.start()
+        task = self.begin(run_id)
+        for error in (Interrupted(), None):
+            with suppress(Interrupted), self.store.shared_transaction():
+                assert self.store.in_transaction()
+                self.store.deliver([a_letter(other)])
+                assert self.store.record_outcomes([outcome_of(task)]).rejected == frozenset()
+                if error is not None:
+                    raise error
+            assert not self.store.in_transaction()
+            written = error is None
+            assert len(self.mail_ids(other)) == len(self.mail_ids(run_id)) == written
+            assert self.read_task_status(task.id) is (TaskStatus.COMPLETED if written else TaskStatus.RUNNING)
+
+    def test_failure_that_is_caught_in_a_shared_transaction_takes_back_only_itself(self) -> None:
+        kept, lost, later = a_run(), a_run(), a_run()
+        with self.store.shared_transaction():
+            self.store.create([kept])
+            with self.failing():
+                self.store.create([lost])
+            self.store.create([later])
+        assert self.store.load([kept.id, lost.id, later.id]).keys() == {kept.id, later.id}
+
+    def test_held_task_is_as_it_stands(self) -> None:
+        task = self.begin(self.start())
+        with self.store.transaction():
+            assert self.store.hold_task(task.id) == task
+        self.retry(task, self.later())
+        with self.store.transaction():
+            held = self.store.hold_task(task.id)
+            assert held is not None
+            assert (held.status, held.token > task.token) == (TaskStatus.QUEUED, True)
+            assert self.store.hold_task(a_task().id) is None
+
     def test_store_works_after_a_failure(self) -> None:
         with self.failing():
             self.start()

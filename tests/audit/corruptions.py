@@ -120,6 +120,19 @@ def something_happened_after_the_end(world: World) -> UUID:
     return world.done
 
 
+@finds(I.OUTCOMES, "activity_cancel_requested of nothing that was started")
+def what_was_never_started_was_canceled(world: World) -> UUID:
+    append(world, world.asks, "activity_cancel_requested", '{"reason":""}', "99")
+    return world.asks
+
+
+@finds(I.OUTCOMES, "activity_cancel_requested of what had ended", I.ONE_END)
+def what_had_ended_was_canceled(world: World) -> UUID:
+    outcome = world.site.execution(world.done).history.filter(type="activity_completed").first()
+    append(world, world.done, "activity_cancel_requested", '{"reason":""}', outcome.call_id)
+    return world.done
+
+
 @finds(I.ONE_END, "workflow_completed in an open run")
 def an_open_run_has_an_end(world: World) -> UUID:
     append(world, world.asks, "workflow_completed", '{"result":1}')

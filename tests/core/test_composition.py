@@ -232,14 +232,14 @@ def test_a_timer_runs_while_the_code_does_other_things():
 def test_a_canceled_timer_never_fires_and_says_so():
     def fn(ctx):
         timer = ctx.timer(1)
-        assert ctx.cancel_timer(timer)
-        assert not ctx.cancel_timer(timer)
+        assert ctx.cancel(timer)
+        assert not ctx.cancel(timer)
         ctx.sleep(5)
         with pytest.raises(TimerCanceled):
             ctx.wait(timer)
         fired = ctx.timer(0)
         ctx.wait(fired)
-        return ctx.cancel_timer(fired)
+        return ctx.cancel(fired)
 
     story = Story(fn)
     story.start()

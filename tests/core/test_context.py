@@ -30,7 +30,10 @@ A_HANDLE = "expected a handle: what start_activity(), start_workflow(), spawn() 
             lambda ctx: ctx.select(),
             "select() got nothing to wait for; expected handles or signals by name, or a timeout.",
         ),
-        (lambda ctx: ctx.cancel_timer(5), "cancel_timer() got 5; expected what ctx.timer() returned."),
+        (
+            lambda ctx: ctx.cancel(5),
+            f"cancel() got 5; {A_HANDLE}.",
+        ),
         (lambda ctx: ctx.spawn(5), "spawn() got 5; expected a function of the workflow's own code."),
         (
             lambda ctx: ctx.wait_until(True),
@@ -129,7 +132,7 @@ def test_a_run_says_what_it_waits_for_and_until_when(call, kind, what, until):
 
 def test_a_select_and_a_canceled_timer_are_written_with_what_they_are_about():
     def fn(ctx):
-        ctx.cancel_timer(ctx.timer(5))
+        ctx.cancel(ctx.timer(5))
         ctx.select(a=ctx.signal("one"), b=ctx.signal("two"))
 
     story = Story(fn)

@@ -103,6 +103,16 @@ def test_entry_has_done_its_work_when_its_activity_is_claimed():
     assert desk.desk.runs_here == {attempt.task.run_id}
 
 
+def test_activities_that_run_here_hear_at_once_that_their_run_wants_them_no_more():
+    desk = Desk()
+    wanted, unwanted = desk.begun(2)
+    desk.desk.cancel(unwanted.task.run_id, {"1"})
+    desk.desk.cancel(wanted.task.run_id, set())
+    assert (wanted.current.canceled, unwanted.current.canceled) == (False, False)
+    desk.desk.cancel(unwanted.task.run_id, {unwanted.task.call_id})
+    assert (wanted.current.canceled, unwanted.current.canceled) == (False, True)
+
+
 def test_activity_that_somebody_holds_is_tried_again_in_half_a_second():
     desk = Desk()
     held, free = desk.queued(2)

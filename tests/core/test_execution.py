@@ -21,6 +21,10 @@ COMMANDS = {
         e.TimerStarted(call_id="1", fire_at=EPOCH, waits_for="0")
     ),
     c.CancelTimer(call_id="1"): e.TimerCanceled(call_id="1"),
+    c.CancelActivity(call_id="1", reason="x"): e.ActivityCancelRequested(call_id="1", reason="x"),
+    c.CancelChild(call_id="1", child_id=UUID(int=1), reason="x"): e.ChildWorkflowCancelRequested(
+        call_id="1", reason="x"
+    ),
     c.StartSignalWait(call_id="2", name="s", fire_at=None): e.SignalWaitStarted(call_id="2", name="s", fire_at=None),
     c.StartChildWorkflow(
         call_id="3", workflow_name="w", child_id=UUID(int=1), input=Payload("{}"), options=WorkflowOptions()

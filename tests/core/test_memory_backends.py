@@ -13,10 +13,13 @@ from uuid import UUID
 
 import pytest
 
+from durable_core.events import ActivityCanceled
 from durable_core.execution import TaskStatus
 from durable_core.hooks import load
 from durable_core.ports import (
     AuditedRun,
+    Beat,
+    BeatReply,
     Clock,
     Commit,
     CommitResult,
@@ -24,6 +27,7 @@ from durable_core.ports import (
     Letter,
     Outline,
     RunRecord,
+    TaskCancel,
     TaskRecord,
     Verdict,
     Wake,
@@ -33,7 +37,7 @@ from durable_core.testing.contracts import HistoryStoreContract, TaskQueueContra
 from durable_core.testing.contracts.base import Contract, Interrupted
 from durable_core.testing.contracts.builders import a_run
 from durable_core.testing.contracts.queue_base import an_entry
-from durable_core.testing.rows import RunRow
+from durable_core.testing.rows import RunRow, TaskRow, closed
 from durable_core.testing.tables import Journal, Table
 
 
@@ -214,6 +218,47 @@ class StoreThatHoldsTasksAsTheyWere(InMemoryHistoryStore):
         return None if held is None else replace(held, status=TaskStatus.RUNNING)
 
 
+class StoreThatCancelsInSilence(InMemoryHistoryStore):
+    def _cancel(self, run_id: UUID, cancels: Sequence[TaskCancel]) -> list[Letter]:
+        super()._cancel(run_id, cancels)
+        return []
+
+
+class StoreThatCancelsWhatRuns(InMemoryHistoryStore):
+    def _cancel(self, run_id: UUID, cancels: Sequence[TaskCancel]) -> list[Letter]:
+        for row in self._tasks.group("run", run_id):
+            if row.record.status is TaskStatus.RUNNING:
+                self._tasks.put(row.record.id, closed(row, TaskStatus.CANCELED))
+        return super()._cancel(run_id, cancels)
+
+
+class StoreThatCancelsAll(InMemoryHistoryStore):
+    def _cancel(self, run_id: UUID, cancels: Sequence[TaskCancel]) -> list[Letter]:
+        calls = [row.record.call_id for row in self._tasks.group("run", run_id)] if cancels else []
+        return super()._cancel(run_id, [TaskCancel(call_id, "enough") for call_id in calls])
+
+
+class StoreThatCancelsOfAllThatIsOpen(InMemoryHistoryStore):
+    def _cancel(self, run_id: UUID, cancels: Sequence[TaskCancel]) -> list[Letter]:
+        open_calls = {r.record.call_id for r in self._tasks.group("run", run_id) if not r.record.status.is_closed}
+        told = super()._cancel(run_id, [])
+        for call_id, reason in cancels:
+            told += super()._cancel(run_id, [TaskCancel(call_id, reason)])
+            if call_id not in open_calls:
+                told.append(Letter.of(run_id, ActivityCanceled(call_id=call_id, reason=reason)))
+        return told
+
+
+class StoreThatTriesCanceledTasksAgain(InMemoryHistoryStore):
+    def _is_wanted(self, row: TaskRow) -> bool:
+        return super()._is_wanted(replace(row, is_canceled=False))
+
+
+class StoreThatTellsNobodyToStop(InMemoryHistoryStore):
+    def beat(self, worker_id: UUID, beats: Sequence[Beat]) -> BeatReply:
+        return replace(super().beat(worker_id, beats), canceled=frozenset())
+
+
 LIES: list[tuple[type[Any], str]] = [
     (StoreThatSharesNoTransaction, "test_shared_transaction_writes_together"),
     (
@@ -221,6 +266,18 @@ LIES: list[tuple[type[Any], str]] = [
         "test_failure_that_is_caught_in_a_shared_transaction_takes_back_only_itself",
     ),
     (StoreThatHoldsTasksAsTheyWere, "test_held_task_is_as_it_stands"),
+    (StoreThatCancelsInSilence, "test_canceled_queued_task_ends_at_once_and_its_run_is_told"),
+    (StoreThatCancelsInSilence, "test_run_that_is_told_of_a_canceled_task_is_woken"),
+    (StoreThatCancelsInSilence, "test_task_is_canceled_by_the_commit_that_makes_it"),
+    (StoreThatCancelsInSilence, "test_claim_and_cancel_of_one_task_leave_it_told_once"),
+    (StoreThatCancelsWhatRuns, "test_canceled_running_task_is_told_to_stop_and_says_how_it_ended"),
+    (StoreThatCancelsAll, "test_cancel_leaves_other_calls_and_other_runs_alone"),
+    (StoreThatCancelsOfAllThatIsOpen, "test_task_that_has_ended_is_not_canceled"),
+    (StoreThatCancelsOfAllThatIsOpen, "test_outcome_in_the_commit_that_cancels_its_task_holds"),
+    (StoreThatTriesCanceledTasksAgain, "test_retry_of_a_canceled_task_is_its_end_and_its_run_is_told"),
+    (StoreThatTriesCanceledTasksAgain, "test_canceled_task_that_is_given_back_ends_and_its_run_is_told"),
+    (StoreThatTellsNobodyToStop, "test_canceled_running_task_is_told_to_stop_and_says_how_it_ended"),
+    (StoreWithoutVersions, "test_nobody_is_told_of_a_cancel_in_a_conflict"),
     (StoreThatShowsAnAuditTheNewestFirst, "test_audit_turns_pages_from_the_oldest_run_on"),
     (StoreThatForgetsWhatIsClosed, "test_audit_sees_activities_open_and_closed"),
     (StoreThatKeepsWorkersAlive, "test_audit_sees_activities_open_and_closed"),

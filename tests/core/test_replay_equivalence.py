@@ -74,7 +74,7 @@ def _do(ctx, kind, rest, handles, children):
         case "timer":
             handles.append(ctx.timer(rest[0]))
         case "stop timers":
-            return [ctx.cancel_timer(handle) for handle in handles if isinstance(handle, TimerHandle)]
+            return [ctx.cancel(handle) for handle in handles if isinstance(handle, TimerHandle)]
         case "until":
             goal = len(ctx.trace) + rest[0]
             ctx.wait_until(lambda: len(ctx.trace) >= goal, timeout=rest[1])

@@ -232,7 +232,7 @@ def test_nothing_is_recorded_behind_the_end():
 def test_a_wait_for_a_timer_that_was_canceled_says_which_it_was():
     def fn(ctx):
         handle = ctx.timer(10)
-        ctx.cancel_timer(handle)
+        ctx.cancel(handle)
         return ctx.wait(handle)
 
     story = Story(fn)

@@ -82,11 +82,11 @@ def reminds(ctx, key):
     """A timer that is stopped when the answer comes first."""
     timer = ctx.timer(3600)
     name, value = ctx.select(answer=ctx.signal("answer"), reminder=timer)
-    stopped = ctx.cancel_timer(timer)
+    stopped = ctx.cancel(timer)
     try:
         ctx.wait(timer)
     except TimerCanceled:
-        return [name, value, stopped, ctx.cancel_timer(timer)]
+        return [name, value, stopped, ctx.cancel(timer)]
 
 
 @register.workflow

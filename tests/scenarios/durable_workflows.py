@@ -22,6 +22,7 @@ from django_durable import (
 
 from . import (  # noqa: F401 - registers more
     audited_workflows,
+    canceling_workflows,
     composed_workflows,
     continued_workflows,
     crash_workflows,

@@ -137,7 +137,7 @@ def several_things(ctx):
     branch = ctx.spawn(steps, 1)
     ctx.wait_until(lambda: len(votes) >= 2, timeout=3600)
     first = ctx.select(timer=timer, go=ctx.signal("go"), timeout=600)
-    return [votes, first, ctx.cancel_timer(timer), ctx.select(timeout=0.01), ctx.gather(branch)]
+    return [votes, first, ctx.cancel(timer), ctx.select(timeout=0.01), ctx.gather(branch)]
 
 
 @register.workflow
@@ -285,6 +285,16 @@ def blocked(ctx, gate):
     if not is_open(gate):
         raise RuntimeError("mend me")
     return ctx.run_activity(echo, "mended")
+
+
+@register.workflow
+def cancels_what_it_started(ctx):
+    """An activity that nobody has begun, and a child that waits."""
+    task, other = ctx.start_activity(echo.using(queue="nobody"), 1), ctx.start_workflow(child, then="waits")
+    ctx.wait_signal("stop")
+    answers = [ctx.cancel(task, "enough"), ctx.cancel(other, "enough")]
+    ended = ctx.gather(task, other, return_exceptions=True)
+    return [answers, [type(error).__name__ for error in ended], ctx.cancel(task)]
 
 
 @register.workflow

@@ -155,6 +155,11 @@ def _send_values(handle: WorkflowHandle) -> None:
     send_signal(handle, "values", VALUES)
 
 
+def _stop(handle: WorkflowHandle) -> None:
+    waits(handle, "signal", "stop")
+    send_signal(handle, "stop")
+
+
 def _go_on_as_new(handle: WorkflowHandle) -> None:
     for name in ("kept", "turn-0", "turn-1"):
         send_signal(handle, name, name)
@@ -192,6 +197,7 @@ STORIES = {
     "cancel_is_caught": Story(workflows.cancel_is_caught, {}, _cancel_gracefully),
     "shielded": Story(workflows.shielded, {"gate": "shield"}, _cancel_in_shield),
     "canceled_at_once": Story(workflows.child, {"then": "waits"}, cancel_workflow, {"queue": "nobody"}),
+    "cancels_what_it_started": Story(workflows.cancels_what_it_started, {}, _stop),
     "goes_on_as_new": Story(workflows.goes_on_as_new, {}, _go_on_as_new),
     "blocked": Story(workflows.blocked, {"gate": "mended"}, _mend, {"queue": STRICT}),
 }

@@ -82,7 +82,7 @@ class CancelTimer(p.Labeled):
         return CancelTimer(**author.labeled(), handle=author.pick(scope.timers))
 
     def run(self, code: Interpreter) -> None:
-        code.do(self, lambda: code.ctx.cancel_timer(code.values[self.handle]))
+        code.do(self, lambda: code.ctx.cancel(code.values[self.handle]))
 
     def see(self, model: Model) -> None:
         timer: Timer = model.values[self.handle]
@@ -93,7 +93,7 @@ class CancelTimer(p.Labeled):
         timer.ending = timer.ending or (["failed", "TimerCanceled"] if found[1] else ["value", None])
 
     def write(self, writer: Writer) -> None:
-        writer.call(self, f"ctx.cancel_timer({self.handle})")
+        writer.call(self, f"ctx.cancel({self.handle})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,12 @@ class ScheduleActivity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CancelActivity:
+    call_id: str  # of the activity
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StartTimer:
     call_id: str
     fire_at: datetime  # aware, UTC
@@ -51,6 +57,13 @@ class StartChildWorkflow:
     child_id: UUID
     input: Payload
     options: WorkflowOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelChild:
+    call_id: str  # of the child
+    child_id: UUID
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,10 +108,12 @@ class ContinueAsNew:
 
 Command = (
     ScheduleActivity
+    | CancelActivity
     | StartTimer
     | CancelTimer
     | StartSignalWait
     | StartChildWorkflow
+    | CancelChild
     | RecordSideEffect
     | RecordVersion
     | CompleteWorkflow

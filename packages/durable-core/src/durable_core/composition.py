@@ -157,17 +157,6 @@ def start_timer(engine: Engine, duration: Duration) -> TimerHandle:
     return TimerHandle(call_id, fact.fire_at)
 
 
-def cancel_timer(engine: Engine, handle: TimerHandle) -> bool:
-    """False if it had fired, or was canceled before."""
-    if not isinstance(handle, TimerHandle):
-        raise TypeError(f"cancel_timer() got {handle!r}; expected what ctx.timer() returned.")
-    end = engine.end_of(handle.call_id)
-    if not engine.timers.disarm(handle.call_id):
-        return False
-    end.resolve(engine.issue(c.CancelTimer(call_id=handle.call_id)))
-    return True
-
-
 # Branches
 
 

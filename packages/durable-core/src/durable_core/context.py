@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from random import Random
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from durable_core import canceling, composition
 from durable_core import commands as c
-from durable_core import composition
 from durable_core import events as e
 from durable_core.calls import continue_as_new
 from durable_core.codec import NULL, decode, encode
@@ -124,10 +124,6 @@ class WorkflowContext(StartingCalls):
     def timer(self, duration: Duration) -> TimerHandle:
         """Start a timer and go on; for `select` and `gather`. It fires after *duration*, as a sleep ends."""
         return composition.start_timer(self._engine, duration)
-
-    def cancel_timer(self, handle: TimerHandle) -> bool:
-        """Stop a timer; False if it has fired already. Whoever waits for it gets `TimerCanceled`."""
-        return composition.cancel_timer(self._engine, handle)
 
     def wait_until(self, predicate: Callable[[], bool], *, timeout: Duration | None = None) -> None:
         """Go on when *predicate* holds: it looks at variables that branches of this code set, and has no ctx.
@@ -250,6 +246,15 @@ class WorkflowContext(StartingCalls):
         return self._engine.version(change_id, version)
 
     # Cancellation
+
+    def cancel(self, handle: Handle, reason: str = "") -> bool:
+        """Say that something is not wanted any more; False: it was over already.
+
+        A timer, or an activity that no worker has begun, ends at once. An activity under way hears of it at its next
+        heartbeat, a child as of a graceful cancel; how they end is up to them. Whoever waits gets `ActivityCanceled`,
+        `ChildCanceled` or `TimerCanceled`, or else the outcome.
+        """
+        return canceling.cancel(self._engine, handle, reason)
 
     @contextmanager
     def shield(self) -> Iterator[None]:

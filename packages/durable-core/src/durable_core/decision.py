@@ -35,6 +35,7 @@ class Decision:
     events: list[e.EventRecord] = field(default_factory=list)
     activities: list[c.ScheduleActivity] = field(default_factory=list)
     children: list[c.StartChildWorkflow] = field(default_factory=list)
+    cancels: list[c.CancelActivity | c.CancelChild] = field(default_factory=list)
     abandoned: list[UUID] = field(default_factory=list)  # open children to be canceled with the run
     status: Status = Status.RUNNING
     result: Payload | None = None

@@ -167,6 +167,11 @@ class Engine:
                 self.outcomes.expect(command)
                 if past is None:
                     self.decision.children.append(command)
+            case c.CancelActivity() | c.CancelChild():
+                assert isinstance(event, e.ActivityCancelRequested | e.ChildWorkflowCancelRequested)
+                self.outcomes.ask_to_end(event)
+                if past is None:
+                    self.decision.cancels.append(command)
             case _:
                 pass
         return event

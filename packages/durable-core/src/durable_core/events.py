@@ -84,6 +84,13 @@ class ActivityCanceled(Event):
     reason: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActivityCancelRequested(Event):
+    type: ClassVar[str] = "activity_cancel_requested"
+    call_id: str  # of the activity
+    reason: str
+
+
 # Timers and signals
 
 
@@ -162,6 +169,13 @@ class ChildWorkflowTimedOut(Event):
     call_id: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildWorkflowCancelRequested(Event):
+    type: ClassVar[str] = "child_workflow_cancel_requested"
+    call_id: str  # of the child
+    reason: str
+
+
 # Recorded values
 
 
@@ -236,6 +250,7 @@ HistoryEvent = (
     | ActivityFailed
     | ActivityTimedOut
     | ActivityCanceled
+    | ActivityCancelRequested
     | TimerStarted
     | TimerFired
     | TimerCanceled
@@ -246,6 +261,7 @@ HistoryEvent = (
     | ChildWorkflowFailed
     | ChildWorkflowCanceled
     | ChildWorkflowTimedOut
+    | ChildWorkflowCancelRequested
     | SideEffectRecorded
     | VersionMarker
     | WorkflowCancelRequested
@@ -263,13 +279,17 @@ EVENT_TYPES: tuple[str, ...] = tuple(_BY_TYPE)
 # Facts that code asked for by a call; all others came from outside.
 COMMANDED = (
     ActivityScheduled,
+    ActivityCancelRequested,
     TimerStarted,
     TimerCanceled,
     SignalWaitStarted,
     ChildWorkflowScheduled,
+    ChildWorkflowCancelRequested,
     SideEffectRecorded,
     VersionMarker,
 )
+# Of those, what code asks about something it has started: by the call_id of that, with none of their own.
+CANCELS = (ActivityCancelRequested, TimerCanceled, ChildWorkflowCancelRequested)
 TERMINAL = (WorkflowCompleted, WorkflowFailed, WorkflowCanceled, WorkflowTimedOut, WorkflowContinuedAsNew)
 TERMINAL_TYPES = frozenset(cls.type for cls in TERMINAL)
 

@@ -105,6 +105,8 @@ def record(command: c.Command) -> e.HistoryEvent:
             return e.ActivityScheduled(
                 call_id=command.call_id, activity_name=command.activity_name, input=command.input
             )
+        case c.CancelActivity():
+            return e.ActivityCancelRequested(call_id=command.call_id, reason=command.reason)
         case c.StartTimer():
             return e.TimerStarted(call_id=command.call_id, fire_at=command.fire_at, waits_for=command.waits_for)
         case c.CancelTimer():
@@ -118,6 +120,8 @@ def record(command: c.Command) -> e.HistoryEvent:
                 child_id=command.child_id,
                 input=command.input,
             )
+        case c.CancelChild():
+            return e.ChildWorkflowCancelRequested(call_id=command.call_id, reason=command.reason)
         case c.RecordSideEffect():
             return e.SideEffectRecorded(call_id=command.call_id, result=command.result, failure=command.failure)
         case c.RecordVersion():

@@ -58,7 +58,7 @@ class BranchHandle(Generic[R_co]):
 
 @dataclass(frozen=True, slots=True)
 class TimerHandle:
-    """A timer that was started; `ctx.cancel_timer` stops it."""
+    """A timer that was started; `ctx.cancel` stops it."""
 
     call_id: str
     fire_at: datetime  # aware, UTC

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from durable_core import commands as c
@@ -36,12 +37,20 @@ class Outcomes:
     def __init__(self) -> None:
         self._futures: dict[str, Future] = {}
         self._children: dict[str, _Child] = {}  # open ones
+        self._asked_to_end: dict[str, str] = {}  # why, by call_id
 
     def expect(self, command: c.ScheduleActivity | c.StartChildWorkflow) -> None:
         """Something was started."""
         self._futures[command.call_id] = Future(command.call_id)
         if isinstance(command, c.StartChildWorkflow):
             self._children[command.call_id] = _Child(command.child_id, command.options.cancel_with_parent)
+
+    def ask_to_end(self, fact: e.ActivityCancelRequested | e.ChildWorkflowCancelRequested) -> None:
+        """The code wants it no more. How it ends is up to itself: it may have ended before it hears of that."""
+        self._asked_to_end[fact.call_id] = fact.reason
+
+    def was_asked_to_end(self, call_id: str) -> bool:
+        return call_id in self._asked_to_end
 
     def awaits(self, call_id: str) -> bool:
         """Whether this call started something that has not ended."""
@@ -54,9 +63,15 @@ class Outcomes:
         if future is None:
             return False
         if not future.done_at:
-            future.resolve(fact)
+            future.resolve(self._with_our_reason(fact))
             self._children.pop(call_id, None)
         return True
+
+    def _with_our_reason(self, fact: e.HistoryEvent) -> e.HistoryEvent:
+        """Who reports that an activity let itself be canceled does not know why the code wanted that."""
+        if isinstance(fact, e.ActivityCanceled) and (reason := self._asked_to_end.get(fact.call_id)):
+            return replace(fact, reason=reason)
+        return fact
 
     def of(self, call_id: str) -> Future:
         """What the outcome of a call will be put into."""

@@ -63,6 +63,12 @@ def describe(event: e.HistoryEvent) -> str:
     match event:
         case e.ActivityScheduled():
             return f"activity {event.activity_name!r}{call}"
+        case e.ActivityCancelRequested():
+            return f"a cancel of the activity of call {event.call_id}"
+        case e.ChildWorkflowCancelRequested():
+            return f"a cancel of the child of call {event.call_id}"
+        case e.TimerCanceled():
+            return f"a cancel of the timer of call {event.call_id}"
         case e.TimerStarted(waits_for=None):
             return f"a sleep or timer{call}"
         case e.TimerStarted():

@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from durable_core.audit.violations import Violation
 
 
+STARTED_BY: dict[type[e.Event], type[e.Event]] = {
+    e.ActivityCancelRequested: e.ActivityScheduled,
+    e.TimerCanceled: e.TimerStarted,
+    e.ChildWorkflowCancelRequested: e.ChildWorkflowScheduled,
+}
+
+
 def one_end(story: Story) -> Iterator[Violation]:
     """A closed run has one terminal event, which is its last, and says what the run's row says."""
     record = story.record
@@ -97,9 +104,12 @@ def outcomes(story: Story) -> Iterator[Violation]:
         call_id = fact.call_id
         if call_id is None:
             continue
-        if isinstance(fact, e.TimerCanceled):
-            if not isinstance(asked.get(call_id), e.TimerStarted):
-                found, expected = "timer_canceled of nothing that was started", "an earlier timer that it belongs to"
+        if isinstance(fact, e.CANCELS):
+            if not isinstance(asked.get(call_id), STARTED_BY[type(fact)]):
+                found, expected = f"{fact.type} of nothing that was started", "an earlier call that it belongs to"
+                yield story.violation(Invariant.OUTCOMES, found, expected, seq=placed.seq, call_id=call_id)
+            elif call_id in answered and not isinstance(fact, e.TimerCanceled):  # timers: see below
+                found, expected = f"{fact.type} of what had ended", "none behind the outcome"
                 yield story.violation(Invariant.OUTCOMES, found, expected, seq=placed.seq, call_id=call_id)
         elif isinstance(fact, e.COMMANDED):
             if call_id in asked:

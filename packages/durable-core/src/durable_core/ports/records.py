@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
-from durable_core.events import SignalReceived, WorkflowCancelRequested, details_of
+from durable_core.events import ActivityCanceled, SignalReceived, WorkflowCancelRequested, details_of
 from durable_core.execution import Status, TaskStatus
 from durable_core.ports.queue import Entry, EntryKind
 
@@ -225,6 +225,11 @@ class TaskOutcome:
     crashes: int = 0  # what the column is set to
     fact: HistoryEvent | None = None  # for the run
 
+    def instead_of_a_retry(self, call_id: str) -> TaskOutcome:
+        """The end of an activity that nobody wants another attempt of."""
+        fact = ActivityCanceled(call_id=call_id, reason="")
+        return replace(self, status=TaskStatus.CANCELED, retry_at=None, fact=fact)
+
     @property
     def letter(self) -> Letter | None:
         """The fact, as mail."""
@@ -251,6 +256,13 @@ class BeatReply:
 # Decisions
 
 
+class TaskCancel(NamedTuple):
+    """An activity that the code of its run wants no more."""
+
+    call_id: str
+    reason: str
+
+
 @dataclass(slots=True, kw_only=True)
 class Commit:
     """All that one decision writes for one run: everything or nothing.
@@ -273,6 +285,9 @@ class Commit:
     mail_read: Sequence[int] = ()
     tasks: Sequence[NewTask] = ()
     outcomes: Sequence[TaskOutcome] = ()  # of attempts whose facts are among the events
+    # Of these, QUEUED ones end CANCELED, and the run is told by mail; RUNNING ones are told to stop, and say how they
+    # ended. What has ended already, in this commit too, stays as it is.
+    cancels: Sequence[TaskCancel] = ()
     children: Sequence[NewRun] = ()
     letters: Sequence[Letter] = ()
     # What becomes of QUEUED tasks when the run closes; None keeps them. RUNNING ones are told to stop.

@@ -118,14 +118,18 @@ class HistoryStore(Protocol):
     def record_outcomes(self, outcomes: Sequence[TaskOutcome]) -> Receipt:
         """Close or requeue attempts, and put the letters of the accepted ones into the mailboxes of open runs.
 
-        Never waits for a task that somebody holds. A retry of a task that was told to stop becomes CANCELED.
+        Never waits for a task that somebody holds. A retry of a task that was told to stop becomes CANCELED; if its run
+        is open, for its code has canceled the task, the run is told so.
         """
 
     def hold_task(self, task_id: UUID) -> TaskRecord | None:
         """The task, and no writer but the caller until the transaction ends. Waits for whoever holds it."""
 
     def give_back(self, attempts: Mapping[UUID, int]) -> list[TaskRecord]:
-        """Make claimed attempts (task id: token) that never began QUEUED again, uncharged. Answers which."""
+        """Make claimed attempts (task id: token) that never began QUEUED again, uncharged. Answers which.
+
+        Those that were told to stop become CANCELED, and open runs are told by mail, which is due in time.
+        """
 
     def requeue(self, due_at: Mapping[UUID, datetime | None]) -> None:
         """QUEUED tasks leave their backoff; *due_at* is when to look again."""

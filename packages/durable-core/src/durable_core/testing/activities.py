@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from durable_core.events import ActivityCanceled
 from durable_core.execution import TaskStatus
-from durable_core.ports import GRACE, ClaimedTasks, Receipt, TaskOutcome, TaskRecord
+from durable_core.ports import GRACE, ClaimedTasks, Letter, Receipt, TaskOutcome, TaskRecord
 from durable_core.testing.rows import TaskRow, as_stored, begun, closed, queued
 from durable_core.testing.state import State
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from durable_core.ports import Letter
+    from durable_core.ports import TaskCancel
 
 
 class ActivityMethods(State):
@@ -45,8 +46,10 @@ class ActivityMethods(State):
                 if not self._is_acceptable(outcome):
                     rejected.add(outcome.task_id)
                     continue
-                self._accept(outcome)
-                if outcome.letter is not None:
+                row = self._accept(outcome)
+                if outcome.status is TaskStatus.QUEUED and row.record.status is TaskStatus.CANCELED:
+                    letters.append(_end_of(row.record))
+                elif outcome.letter is not None:
                     letters.append(outcome.letter)
             return Receipt(frozenset(rejected), self._put_letters(letters))
 
@@ -66,6 +69,7 @@ class ActivityMethods(State):
                     continue
                 if not self._is_wanted(row):
                     self._tasks.put(task_id, closed(row, TaskStatus.CANCELED))
+                    self._put_letters([_end_of(row.record)])
                     continue
                 attempt, token = row.record.attempt - 1, row.record.token + 1
                 row = queued(row, queued_at=now, due_at=now + GRACE, attempt=attempt, token=token)
@@ -97,17 +101,19 @@ class ActivityMethods(State):
 
     def _is_wanted(self, row: TaskRow) -> bool:
         """Whether somebody wants another attempt of it."""
-        return row.kept or self._open_run(row.record.run_id) is not None
+        return row.kept or (not row.is_canceled and self._open_run(row.record.run_id) is not None)
 
     def _is_acceptable(self, outcome: TaskOutcome) -> bool:
         row = self._tasks.get(outcome.task_id)
         return row is not None and not row.record.status.is_closed and row.record.token == outcome.token
 
-    def _accept(self, outcome: TaskOutcome) -> None:
+    def _accept(self, outcome: TaskOutcome) -> TaskRow:
         row = self._tasks.get(outcome.task_id)
         assert row is not None
         failure = row.record.failure if outcome.failure is None else as_stored(outcome.failure)
-        self._tasks.put(outcome.task_id, self._after(outcome, row, failure))
+        row = self._after(outcome, row, failure)
+        self._tasks.put(outcome.task_id, row)
+        return row
 
     def _after(self, outcome: TaskOutcome, row: TaskRow, failure: Mapping[str, object] | None) -> TaskRow:
         assert outcome.status is not TaskStatus.RUNNING, "RUNNING is not how an attempt ends"
@@ -126,9 +132,27 @@ class ActivityMethods(State):
             crashes=outcome.crashes,
         )
 
+    def _cancel(self, run_id: UUID, cancels: Sequence[TaskCancel]) -> list[Letter]:
+        """End what is QUEUED, and tell the rest to stop; what the run has to be told of that."""
+        reasons = dict(cancels)
+        letters: list[Letter] = []
+        for row in self._tasks.group("run", run_id) if cancels else ():
+            record = row.record
+            if record.call_id in reasons and record.status is TaskStatus.QUEUED:
+                self._tasks.put(record.id, closed(row, TaskStatus.CANCELED))
+                letters.append(_end_of(record, reasons[record.call_id]))
+            elif record.call_id in reasons and record.status is TaskStatus.RUNNING:
+                self._tasks.put(record.id, replace(row, is_canceled=True))
+        return letters
+
     def _close_queued(self, run_id: UUID, status: TaskStatus | None) -> None:
         """As a closing run wants it. Kept ones (None) go on by themselves."""
         for row in self._tasks.group("run", run_id):
             if row.record.status is TaskStatus.QUEUED:
                 kept = replace(row, kept=True)
                 self._tasks.put(row.record.id, kept if status is None else closed(row, status))
+
+
+def _end_of(task: TaskRecord, reason: str = "") -> Letter:
+    """What an open run is told of a task that no worker is to begin any more."""
+    return Letter.of(task.run_id, ActivityCanceled(call_id=task.call_id, reason=reason))

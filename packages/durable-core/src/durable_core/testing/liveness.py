@@ -45,7 +45,7 @@ class WorkerMethods(State):
                     lost.add(beat.task_id)
                     continue
                 self._tasks.put(beat.task_id, self._alive(row, beat))
-                if not row.kept and self._open_run(row.record.run_id) is None:
+                if row.is_canceled or (not row.kept and self._open_run(row.record.run_id) is None):
                     canceled.add(beat.task_id)
         return BeatReply(known=True, canceled=frozenset(canceled), lost=frozenset(lost))
 

@@ -42,6 +42,7 @@ class TaskRow:
     due_at: datetime | None
     result: Payload | None = None
     kept: bool = False  # its run has closed, and wants it done all the same
+    is_canceled: bool = False  # its run is open, and its code wants it no more
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,6 +87,12 @@ class InMemoryHistoryStore(ActivityMethods, WorkerMethods, AuditMethods):
                 if verdicts[commit.run_id] is Verdict.COMMITTED
                 for letter in commit.letters
             ]
+            letters += [
+                letter
+                for commit in commits
+                if verdicts[commit.run_id] is Verdict.COMMITTED
+                for letter in self._cancel(commit.run_id, commit.cancels)
+            ]
             # Last, so that a run that closes in this batch gets none, wherever in the batch it stands.
             wakes = self._put_letters(letters)
             return Committed(

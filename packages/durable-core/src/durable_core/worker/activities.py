@@ -137,6 +137,13 @@ class ActivityDesk:
         for task in mine:
             self.submit(task)
 
+    def cancel(self, run_id: UUID, call_ids: Set[str]) -> None:
+        """Tell activities of a run that run here that it wants them no more; others hear it by their heartbeats."""
+        if call_ids:
+            for attempt in self._executor.attempts():
+                if attempt.task.run_id == run_id and attempt.task.call_id in call_ids:
+                    attempt.current.cancel()
+
     @property
     def holds_suspect(self) -> bool:
         """Whether an activity runs here that is given up if this process dies."""

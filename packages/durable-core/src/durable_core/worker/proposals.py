@@ -7,8 +7,19 @@ from typing import TYPE_CHECKING
 
 from durable_core import events as e
 from durable_core.codec import encode
+from durable_core.commands import CancelActivity, CancelChild
 from durable_core.execution import Status, child_end
-from durable_core.ports import Commit, Letter, NewRun, NewTask, due_while_running, earliest, new_id, queue_for
+from durable_core.ports import (
+    Commit,
+    Letter,
+    NewRun,
+    NewTask,
+    TaskCancel,
+    due_while_running,
+    earliest,
+    new_id,
+    queue_for,
+)
 from durable_core.retry import DEFAULT_RETRY_POLICY
 from durable_core.worker.slots import Proposal
 
@@ -43,10 +54,13 @@ def propose(
     record, run = slot.record, slot.run
     assert record is not None
     assert run is not None
+    cancels = [TaskCancel(c.call_id, c.reason) for c in decision.cancels if isinstance(c, CancelActivity)]
+    unwanted = {cancel.call_id for cancel in cancels}
     tasks = []
     eager = []
     for command in decision.activities:
-        task = _task(command, record, now, starts_here=starts_here, again_at=again_at)
+        here = _nowhere if command.call_id in unwanted else starts_here
+        task = _task(command, record, now, starts_here=here, again_at=again_at)
         tasks.append(task)
         if task.claimed:
             eager.append(task.committed(record.id, now))
@@ -64,6 +78,7 @@ def propose(
         mail_read=[mail.id for mail in slot.mail],
         tasks=tasks,
         outcomes=slot.outcomes,
+        cancels=cancels,
         children=_new_runs(decision, record, now, again_at),
         letters=_letters(decision, record),
     )
@@ -94,6 +109,10 @@ def propose_block(slot: Slot, error: str, now: datetime, *, tries_again: bool = 
         failures=slot.failures + 1,
         crashes=slot.crashes,
     )
+
+
+def _nowhere(activity_name: str, queue: str) -> bool:
+    return False
 
 
 def _task(
@@ -184,9 +203,14 @@ def _child(command: c.StartChildWorkflow, record: RunRecord, now: datetime, agai
 
 
 def _letters(decision: Decision, record: RunRecord) -> list[Letter]:
-    if decision.end is None:
-        return []
     letters = [
+        Letter.of(cancel.child_id, e.WorkflowCancelRequested(reason=cancel.reason, graceful=True))
+        for cancel in decision.cancels
+        if isinstance(cancel, CancelChild)
+    ]
+    if decision.end is None:
+        return letters
+    letters += [
         Letter.of(child_id, e.WorkflowCancelRequested(reason="its parent closed", graceful=False))
         for child_id in decision.abandoned
     ]

@@ -254,6 +254,7 @@ class RunDesk:
         slot.version, slot.history_length = slot.version + 1, commit.history_length
         for task in proposal.eager:
             self._activities.submit(task)
+        self._activities.cancel(slot.run_id, {cancel.call_id for cancel in commit.cancels})
         if commit.status.is_closed or commit.status is Status.BLOCKED:
             self._held.retire(slot)
             return

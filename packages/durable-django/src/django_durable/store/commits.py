@@ -12,12 +12,13 @@ from __future__ import annotations
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from django_durable.store.database import hex_of
+from django_durable.store.database import hex_of, uuid
 from django_durable.store.mail import Mailboxes
 from django_durable.store.records import failure_text, mail_of, row_of_task, storable
 from django_durable.store.runs import Runs
+from durable_core.events import ActivityCanceled
 from durable_core.execution import Status, TaskStatus
-from durable_core.ports import GRACE, CommitResult, Committed, Mail, Verdict, Wake, earliest
+from durable_core.ports import GRACE, CommitResult, Committed, Letter, Mail, Verdict, Wake, earliest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -41,7 +42,16 @@ class Commits(Runs, Mailboxes):
         with self.db.transaction():
             results, open_tasks = self._check(commits)
             accepted = [commit for commit in commits if results[commit.run_id].verdict is Verdict.COMMITTED]
-            return Committed(results, self._write(accepted, open_tasks) if accepted else [])
+            wakes = self._write(accepted, open_tasks) if accepted else []
+            self._read_again([commit for commit in accepted if commit.cancels], results)
+            return Committed(results, wakes)
+
+    def _read_again(self, commits: list[Commit], results: dict[UUID, CommitResult]) -> None:
+        """These may have written mail to their own runs, which is there to be acted on at once."""
+        if commits:
+            boxes = mail_of(self.db.rows(self.sql.mail, self.db.ids(commit.run_id for commit in commits)))
+            for commit in commits:
+                results[commit.run_id].mail = boxes.get(self.db.key(commit.run_id), [])
 
     # Which decisions still stand
 
@@ -141,7 +151,30 @@ class Commits(Runs, Mailboxes):
         db.run_many(sql.close_tasks, list(self._closing_rows(commits, open_tasks, now)))
         if children := [child for commit in commits for child in commit.children]:
             self._insert_runs(children)
-        return self._post([letter for commit in commits for letter in commit.letters])
+        letters = [letter for commit in commits for letter in commit.letters]
+        return self._post(letters + self._cancel(commits, now))
+
+    def _cancel(self, commits: list[Commit], now: str) -> list[Letter]:
+        """End the canceled tasks that are QUEUED, tell the others to stop; what runs have to be told of that."""
+        why = {(self.db.key(c.run_id), cancel.call_id): cancel.reason for c in commits for cancel in c.cancels}
+        if not why:
+            return []
+        runs = self.db.ids(commit.run_id for commit in commits if commit.cancels)
+        # By itself: it must see the tasks that the statements before it have made.
+        held = self.db.rows(self.sql.own_tasks_of_calls, runs, self.db.texts({call_id for _, call_id in why}))
+        asked = [(task, run, call, status) for task, run, call, status in held if (run, call) in why]
+        self.db.run_many(
+            self.sql.close_tasks,
+            [
+                (uuid(task).hex, "CANCELED", storable(why[run, call] or "canceled by its workflow"), now)
+                for task, run, call, _ in asked
+            ],
+        )
+        return [
+            Letter.of(uuid(run), ActivityCanceled(call_id=call, reason=why[run, call]))
+            for _, run, call, status in asked
+            if status == "QUEUED"
+        ]
 
     def _event_rows(self, commits: Iterable[Commit]) -> Iterable[Row]:
         text_of = self.db.dialect.text_of

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from django_durable.store.commits import LIVE_TASKS, Commits
 from django_durable.store.database import instant, uuid
 from django_durable.store.records import task_of
+from durable_core.events import ActivityCanceled
 from durable_core.execution import TaskStatus
-from durable_core.ports import GRACE, ClaimedTasks, Receipt, TaskRecord, due_while_running, earliest
+from durable_core.ports import GRACE, ClaimedTasks, Letter, Receipt, TaskRecord, due_while_running, earliest
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -60,17 +61,13 @@ class Tasks(Commits):
             busy = self._busy([outcome.task_id for outcome in outcomes if key(outcome.task_id) not in held])
             accepted = [o for o in outcomes if _is_current(held.get(key(o.task_id)), o)]
             orphans = self._told_to_stop(o.task_id for o in accepted if o.status is TaskStatus.QUEUED)
+            accepted = [
+                o.instead_of_a_retry(held[key(o.task_id)][2]) if key(o.task_id) in orphans else o for o in accepted
+            ]
             now = self.db.stamp()
             self.db.run_many(
                 self.sql.end_attempts,
-                [
-                    self._outcome_row(
-                        replace(outcome, status=TaskStatus.CANCELED) if key(outcome.task_id) in orphans else outcome,
-                        instant(held[key(outcome.task_id)][15]),
-                        now,
-                    )
-                    for outcome in accepted
-                ],
+                [self._outcome_row(outcome, instant(held[key(outcome.task_id)][15]), now) for outcome in accepted],
             )
             wakes = self._post([o.letter for o in accepted if o.letter is not None])
             rejected = frozenset(o.task_id for o in outcomes) - {o.task_id for o in accepted} - busy
@@ -119,6 +116,8 @@ class Tasks(Commits):
                     )
                 )
             self.db.run_many(self.sql.undo_attempts, rows)
+            ended = [task_of(row) for row in mine if row[0] in orphans]
+            self._post([Letter.of(t.run_id, ActivityCanceled(call_id=t.call_id, reason="")) for t in ended])
             return back
 
     def requeue(self, due_at: Mapping[UUID, datetime | None]) -> None:

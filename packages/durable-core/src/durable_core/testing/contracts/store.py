@@ -11,6 +11,7 @@ from durable_core.ports import ClaimedTasks, HistoryStore, Verdict, new_id
 from durable_core.testing.contracts.base import PATIENCE, Interrupted
 from durable_core.testing.contracts.builders import a_letter
 from durable_core.testing.contracts.store_audit import StoreAuditCases
+from durable_core.testing.contracts.store_cancels import CancelCases
 from durable_core.testing.contracts.store_commits import CommitCases
 from durable_core.testing.contracts.store_mail import MailCases
 from durable_core.testing.contracts.store_runs import RunCases
@@ -28,7 +29,16 @@ T = TypeVar("T")
 
 
 class HistoryStoreContract(
-    RunCases, CommitCases, MailCases, TaskCases, TimeCases, WorkerCases, TextCases, TransactionCases, StoreAuditCases
+    RunCases,
+    CommitCases,
+    MailCases,
+    TaskCases,
+    CancelCases,
+    TimeCases,
+    WorkerCases,
+    TextCases,
+    TransactionCases,
+    StoreAuditCases,
 ):
     """Give `make_store`, `read_waiting_for` and `read_task_status`; `pass_time` and `session` if yours needs them."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from django_durable.store.sql.tables import TASK, TASK_COLUMNS
+from django_durable.store.sql.tables import LIVE, TASK, TASK_COLUMNS
 
 if TYPE_CHECKING:
     from django_durable.store.dialect import Dialect
@@ -29,7 +29,13 @@ class TaskStatements:
         self.own_free_tasks = f"SELECT {TASK_COLUMNS} FROM {TASK} WHERE id {d.among} ORDER BY id {d.own_free}"
         # The same, waiting for whoever holds them.
         self.own_tasks = f"SELECT {TASK_COLUMNS} FROM {TASK} WHERE id {d.among} ORDER BY id {d.own}"
-        # Which of these nobody wants another attempt of: their run has closed since they began.
+        # Open ones of runs by call_id, waiting for whoever holds them.
+        self.own_tasks_of_calls = (
+            f"SELECT id, execution_id, call_id, status FROM {TASK} WHERE execution_id {d.among} "
+            f"AND call_id {d.among.replace('uuid', 'text')} AND status IN {LIVE} ORDER BY id {d.own}"
+        )
+        # Which of these nobody wants another attempt of: since they began, their run has closed, or its code has
+        # canceled them.
         self.told_to_stop = f"SELECT id FROM {TASK} WHERE id {d.among} AND cancel_requested"
         # An attempt that never began is undone.
         self.undo_attempts = d.update(

@@ -102,6 +102,30 @@ def test_signals_of_one_sender_are_in_order(bench: NotingBench):
     assert found(bench, Effects(signals=others)) == []
 
 
+@pytest.mark.parametrize("to", [0, 1, 2], ids=["the first", "one in between", "the newest"])
+def test_signals_of_runs_that_go_on_for_each_other_are_one_receivers(bench: NotingBench, to: int):
+    @bench.registry.workflow
+    def one_by_one(ctx, read=0):
+        if ctx.wait_signal("word") and read < 2:
+            ctx.continue_as_new(read=read + 1)
+
+    run_id = bench.start("one_by_one")
+    sent = send(bench, run_id, 1, 2)
+    bench.drive(run_id, to=lambda status: status is Status.CONTINUED_AS_NEW)
+    bench.worker().run(until_idle=True)
+    chain = [run_id, *(row.record.id for row in bench.store._runs if row.record.chain_id == run_id)]
+    assert len(chain) == 3
+    sent += send(bench, chain[to], 3)
+    lost = SentSignal(run_id=chain[to], name="word", payload=Payload("4"))
+    for _ in range(2):  # unread, and read
+        assert found(bench, Effects(signals=sent)) == []
+        assert found(bench, Effects(signals=[*sent, lost])) == [(Invariant.SIGNALS, run_id)]
+        assert found(bench, Effects(signals=[*sent[1:], sent[0]])) == [(Invariant.SIGNALS, run_id)]
+        assert found(bench, Effects(signals=sent[:2])) == [(Invariant.SIGNALS, run_id)]
+        bench.worker().run(until_idle=True)
+    assert bench.client.find_newest(run_id).status is Status.COMPLETED
+
+
 # Effects
 
 

@@ -173,6 +173,7 @@ class _Examination:
     def finish(self) -> Report:
         self._settle()
         self._report.add(witnesses.starts(self._store, self._effects))
+        self._report.add(signals.delivered(self._store, self._effects))
         self._report.add(witnesses.conservation(self._effects))
         return self._report
 

@@ -1,19 +1,26 @@
-"""Signals: what was acknowledged is in the history or in the mailbox, once, in its sender's order."""
+"""Signals: what was acknowledged is in the history or in the mailbox, once, in its sender's order.
+
+Runs that went on for each other are one receiver. What one of them had not read comes to the next once more.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from durable_core import events as e
-from durable_core.audit.violations import Invariant
+from durable_core.audit.violations import Invariant, Violation
+from durable_core.errors import NewerCodeNeeded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+    from uuid import UUID
 
-    from durable_core.audit.effects import SentSignal
+    from durable_core.audit.effects import Effects, SentSignal
     from durable_core.audit.story import Story
-    from durable_core.audit.violations import Violation
+    from durable_core.ports import AuditableStore, AuditedRun
+
+BATCH = 500  # runs looked up at once
 
 Message = tuple[str, str]  # name and payload
 
@@ -24,45 +31,82 @@ def signals(story: Story) -> Iterator[Violation]:
             if letter.mail.type == e.SignalReceived.type:
                 expected = "that a run takes no signal once it is closed, and does not close before it has read all"
                 yield story.violation(Invariant.SIGNALS, "an unread signal of a closed run", expected)
-    if (sent := story.effects.signals_by_run.get(story.record.id)) is not None:
-        yield from _compare(story, sent)
 
 
-def _compare(story: Story, sent: list[SentSignal]) -> Iterator[Violation]:
-    received = list(_received(story))
-    there = Counter(received)
+# Of no single run
+
+
+def delivered(store: AuditableStore, effects: Effects) -> Iterator[Violation]:
+    """What was sent has come to its run, or to one that went on for it, and nothing else has."""
+    receivers: dict[UUID, AuditedRun] = {}
+    sent: defaultdict[UUID, list[SentSignal]] = defaultdict(list)  # by the first run of the chain
+    wanted = list(effects.signals_by_run)
+    for first in range(0, len(wanted), BATCH):
+        for run in store.audited(wanted[first : first + BATCH]):
+            chain_id = run.record.chain_id or run.record.id
+            receivers[chain_id] = run
+            sent[chain_id] += effects.signals_by_run[run.record.id]
+    for chain_id, messages in sent.items():
+        try:
+            received = [list(_received(run)) for run in _chain(store, chain_id, receivers[chain_id])]
+        except NewerCodeNeeded:
+            continue
+        yield from _compare(chain_id, messages, received)
+
+
+def _chain(store: AuditableStore, chain_id: UUID, known: AuditedRun) -> Iterator[AuditedRun]:
+    """The runs of a chain from its first, or from the one that is *known* if that is gone."""
+    [run] = store.audited([chain_id]) if known.record.id != chain_id else [known]
+    while True:
+        yield run
+        end = e.event_of(run.events[-1]) if run.events else None
+        if not isinstance(end, e.WorkflowContinuedAsNew) or not (found := store.audited([end.next_id])):
+            return
+        [run] = found
+
+
+def _compare(run_id: UUID, sent: Sequence[SentSignal], received: Sequence[Sequence[Message]]) -> Iterator[Violation]:
+    """*received* is what each run of a chain has got, in its order."""
+    there = Counter(message for messages in received for message in messages)
+    at_once: Counter[Message] = Counter()  # how often the run has it that has it most often
+    for messages in received:
+        at_once |= Counter(messages)
     least = Counter(_message(signal) for signal in sent if signal.acknowledged)
     most = Counter(_message(signal) for signal in sent)
     for message, count in (least - there).items():
-        found, expected = (
-            f"{there[message]} of signal {message[0]!r} {message[1]}",
-            f"{least[message]}, as acknowledged",
-        )
-        yield story.violation(Invariant.SIGNALS, f"{found} ({count} lost)", expected)
-    for message, count in (there - most).items():
-        found, expected = f"{there[message]} of signal {message[0]!r} {message[1]}", f"{most[message]}, as sent"
-        yield story.violation(Invariant.SIGNALS, f"{found} ({count} too many)", expected)
+        found = f"{there[message]} of signal {message[0]!r} {message[1]} ({count} lost)"
+        yield _violation(run_id, found, f"{least[message]}, as acknowledged")
+    for message, count in (at_once - most).items():
+        found = f"{at_once[message]} of signal {message[0]!r} {message[1]} ({count} too many)"
+        yield _violation(run_id, found, f"{most[message]}, as sent")
     # Of messages that were sent more than once nobody can say which is which.
-    place = {message: number for number, message in enumerate(received) if most[message] == there[message] == 1}
+    in_order = dict.fromkeys(message for messages in received for message in messages)
+    names = [message for message in in_order if most[message] == at_once[message] == 1]
+    place = {message: number for number, message in enumerate(names)}
     for sender in {signal.sender for signal in sent}:
         places = [place[m] for s in sent if s.sender == sender and (m := _message(s)) in place]
         if places != sorted(places):
-            order = ", ".join(f"{received[number][0]!r} {received[number][1]}" for number in sorted(places)[:5])
-            yield story.violation(
-                Invariant.SIGNALS, f"signals in the order {order}", "the order in which they were sent"
-            )
+            order = ", ".join(f"{names[number][0]!r} {names[number][1]}" for number in sorted(places)[:5])
+            yield _violation(run_id, f"signals in the order {order}", "the order in which they were sent")
 
 
-def _received(story: Story) -> Iterator[Message]:
-    for fact in story.facts:
-        if isinstance(fact, e.SignalReceived):
-            yield fact.name, fact.payload
-    for letter in story.run.mail:
+def _received(run: AuditedRun) -> Iterator[Message]:
+    for event in run.events:
+        if event.type == e.SignalReceived.type:
+            yield _told(e.event_of(event))
+    for letter in run.mail:
         if letter.mail.type == e.SignalReceived.type:
-            fact = e.event_of(e.EventRecord(0, *letter.mail[1:], story.record.created_at))
-            assert isinstance(fact, e.SignalReceived)
-            yield fact.name, fact.payload
+            yield _told(e.event_of(e.EventRecord(0, *letter.mail[1:], run.record.created_at)))
+
+
+def _told(fact: e.HistoryEvent) -> Message:
+    assert isinstance(fact, e.SignalReceived)
+    return fact.name, fact.payload
 
 
 def _message(signal: SentSignal) -> Message:
     return signal.name, signal.payload
+
+
+def _violation(run_id: UUID, found: str, expected: str) -> Violation:
+    return Violation(invariant=Invariant.SIGNALS, run_id=run_id, found=found, expected=expected)

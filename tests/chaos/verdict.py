@@ -12,13 +12,12 @@ from uuid import UUID
 
 from django_durable.engine import engine
 from django_durable.models import ActivityTask, WorkflowExecution
-from durable_core import events as e
 from durable_core.audit import Code, Effects, End, Start, Total, audit
-from durable_core.codec import decode
 from durable_core.definitions import Registry
 from durable_core.execution import CLOSED_STATUSES, OPEN_STATUSES, Status
 from durable_core.ports import AuditableStore, LoadedRun
 from tests.programs.activities import OPENING_BALANCE, SCRIPTED, MemoryLedger, install
+from tests.programs.chains import by_name, judge_chains, signals_of
 from tests.programs.generator import ACCOUNTS
 from tests.programs.model import Circumstances, Judgement, judge, judge_effects
 from tests.programs.seen import seen_of
@@ -70,7 +69,7 @@ def look_at_all(site: Site, stories: Sequence[Story], ledger: FileLedger, *, fau
     calm_since = datetime.now(UTC) - timedelta(seconds=verdict.slowest)
     _audit(site, stories, ledger, calm_since, verdict)
     by_path = {story.path: story for story in stories}
-    judgements: list[Judgement] = []
+    judgements: dict[UUID, Judgement] = {}
     records = {run.record.id: run.record for run in _runs(site)}
     for run in _runs(site):
         verdict.runs += 1
@@ -82,20 +81,22 @@ def look_at_all(site: Site, stories: Sequence[Story], ledger: FileLedger, *, fau
         except ValueError as problem:
             verdict.complaints.append(str(problem))
             continue
-        story = by_path.get(seen.path)
+        story = by_path.get(seen.path.rstrip("'"))  # or of the run that it goes on for
         around = Circumstances(
-            signals=received(run),
+            signals=by_name(signals_of(run)),
             may_be_canceled=story is None or story.may_be_canceled,  # a child: with its parent
             faults=faults,
             runs=records,
         )
         judgement = judge(seen, around)
-        judgements.append(judgement)
+        judgements[run.record.id] = judgement
         if judgement.complaints:
             verdict.complaints += [*judgement.complaints, source_of(seen.program)]
     begun = ledger.begun()
     verdict.effects = len(begun)
-    verdict.complaints += judge_effects(judgements, begun)
+    verdict.complaints += judge_effects(judgements.values(), begun)
+    if not any(record.status in OPEN_STATUSES for record in records.values()):
+        verdict.complaints += judge_chains({run.record.id: run for run in _runs(site)}, judgements)
 
 
 def _audit(site: Site, stories: Sequence[Story], ledger: FileLedger, calm_since: datetime, verdict: Verdict) -> None:
@@ -130,13 +131,3 @@ def _runs(site: Site) -> Iterator[LoadedRun]:
     ids: list[UUID] = list(WorkflowExecution.objects.using(site.alias).values_list("pk", flat=True))
     for first in range(0, len(ids), LOADED_AT_ONCE):
         yield from store.load(ids[first : first + LOADED_AT_ONCE]).values()
-
-
-def received(run: LoadedRun) -> dict[str, list[Any]]:
-    """The payloads of a run's signals by name, in the order in which they came."""
-    payloads: dict[str, list[Any]] = {}
-    for record in run.events:
-        fact = e.event_of(record)
-        if isinstance(fact, e.SignalReceived):
-            payloads.setdefault(fact.name, []).append(decode(fact.payload))
-    return payloads

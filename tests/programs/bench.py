@@ -42,8 +42,11 @@ class ProgramBench:
 
     def start_as(self, name: str, run_id: UUID, program: Program, /, **given: Any) -> UUID:
         """Under an id of the test's choice, by which what is drawn at random is known."""
-        deadline = None if program.timeout is None else self.clock.now() + timedelta(seconds=program.timeout)
-        new = NewRun(id=run_id, workflow_name=name, input=encode(given), queue="default", deadline=deadline)
+        timeout = None if program.timeout is None else timedelta(seconds=program.timeout)
+        deadline = None if timeout is None else self.clock.now() + timeout
+        new = NewRun(
+            id=run_id, workflow_name=name, input=encode(given), queue="default", deadline=deadline, timeout=timeout
+        )
         with self.store.transaction():
             self.store.create([new])
             self.queue.enqueue([new.wake().entry])

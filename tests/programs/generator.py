@@ -89,11 +89,15 @@ class Author:
 
     def program(self, size: int, *, depth: int) -> p.Program:
         self.child_depth = depth
+        return self.runs(size, 3 * self.duration() if self.chance(0.1) else None)
+
+    def runs(self, size: int, timeout: p.Seconds | None) -> p.Program:
+        """A program, and those that it goes on with as a new run."""
         body = self.block(Scope(), size, 0)
-        timeout = 3 * self.duration() if self.chance(0.1) else None
         if self.chance(0.15):
-            body = (*body, s.Raise.draw(self))
-        return p.Program(body=body, timeout=timeout)
+            return p.Program(body=(*body, s.Raise.draw(self)), timeout=timeout)
+        then = self.runs(size, timeout) if self.chance(0.2) else None
+        return p.Program(body=body, timeout=timeout, then=then)
 
     def block(self, scope: Scope, size: int, depth: int) -> p.Block:
         steps = [self.step(scope, depth) for _ in range(self.random.randint(0 if depth else 1, max(size, 1)))]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tests.programs.trace import Entry
 
 WORKFLOW = "run_program"
+THEN = "then"  # label of the end of a run that goes on as a new one
 
 
 def run(
@@ -35,11 +36,19 @@ def run(
     run_id = str(ctx.info.execution_id)
     try:
         returned = Interpreter(ctx, path, scripted, trace).block(program.body)
+        if returned is None and program.then is not None:
+            given = {"program": program.then.to_text(), "path": next_path(path)}
+            trace.noted(THEN, lambda: ctx.continue_as_new(**given))
     except Exception as error:
         if is_cancel(error):
             raise
         raise failure(run_id, trace, error) from error
     return {"run": run_id, "trace": trace.entries, "value": returned.value if returned else None}
+
+
+def next_path(path: str) -> str:
+    """Of the run that goes on for this one."""
+    return f"{path}'"
 
 
 def ended(trace: Trace, code: Callable[[], Any]) -> BranchEnd:

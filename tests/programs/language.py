@@ -103,10 +103,19 @@ class Binding(Labeled, ABC):
 class Program(Part):
     body: Block
     timeout: Seconds | None = None  # from start to close
+    then: Program | None = None  # what its run goes on with, as a new run with as much time, at the body's end
+
+    @property
+    def runs(self) -> Iterator[Program]:
+        """It, and those that its runs go on with."""
+        program: Program | None = self
+        while program is not None:
+            yield program
+            program = program.then
 
     def signals(self) -> list[tuple[str, Any]]:
         """(name, payload) of all the signals that the program may wait for, in the order in which to send them."""
-        names = [name for step in executed(self.body) for name in step.awaited()]
+        names = [name for run in self.runs for step in executed(run.body) for name in step.awaited()]
         return [(name, f"{name}{names[:place].count(name)}") for place, name in enumerate(names)]
 
     @property
@@ -115,7 +124,7 @@ class Program(Part):
 
     @property
     def moves_money(self) -> bool:
-        return any(step.moves_money for step in executed(self.body))
+        return any(step.moves_money for run in self.runs for step in executed(run.body))
 
     def to_json(self) -> dict[str, Any]:
         dumped: dict[str, Any] = _dump(self)

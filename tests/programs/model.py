@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from durable_core.execution import Status
 from tests.programs import language as p
+from tests.programs.interpreter import THEN
 from tests.programs.scripts import same
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Judgement:
     complaints: list[str] = field(default_factory=list)
     effects: dict[str, Allowance] = field(default_factory=dict)  # by key, of all calls that the run has made
     unseen: set[str] = field(default_factory=set)  # paths of branches that nobody has waited for
+    consumed: dict[str, set[int]] = field(default_factory=dict)  # numbers of signals, by name; not in branches unseen
 
 
 def judge(seen: Seen, circumstances: Circumstances | None = None) -> Judgement:
@@ -107,7 +109,6 @@ class Model:
         self.is_alone = not seen.program.has_branches  # nobody else in the run takes its signals
         self.random = Random(seen.run_id.int)
         self.versions: dict[str, int] = {}
-        self.consumed: dict[str, set[int]] = {}  # numbers of signals, by name
         self.time: datetime | None = None  # not before
         self.shields = 0
         self.canceled = False
@@ -139,8 +140,13 @@ class Model:
         except Raised as raised:
             name = str(raised)
             return (Status.CANCELED, None) if name == "WorkflowCanceled" else (Status.FAILED, name)
+        goes_on = returned is None and self.seen.program.then is not None
+        if goes_on and self.comes(THEN):  # a new run would not know of it
+            self.take_cancel(self.next(THEN))
         if self.canceled:
             return Status.CANCELED, None
+        if goes_on:
+            return Status.CONTINUED_AS_NEW, None
         return Status.COMPLETED, returned.value if returned else None
 
     def block(self, steps: p.Block) -> p.Returned | None:
@@ -196,7 +202,7 @@ class Model:
     def take_signal(self, label: str, name: str, found: Entry) -> Any:
         """The payload of the next signal of this name; with branches, of one that nobody else has had."""
         sent = self.around.signals.get(name, ())
-        taken = self.consumed.setdefault(name, set())
+        taken = self.judgement.consumed.setdefault(name, set())
         left = [number for number in range(len(sent)) if number not in taken]
         for number in left if not self.is_alone else left[:1]:
             if same(found, ["value", sent[number]]):
@@ -247,5 +253,5 @@ class Model:
     def branch(self, path: str, trace: list[Entry]) -> Model:
         """Of another strand of the same run."""
         model = Model(self.seen._replace(path=path, trace=trace), self.around)
-        model.judgement, model.consumed, model.is_alone = self.judgement, self.consumed, self.is_alone
+        model.judgement, model.is_alone = self.judgement, self.is_alone
         return model

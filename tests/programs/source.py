@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tests.programs import language as p
+from tests.programs.interpreter import THEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,16 +58,17 @@ class Writer:
         if program.timeout is not None:
             self.write(f"# started with timeout={program.timeout!r}")
         self.write("@register.workflow")
-        with self.inside(f"def {name}(ctx, path):"):
+        runs = list(program.runs)
+        with self.inside(f"def {name}(ctx, path{', run=0' if len(runs) > 1 else ''}):"):
             self.write("trace, run_id, value = Trace(), str(ctx.info.execution_id), None")
             self.write("activities = children = branches = 0")
             self.write("")
-            with self.inside("def code():"):
-                self.write("nonlocal activities, children, branches")
-                self.block(program.body)
-            self.write("")
+            for number, run in enumerate(runs):
+                self.code(f"code_{number}" if len(runs) > 1 else "code", run, number)
+                self.write("")
+            names = ", ".join(f"code_{number}" for number in range(len(runs)))
             self.write("try:")
-            self.write("    value = code()")
+            self.write(f"    value = [{names}][run]()" if len(runs) > 1 else "    value = code()")
             self.write("except Exception as error:")
             self.write("    if is_cancel(error):")
             self.write("        raise")
@@ -74,6 +76,15 @@ class Writer:
             self.write('return {"run": run_id, "trace": trace.entries, "value": value}')
         self.functions.append("\n".join(self.lines) + "\n")
         self.lines, self.depth = outer
+
+    def code(self, name: str, program: p.Program, number: int) -> None:
+        """What one run does, of those that go on for each other."""
+        with self.inside(f"def {name}():"):
+            self.write("nonlocal activities, children, branches")
+            self.block(program.body)
+            if program.then is not None:
+                given = f'path=f"{{path}}\'", run={number + 1}'
+                self.write(f"trace.noted({THEN!r}, lambda: ctx.continue_as_new({given}))")
 
     def block(self, steps: p.Block) -> None:
         for step in steps:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import replace
 from functools import partial
 from random import Random
@@ -20,6 +19,7 @@ from durable_core.ports import LoadedRun
 from tests.programs import language as p
 from tests.programs.activities import OPENING_BALANCE
 from tests.programs.bench import ProgramBench
+from tests.programs.chains import by_name, judge_chains, signals_of
 from tests.programs.generator import ACCOUNTS, generate
 from tests.programs.model import Circumstances, judge, judge_effects
 from tests.programs.seen import replayed, seen_of
@@ -35,16 +35,20 @@ properties = settings(
 
 def complaints_about(bench: ProgramBench, circumstances: Circumstances) -> list[str]:
     """Of all runs on the bench; *circumstances* are those of the first."""
-    runs = {loaded.record.id: loaded.record for loaded in bench.runs()}
-    judgements = []
-    for loaded in bench.runs():
-        if loaded.record.id == RUN_ID:
+    all_runs = {loaded.record.id: loaded for loaded in bench.runs()}
+    runs = {run_id: loaded.record for run_id, loaded in all_runs.items()}
+    judgements = {}
+    for run_id, loaded in all_runs.items():
+        if run_id == RUN_ID:
             around = circumstances
+        elif runs[run_id].chain_id == RUN_ID:
+            around = replace(circumstances, signals=by_name(signals_of(loaded)))
         else:
             around = Circumstances(may_be_canceled=True)  # with its parent
-        judgements.append(judge(seen_of(loaded), replace(around, runs=runs)))
-    complaints = [complaint for judgement in judgements for complaint in judgement.complaints]
-    return complaints + judge_effects(judgements, bench.ledger.begun) + audited(bench)
+        judgements[run_id] = judge(seen_of(loaded), replace(around, runs=runs))
+    complaints = [complaint for judgement in judgements.values() for complaint in judgement.complaints]
+    complaints += judge_chains(all_runs, judgements)
+    return complaints + judge_effects(judgements.values(), bench.ledger.begun) + audited(bench)
 
 
 def audited(bench: ProgramBench) -> list[str]:
@@ -52,13 +56,6 @@ def audited(bench: ProgramBench) -> list[str]:
         str(violation)
         for violation in audit(bench.store, bench.queue, bench.witnessed(), code=Code(registry=bench.registry))
     ]
-
-
-def by_name(signals: list[tuple[str, Any]]) -> dict[str, list[Any]]:
-    payloads = defaultdict(list)
-    for name, payload in signals:
-        payloads[name].append(payload)
-    return payloads
 
 
 @pytest.mark.parametrize("cache_size", [1_000, 0], ids=["cached", "replayed"])

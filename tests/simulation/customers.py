@@ -15,6 +15,7 @@ from durable_core.codec import decode
 from durable_core.errors import StoreUnavailable, UnknownExecutionError, WorkflowAlreadyStarted, WorkflowClosed
 from tests.programs.interpreter import WORKFLOW
 from tests.simulation.rim import queue_of, store_of
+from tests.simulation.witness import first_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -153,18 +154,26 @@ class Customer:
         return None
 
     def _is_closed(self, run_id: UUID) -> bool:
-        run = self._store._runs.get(run_id)
-        return run is not None and run.record.status.is_closed
+        run = self._store.newest(run_id)
+        return run is not None and run.status.is_closed
 
     def _is_there(self, run_id: UUID, name: str, payload: Any) -> bool:
-        facts = [e.event_of(record) for record in self._store._events.get(run_id, ()) if record.type == _SIGNAL]
-        facts += [
-            e.event_of(e.EventRecord(0, *mail[1:], self._world.clock.now()))
-            for mail in self._store._unread(run_id)
-            if mail.type == _SIGNAL
-        ]
+        facts = []
+        for chained in self._chain(run_id):
+            facts += [e.event_of(record) for record in self._store._events.get(chained, ()) if record.type == _SIGNAL]
+            facts += [
+                e.event_of(e.EventRecord(0, *mail[1:], self._world.clock.now()))
+                for mail in self._store._unread(chained)
+                if mail.type == _SIGNAL
+            ]
         sent = [(fact.name, decode(fact.payload)) for fact in facts if isinstance(fact, e.SignalReceived)]
         return (name, payload) in sent
+
+    def _chain(self, run_id: UUID) -> list[UUID]:
+        """All runs that go on for each other, of which this is one."""
+        run = self._store._runs.get(run_id)
+        first = run_id if run is None else first_of(run.record)
+        return [row.record.id for row in self._store._runs if first_of(row.record) == first]
 
 
 _SIGNAL = e.SignalReceived.type

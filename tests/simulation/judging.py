@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from durable_core import events as e
 from durable_core.audit import Code, audit
-from durable_core.codec import decode
 from durable_core.execution import Status
+from tests.programs.chains import by_name, judge_chains, signals_of
 from tests.programs.model import Circumstances, judge, judge_effects
 from tests.programs.seen import seen_of
 from tests.simulation.hub import Exhausted
+from tests.simulation.witness import first_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from durable_core.ports import LoadedRun
     from tests.simulation.orders import Order
     from tests.simulation.witness import Witness
     from tests.simulation.world import World
@@ -45,8 +44,8 @@ def complaints(world: World, orders: Sequence[Order], witness: Witness, *, came_
 def _by_the_model(world: World, orders: Sequence[Order], witness: Witness) -> Iterator[str]:
     loaded = world.store.load([row.record.id for row in world.store._runs])
     runs = {run_id: run.record for run_id, run in loaded.items()}
-    canceled = {order.run_id for order in orders if order.cancels}
-    judgements = []
+    canceled = {first_of(runs[order.run_id]) for order in orders if order.cancels and order.run_id in runs}
+    judgements = {}
     for run in loaded.values():
         record = run.record
         if record.status is Status.BLOCKED:
@@ -55,24 +54,14 @@ def _by_the_model(world: World, orders: Sequence[Order], witness: Witness) -> It
         if not any(event.type in COMMANDED for event in run.events):
             continue  # it was canceled before its code ran
         around = Circumstances(
-            signals=_received(run),
-            may_be_canceled=record.id in canceled or record.parent_id is not None,
+            signals=by_name(signals_of(run)),
+            may_be_canceled=first_of(record) in canceled or record.parent_id is not None,
             faults=MANY if world.weather.is_rough else 0,
             runs=runs,
         )
-        judgements.append(judge(seen_of(run), around))
-    for judgement in judgements:
+        judgements[record.id] = judge(seen_of(run), around)
+    for judgement in judgements.values():
         yield from judgement.complaints
+    yield from judge_chains(loaded, judgements)
     if not any(order.workflow_id for order in orders):
-        yield from judge_effects(judgements, witness.ledger.begun)
-
-
-def _received(run: LoadedRun) -> dict[str, list[Any]]:
-    """Payloads by name, in the order in which they came; the audit holds them against what was sent."""
-    payloads: dict[str, list[Any]] = defaultdict(list)
-    for record in run.events:
-        if record.type == e.SignalReceived.type:
-            fact = e.event_of(record)
-            assert isinstance(fact, e.SignalReceived)
-            payloads[fact.name].append(decode(fact.payload))
-    return payloads
+        yield from judge_effects(judgements.values(), witness.ledger.begun)

@@ -18,21 +18,24 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
     from uuid import UUID
 
+    from durable_core.ports import RunRecord
+    from durable_core.testing import InMemoryHistoryStore
     from durable_core.testing.clock import TimeSource
 
 NOTING = frozenset({"scripted", "withdraw", "deposit"})
 
 
 class Witness:
-    def __init__(self, clock: TimeSource, *, sees_begins: bool) -> None:
+    def __init__(self, clock: TimeSource, store: InMemoryHistoryStore, *, sees_begins: bool) -> None:
         """*sees_begins*: an attempt begins when it is claimed, for nobody stands still between the two."""
         self._clock = clock
+        self._store = store
         self._sees_begins = sees_begins
         self.ledger = MemoryLedger()
         self.starts: list[Start] = []
         self.signals: list[SentSignal] = []
-        self.canceled: set[UUID] = set()  # runs whose caller was told that they are
-        self.kept: set[UUID] = set()
+        self.canceled: set[UUID] = set()  # runs whose caller was told that they are, or those that went on for them
+        self.kept: set[UUID] = set()  # likewise
         self._performed: list[Performed] = []
 
     @contextmanager
@@ -62,6 +65,11 @@ class Witness:
     def sent(self, run_id: UUID, name: str, payload: Any, sender: str) -> None:
         self.signals.append(SentSignal(run_id=run_id, name=name, payload=encode(payload), sender=sender))
 
+    def newest(self, run_id: UUID) -> UUID:
+        """The run, or the one that has ended for it or will."""
+        run = self._store.newest(run_id)
+        return run_id if run is None else run.id
+
     def effects(self, *, calm_since: datetime | None, bound: timedelta) -> Effects:
         total = sum(map(self.ledger.balance, ACCOUNTS))
         return Effects(
@@ -69,15 +77,25 @@ class Witness:
             signals=self.signals,
             performed=self._performed,
             noting=NOTING,
-            kept=self.kept,
-            ends={
-                start.run_id: [End(Status.CANCELED)]
-                if start.run_id in self.canceled
-                else [End(status) for status in Status if status.is_closed]
-                for start in self.starts
-            },
+            kept={self.newest(run_id) for run_id in self.kept},
+            ends=self._ends(),
             calm_since=calm_since,
             bound=bound,
             drained=True,
             totals=[Total(name="the balance", found=total, expected=OPENING_BALANCE * len(ACCOUNTS))],
         )
+
+    def _ends(self) -> dict[UUID, list[End]]:
+        canceled = {self.newest(run_id) for run_id in self.canceled}
+        ends: dict[UUID, list[End]] = {}
+        for start in self.starts:
+            newest = self.newest(start.run_id)
+            ends[start.run_id] = [End(Status.CONTINUED_AS_NEW)]
+            any_end = [End(status) for status in Status if status.is_closed and status is not Status.CONTINUED_AS_NEW]
+            ends[newest] = [End(Status.CANCELED)] if newest in canceled else any_end
+        return ends
+
+
+def first_of(run: RunRecord) -> UUID:
+    """Of those that go on for each other."""
+    return run.chain_id or run.id

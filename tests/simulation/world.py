@@ -61,7 +61,7 @@ class World:
         self.calm_since: datetime | None = None
         self.bound = BOUND
         self.is_ending = False
-        self.witness = Witness(self.clock, sees_begins=not self.weather.is_rough)
+        self.witness = Witness(self.clock, self.store, sees_begins=not self.weather.is_rough)
         self.customers: list[Customer] = []
         self._entropy = self.generator()
         self._rims: dict[Process, Rim] = {}

@@ -105,10 +105,20 @@ class Child(Started):
 def _found(model: Model, run_id: str, status: Status) -> RunRecord | None:
     if not model.around.runs:
         return None
-    child = model.around.runs.get(UUID(run_id))
+    child = _last(model, UUID(run_id))
     if child is None or child.parent_id != model.seen.run_id or child.status is not status:
         raise Disagreement(f"it saw the child {run_id} end {status}; that is {child}")
     return child
+
+
+def _last(model: Model, run_id: UUID) -> RunRecord | None:
+    """The run, or the one that has ended for it."""
+    child = model.around.runs.get(run_id)
+    if child is None or child.status is not Status.CONTINUED_AS_NEW:
+        return child
+    first = child.chain_id or run_id
+    later = [run for run in model.around.runs.values() if run.chain_id == first]
+    return next((run for run in later if run.status is not Status.CONTINUED_AS_NEW), None)
 
 
 def _note(code: Interpreter, step: p.Binding, call: Callable[[], Any]) -> None:

@@ -36,7 +36,7 @@ class WaitSignal(p.Binding):
         found = model.next(self.label)
         value = None
         if found == ["timeout"] and self.timeout is not None:
-            left = len(model.around.signals.get(self.name, ())) - len(model.consumed.get(self.name, ()))
+            left = len(model.around.signals.get(self.name, ())) - len(model.judgement.consumed.get(self.name, ()))
             if model.around.signals_first and model.is_alone and left:
                 raise Disagreement(f"step {self.label} waited in vain for {self.name}, which had come")
             model.pass_time(self.timeout)

@@ -648,3 +648,13 @@ def test_plugins_are_handed_the_call_and_what_performs_it():
     [ending] = executor.endings()
     assert ending.result == '[3,"wrapped"]'
     assert calls == [("act", [1], {"b": 2})]
+
+
+def test_details_of_a_heartbeat_have_the_limit_of_all_payloads(bench):
+    def act(length):
+        activity_heartbeat("x" * length)
+
+    assert bench.run(act, 998).result == "null"  # with its quotes, 1000 bytes
+    ending = bench.run(act, 999)
+    assert ending.failure["type"] == "PayloadError"
+    assert "the details of a heartbeat takes 1,001 bytes as JSON; the limit is 1,000" in ending.failure["message"]

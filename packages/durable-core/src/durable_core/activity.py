@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from durable_core.codec import Payload, decode, encode
+from durable_core.codec import MAX_PAYLOAD_BYTES, Payload, decode, encode
 from durable_core.errors import ActivityCanceled, DurableError
 
 if TYPE_CHECKING:
@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 class CurrentActivity:
     """The attempt that runs in this thread."""
 
-    def __init__(self, task: TaskRecord) -> None:
+    def __init__(self, task: TaskRecord, payload_limit: int = MAX_PAYLOAD_BYTES) -> None:
         self._task = task
+        self._payload_limit = payload_limit
         self._lock = threading.Lock()
         self._beat: tuple[Payload | None] | None = None
         self._canceled = False
@@ -57,7 +58,8 @@ class CurrentActivity:
         return self._canceled
 
     def heartbeat(self, details: Any = None) -> None:
-        payload = None if details is None else encode(details, what="the details of a heartbeat")
+        what = "the details of a heartbeat"
+        payload = None if details is None else encode(details, what=what, limit=self._payload_limit)
         with self._lock:
             if payload is not None or self._beat is None:  # or details that are not written yet would be lost
                 self._beat = (payload,)

@@ -152,7 +152,9 @@ class ActivityExecutor:
         return waiting is not None and self._clock.monotonic() - waiting.held_since > LONGEST_WAIT
 
     def submit(self, task: TaskRecord, definition: ActivityDefinition) -> None:
-        attempt = Attempt(task, definition, CurrentActivity(task), held_since=self._clock.monotonic())
+        attempt = Attempt(
+            task, definition, CurrentActivity(task, self._payload_limit), held_since=self._clock.monotonic()
+        )
         self._held[attempt] = None
         if task.start_to_close is not None:
             self._timed[attempt] = None
@@ -366,7 +368,7 @@ class InlineExecutor(ActivityExecutor):
         self._backlog: deque[Attempt] = deque()
 
     def submit(self, task: TaskRecord, definition: ActivityDefinition) -> None:
-        attempt = Attempt(task, definition, CurrentActivity(task))
+        attempt = Attempt(task, definition, CurrentActivity(task, self._payload_limit))
         self._held[attempt] = None
         self._backlog.append(attempt)
 

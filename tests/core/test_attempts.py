@@ -203,6 +203,19 @@ def test_an_outcome_has_nothing_but_what_its_attempt_came_to():
 
 
 @pytest.mark.parametrize("crashes", [0, 2])
+def test_a_death_over_what_runs_at_most_once_is_its_outcome(crashes):
+    """Whatever the retry policy of the task says: it may be that of another release."""
+    for outcome in (
+        attempts.worker_died(task_of(at_most_once=True, crashes=crashes), NOW, charged=True, max_crashes=9),
+        attempts.given_up(task_of(at_most_once=True, crashes=crashes), NOW),
+    ):
+        assert outcome.status is TaskStatus.FAILED
+        assert outcome.failure is not None
+        assert outcome.failure["type"] == "WorkerDied"
+        assert "may have had its effect or not" in outcome.failure["message"]
+
+
+@pytest.mark.parametrize("crashes", [0, 2])
 def test_a_retry_keeps_its_failure_and_its_crashes(crashes):
     expected = outcome_of(status=TaskStatus.QUEUED, failure=FAILURE, retry_at=NOW + SECOND, crashes=crashes)
     assert attempts.failed(task_of(), FAILURE, NOW, crashes=crashes) == expected

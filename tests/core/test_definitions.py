@@ -422,3 +422,28 @@ def test_positional_arguments_of_a_workflow_become_its_keywords(registry):
         definition.named((7, "pro", True), {})
     with pytest.raises(TypeError, match="'user_id' was given twice"):
         definition.named((7,), {"user_id": 8})
+
+
+def test_what_runs_at_most_once_has_no_retry_policy(registry):
+    def send(): ...
+
+    with pytest.raises(ConfigurationError, match="never retried"):
+        registry.activity_from(send, name="both", at_most_once=True, retry_policy=RetryPolicy())
+    with pytest.raises(ConfigurationError, match="at_most_once is 1; expected True or False"):
+        registry.activity_from(send, name="number", at_most_once=1)
+    registry.activity_from(send, name="often", retry_policy=RetryPolicy())
+    assert registry.activities["often"].using(at_most_once=True).options.at_most_once
+    registry.activity_from(send, name="once", at_most_once=True)
+    with pytest.raises(ConfigurationError, match="never retried"):
+        registry.activities["once"].using(retry_policy=RetryPolicy())
+    assert registry.activities["once"].using(at_most_once=False, retry_policy=RetryPolicy()).options.retry_policy
+
+
+def test_what_is_transactional_need_not_run_at_most_once(registry):
+    def send(): ...
+
+    with pytest.raises(ConfigurationError, match="transactional and at_most_once"):
+        registry.activity_from(send, name="both", at_most_once=True, transactional=True)
+    registry.activity_from(send, name="books", transactional=True)
+    with pytest.raises(ConfigurationError, match="transactional and at_most_once"):
+        registry.activities["books"].using(at_most_once=True)

@@ -294,6 +294,16 @@ def test_what_has_begun_is_withdrawn_only_where_that_is_asked_for():
     assert desk.entries() == (1, 0, 0)
 
 
+def test_what_runs_at_most_once_and_has_begun_fails_instead_of_being_given_back():
+    desk = Desk(at_most_once=True)
+    begun, waiting = desk.begun(2)
+    begun.begun = 1.0
+    desk.desk.withdraw(begun=True)
+    desk.desk.flush()
+    assert desk.store.task_status(begun.task.id) is TaskStatus.FAILED
+    assert desk.store.task_status(waiting.task.id) is TaskStatus.QUEUED
+
+
 def test_after_an_outage_while_giving_back_only_the_store_knows_what_is_claimed():
     desk = Desk()
     desk.begun()

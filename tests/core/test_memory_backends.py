@@ -20,6 +20,7 @@ from durable_core.ports import (
     AuditedRun,
     Beat,
     BeatReply,
+    ClaimedTasks,
     Clock,
     Commit,
     CommitResult,
@@ -259,7 +260,14 @@ class StoreThatTellsNobodyToStop(InMemoryHistoryStore):
         return replace(super().beat(worker_id, beats), canceled=frozenset())
 
 
+class StoreThatForgetsWhatMustNotBeBegunAgain(InMemoryHistoryStore):
+    def claim_tasks(self, task_ids: Collection[UUID], worker_id: UUID) -> ClaimedTasks:
+        begun, busy = super().claim_tasks(task_ids, worker_id)
+        return ClaimedTasks([replace(task, at_most_once=False) for task in begun], busy)
+
+
 LIES: list[tuple[type[Any], str]] = [
+    (StoreThatForgetsWhatMustNotBeBegunAgain, "test_claim_begins_the_first_attempt"),
     (StoreThatSharesNoTransaction, "test_shared_transaction_writes_together"),
     (
         StoreWhoseSharedTransactionIsAllOrNothing,

@@ -88,7 +88,10 @@ class ActivityDefinition(Generic[Params, R_co]):
                 f"{self.name}.using() got transactional. Whether it may run in a transaction is for its code to say: "
                 "put it into the decorator, which each worker has."
             )
-        return replace(self, options=changed(self.options, changes, what=self.name))
+        made = replace(self, options=changed(self.options, changes, what=self.name))
+        if made.transactional and made.options.at_most_once:
+            raise ConfigurationError(_BOTH.format(self.name))
+        return made
 
     def check_input(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Raises `TypeError` for arguments that the function does not take."""
@@ -217,13 +220,15 @@ class Registry:
         queue: str | None = None,
         priority: int | None = None,
         transactional: bool = False,
+        at_most_once: bool = False,
     ) -> ActivityDecorator: ...
     def activity(self, fn: Any = None, /, **options: Any) -> Any:
         """Register an activity: a function with side effects, run at least once, retried by its policy.
 
         The four limits are seconds or timedeltas; *timeout* is schedule-to-close. *transactional*: the function runs in
-        a transaction of the store's database, and its outcome commits with what it writes there. Raises
-        `ConfigurationError` for anything that cannot work.
+        a transaction of the store's database, and its outcome commits with what it writes there. *at_most_once*: an
+        attempt that fails, or dies with its worker, is the only one. Raises `ConfigurationError` for anything that
+        cannot work.
         """
         if fn is None:
             return lambda function: self.activity_from(function, **options)
@@ -309,6 +314,12 @@ class Registry:
         setattr(fn, f"durable_{kind}", definition.name)
 
 
+_BOTH = (
+    "activity {!r} is transactional and at_most_once; expected one of them: what a transactional attempt wrote is "
+    "taken back when it fails, so that it may well be tried again."
+)
+
+
 def _in_a_transaction(label: str, fn: Callable[..., Any], options: ActivityOptions) -> ActivityOptions:
     """The options of a transactional activity: a transaction that nobody ends stands in everybody's way."""
     if inspect.iscoroutinefunction(fn):
@@ -316,6 +327,8 @@ def _in_a_transaction(label: str, fn: Callable[..., Any], options: ActivityOptio
             f"activity {label!r} is async and transactional; expected an ordinary function: a transaction belongs to a "
             "thread, and async code shares its thread with others."
         )
+    if options.at_most_once:
+        raise ConfigurationError(_BOTH.format(label))
     return options if options.start_to_close is not None else replace(options, start_to_close=TRANSACTION_LIMIT)
 
 

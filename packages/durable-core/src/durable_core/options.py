@@ -94,6 +94,7 @@ class ActivityOptions:
     heartbeat_timeout: timedelta | None = None  # between two heartbeats of one attempt
     queue: str | None = None
     priority: int | None = None  # higher first
+    at_most_once: bool = False  # never begun again, whatever becomes of the attempt and whatever the retry policy says
 
 
 _DURATIONS = frozenset({"timeout", "schedule_to_start", "start_to_close", "heartbeat_timeout"})
@@ -127,4 +128,11 @@ def changed(options: Options, changes: Mapping[str, Any], *, what: str) -> Optio
         raise ConfigurationError(f"{what}: priority is {priority!r}; expected a whole number, higher first.")
     if priority is not None and not -32768 <= priority <= 32767:
         raise ConfigurationError(f"{what}: priority is {priority}; expected -32768 to 32767.")
-    return replace(options, **clean)
+    if not isinstance(clean.get("at_most_once", False), bool):
+        raise ConfigurationError(f"{what}: at_most_once is {clean['at_most_once']!r}; expected True or False.")
+    made = replace(options, **clean)
+    if policy is not None and getattr(made, "at_most_once", False):
+        raise ConfigurationError(
+            f"{what}: at_most_once and a retry_policy; expected one of them: what runs at most once is never retried."
+        )
+    return made

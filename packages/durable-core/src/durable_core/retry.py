@@ -125,3 +125,4 @@ def _names(types: Iterable[str | type[BaseException]] | str) -> tuple[str, ...]:
 
 
 DEFAULT_RETRY_POLICY = RetryPolicy()
+NO_RETRIES = RetryPolicy(maximum_attempts=1)

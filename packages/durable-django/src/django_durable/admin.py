@@ -263,6 +263,7 @@ class ActivityTaskAdmin(OfExecutionAdmin):
         "heartbeat_timeout",
         "heartbeat_at",
         "heartbeat_text",
+        "at_most_once",
         "crashes",
         "cancel_requested",
         "worker_id",

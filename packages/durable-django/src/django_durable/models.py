@@ -159,6 +159,7 @@ class ActivityTask(models.Model):
     heartbeat_details = PayloadField(null=True)
     crashes = models.IntegerField(default=0)  # workers that died over it
     cancel_requested = models.BooleanField(default=False)
+    at_most_once = models.BooleanField(null=True, blank=True)  # NULL: no
     due_at = InstantField(null=True, blank=True)  # when the scheduler must look at it
 
     objects = RunsOwn["ActivityTask"]()

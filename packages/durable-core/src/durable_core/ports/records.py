@@ -137,6 +137,7 @@ class NewTask:
     schedule_to_start: timedelta | None
     start_to_close: timedelta | None
     heartbeat_timeout: timedelta | None
+    at_most_once: bool = False  # see TaskRecord
     claimed: bool = False  # True: the committing worker starts it itself; attempt 1, token 1
     due_at: datetime | None = None  # first moment at which the scheduler must look at it
 
@@ -168,6 +169,7 @@ class NewTask:
             heartbeat_at=None,
             heartbeat_details=None,
             crashes=0,
+            at_most_once=self.at_most_once,
         )
 
 
@@ -198,6 +200,7 @@ class TaskRecord:
     heartbeat_details: Payload | None  # of the last heartbeat, of this attempt or an earlier one
     crashes: int  # workers that died over it
     failure: Mapping[str, Any] | None = None  # record of the last failed attempt
+    at_most_once: bool = False  # an attempt that has begun is not given back either
 
 
 class ClaimedTasks(NamedTuple):

@@ -164,8 +164,14 @@ class ActivityDesk:
 
     def withdraw(self, *, begun: bool = False) -> None:
         """Give back what has not begun; with *begun*, what has as well."""
+        back: list[TaskRecord] = []
+        for attempt in self._executor.withdraw(begun=begun):
+            if attempt.begun is not None and attempt.task.at_most_once:
+                self.report(attempts.given_up(attempt.task, self._store.now()))
+            else:
+                back.append(attempt.task)
         with _claimed_but_not_here():
-            self.give_back([attempt.task for attempt in self._executor.withdraw(begun=begun)])
+            self.give_back(back)
 
     def reconcile(self, undecided: Iterable[tuple[UUID, int]]) -> None:
         """After a claim whose reply was lost: give back what the store says is ours, but is not here.

@@ -87,6 +87,14 @@ def due_while_queued(task: TaskRecord, now: datetime, again_at: datetime | None)
 def worker_died(task: TaskRecord, now: datetime, *, charged: bool, max_crashes: int) -> TaskOutcome:
     """A dead worker is a failed attempt like any other, until it has happened too often."""
     crashes = task.crashes + 1 if charged else task.crashes
+    if task.at_most_once:
+        failure = invented(
+            "WorkerDied",
+            "the worker died, or had to stop, while it ran this activity, which may have had its effect or not; "
+            "at_most_once forbids to begin it again",
+            attempt=task.attempt,
+        )
+        return failed(task, failure, now, retryable=False, crashes=crashes)
     if crashes >= max_crashes:
         failure = invented(
             "WorkerDied",

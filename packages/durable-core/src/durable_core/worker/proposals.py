@@ -20,7 +20,7 @@ from durable_core.ports import (
     new_id,
     queue_for,
 )
-from durable_core.retry import DEFAULT_RETRY_POLICY
+from durable_core.retry import DEFAULT_RETRY_POLICY, NO_RETRIES
 from durable_core.worker.slots import Proposal
 
 if TYPE_CHECKING:
@@ -144,11 +144,12 @@ def _task(
         input=command.input,
         queue=queue,
         priority=record.priority if options.priority is None else options.priority,
-        retry_policy=(options.retry_policy or DEFAULT_RETRY_POLICY).to_json(),
+        retry_policy=(NO_RETRIES if options.at_most_once else options.retry_policy or DEFAULT_RETRY_POLICY).to_json(),
         expires_at=expires_at,
         schedule_to_start=options.schedule_to_start,
         start_to_close=options.start_to_close,
         heartbeat_timeout=options.heartbeat_timeout,
+        at_most_once=options.at_most_once,
         claimed=claimed,
         due_at=due_at,
     )

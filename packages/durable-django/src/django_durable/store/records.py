@@ -79,6 +79,7 @@ def task_of(row: Row) -> TaskRecord:
         heartbeat_details=row[20],
         crashes=row[21],
         failure=None if row[22] is None else json.loads(row[22]),
+        at_most_once=bool(row[23]),
     )
 
 
@@ -156,6 +157,7 @@ def row_of_task(task: NewTask, run_id: UUID, worker_id: UUID | None, now: str, d
         "",
         0,
         False,
+        task.at_most_once,
     )
 
 

@@ -23,7 +23,10 @@ class TaskCases(StoreCases):
             schedule_to_start=2 * SECOND,
             start_to_close=3 * SECOND,
             heartbeat_timeout=timedelta(milliseconds=1500),
+            at_most_once=True,
         )
+        assert task.at_most_once
+        assert not self.begin(run_id).at_most_once
         assert (task.status, task.attempt, task.crashes) == (TaskStatus.RUNNING, 1, 0)
         assert (task.activity_name, task.input) == ("send_mail", '{"args":[7],"kwargs":{}}')
         assert (task.queue, task.priority, task.expires_at) == ("mail", 2, expires_at)

@@ -56,6 +56,7 @@ NEW_TASK = {
     "error": "text",
     "crashes": "int",
     "cancel_requested": "boolean",
+    "at_most_once": "boolean",
 }
 ENDING = {
     "id": "uuid",

@@ -25,5 +25,5 @@ RUN_COLUMNS = (
 TASK_COLUMNS = (
     "id, execution_id, call_id, activity_name, status, input, attempt, token, queue, priority, retry_policy, "
     "scheduled_at, started_at, queued_at, retry_at, expires_at, schedule_to_start, start_to_close, "
-    "heartbeat_timeout, heartbeat_at, heartbeat_details, crashes, failure"
+    "heartbeat_timeout, heartbeat_at, heartbeat_details, crashes, failure, at_most_once"
 )

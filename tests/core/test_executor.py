@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import threading
 from contextlib import contextmanager
@@ -29,11 +28,10 @@ LONG = 10.0  # real seconds: only ever waited for when a test fails
 class Bench:
     """An executor, a clock that stands still, and a way to wait for what threads do."""
 
-    def __init__(self, threads=2, around=None):
+    def __init__(self, threads=2, executor=ActivityExecutor, **options):
         self.clock = ManualClock()
         self.woken = threading.Semaphore(0)
-        options = {} if around is None else {"around": around}
-        self.executor = ActivityExecutor(
+        self.executor: ActivityExecutor = executor(
             slots=threads, clock=self.clock, wake=self.woken.release, payload_limit=1000, **options
         )
 
@@ -103,14 +101,6 @@ def test_a_result_is_encoded(bench):
     assert bench.run(lambda: None).result == "null"
     assert bench.run(lambda: 0).result == "0"
     assert bench.executor.held == 0
-
-
-def test_an_async_activity_is_run_to_its_end(bench):
-    async def act(a):
-        await asyncio.sleep(0)
-        return [a, current_activity().attempt]
-
-    assert bench.run(act, 5).result == "[5,1]"
 
 
 @pytest.mark.parametrize(
@@ -263,24 +253,6 @@ def test_a_late_attempt_is_interrupted_and_its_own_ending_ignored(narrow):
     narrow.executor.replace_stuck_threads()
     assert narrow.executor.lost_threads == 0
     assert narrow.executor.next_overdue() is None
-
-
-def test_a_late_async_attempt_is_interrupted_while_it_awaits(narrow):
-    began, left = threading.Event(), threading.Event()
-
-    async def act():
-        try:
-            began.set()
-            await asyncio.sleep(3600)
-        finally:
-            left.set()
-
-    attempt = narrow.submit(act, start_to_close=timedelta(seconds=5))
-    begun(began)
-    narrow.clock.advance(5)
-    assert narrow.executor.overdue() == [attempt]
-    assert left.wait(LONG)
-    assert narrow.run(lambda: "next").result == '"next"'
 
 
 def test_an_attempt_that_made_it_after_all_is_not_late(bench):

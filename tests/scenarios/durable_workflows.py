@@ -21,6 +21,7 @@ from django_durable import (
 )
 
 from . import (  # noqa: F401 - registers more
+    async_activities,
     audited_workflows,
     canceling_workflows,
     composed_workflows,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class CurrentActivity:
-    """The attempt that runs in this thread."""
+    """The attempt that runs in this thread, or in this task of an event loop."""
 
     def __init__(self, task: TaskRecord, payload_limit: int = MAX_PAYLOAD_BYTES) -> None:
         self._task = task
@@ -64,11 +64,15 @@ class CurrentActivity:
             if payload is not None or self._beat is None:  # or details that are not written yet would be lost
                 self._beat = (payload,)
         if self._canceled:
-            raise ActivityCanceled(
-                self.name, type_name="ActivityCanceled", message="its workflow wants it no more", attempt=self.attempt
-            )
+            raise self.cancellation()
 
     # For the worker
+
+    def cancellation(self) -> ActivityCanceled:
+        """What tells code that nobody wants its result."""
+        return ActivityCanceled(
+            self.name, type_name="ActivityCanceled", message="its workflow wants it no more", attempt=self.attempt
+        )
 
     def take_beat(self) -> tuple[Payload | None] | None:
         """The details of a heartbeat since the last call, in a tuple; None without one."""
@@ -106,6 +110,11 @@ def activity_heartbeat(details: Any = None) -> None:
     current = _current.get()
     if current is not None:
         current.heartbeat(details)
+
+
+def find() -> CurrentActivity | None:
+    """As `current_activity`; None outside of an activity."""
+    return _current.get()
 
 
 def enter(current: CurrentActivity | None) -> None:

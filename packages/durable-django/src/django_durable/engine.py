@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import Context
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
+from asgiref.sync import async_to_sync, sync_to_async
 from django.core.signals import setting_changed
 from django.db import close_old_connections, connections, reset_queries, transaction
 
@@ -23,7 +26,7 @@ from durable_core.hooks import Announcer
 from durable_core.worker import Worker, WorkerSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
     from uuid import UUID
 
     from durable_core.ports import HistoryStore, TaskQueue
@@ -88,6 +91,9 @@ def worker_settings(**choices: Any) -> WorkerSettings:
             payload_limit=chosen.max_payload,
         ),
         "around_activity": around_activity,
+        "around_async": around_async,
+        "release_async": release_async,
+        "run_async": run_async,
     }
     return WorkerSettings(**(fields | choices))
 
@@ -118,6 +124,49 @@ def _leave_transactions() -> None:
         if connection.in_atomic_block:
             connection.in_atomic_block = False  # or the connection would be kept
             connection.close()
+
+
+@asynccontextmanager
+async def around_async() -> AsyncIterator[None]:
+    """The same where the ORM does its work for async code: in one thread, in the order in which it is asked. So nobody
+    waits for this, and what the activity asks for comes behind it."""
+    _refresh_soon()
+    await asyncio.sleep(0)  # now it is asked for
+    try:
+        yield
+    finally:
+        _refresh_soon()
+
+
+_refreshing: set[asyncio.Task[None]] = set()  # an event loop alone would forget them
+
+
+def _refresh_soon() -> None:
+    task = asyncio.create_task(sync_to_async(_refresh)(), context=Context())  # no task of the activity, to end with it
+    _refreshing.add(task)
+    task.add_done_callback(_refreshing.discard)
+
+
+def _refresh() -> None:
+    reset_queries()
+    close_old_connections()
+
+
+@sync_to_async
+def release_async() -> None:
+    """Close the connections of that thread, but for transactions that somebody else has open there."""
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:
+            connection.close()
+
+
+def run_async(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run an activity to its end; its ORM calls come back to this thread, whose transaction they are to see."""
+
+    async def run() -> Any:
+        return await work
+
+    return async_to_sync(run)()
 
 
 def release_thread() -> None:

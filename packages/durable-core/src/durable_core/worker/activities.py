@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from durable_core.definitions import Registry
     from durable_core.ports import Claim, HistoryStore, TaskOutcome, TaskQueue, TaskRecord
-    from durable_core.worker.executor import ActivityExecutor, Ending
+    from durable_core.worker.executor import Ending
+    from durable_core.worker.executors import Executor
 
 logger = logging.getLogger("durable.worker")
 
@@ -39,7 +40,7 @@ class ActivityDesk:
         store: HistoryStore,
         queue: TaskQueue,
         registry: Registry,
-        executor: ActivityExecutor,
+        executor: Executor,
         worker_id: UUID,
         *,
         max_crashes: int,

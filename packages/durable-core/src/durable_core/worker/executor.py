@@ -10,6 +10,7 @@ import asyncio
 import logging
 import threading
 from collections import deque
+from collections.abc import Callable, Coroutine
 from contextlib import nullcontext
 from contextvars import copy_context
 from dataclasses import dataclass, field
@@ -29,15 +30,17 @@ from durable_core.options import as_timedelta
 from durable_core.worker.threads import SystemThreads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
     from contextlib import AbstractContextManager
 
     from durable_core.definitions import ActivityDefinition
     from durable_core.ports import Clock, TaskRecord
+    from durable_core.worker.eventloop import EventLoop
     from durable_core.worker.threads import Threads
     from durable_core.worker.transactions import Transactions
 
 logger = logging.getLogger("durable.worker")
+
+RunAsync = Callable[[Coroutine[Any, Any, Any]], Any]  # runs one to its end
 
 LONGEST_WAIT = 1.0  # seconds that an attempt may wait for a thread here before others get it
 STOP_GRACE = 5.0  # seconds an interrupted thread gets to come back before it is given up
@@ -56,9 +59,17 @@ class Attempt:
     begun: float | None = None  # monotonic seconds; None: waits for a thread
     done: bool = False
     interrupted: float | None = None  # monotonic seconds
-    loop: asyncio.AbstractEventLoop | None = None  # of an async activity, while it runs
-    lost: bool = False  # it did not stop: another thread has the place of its own
+    lost: bool = False  # it did not stop: another has its place
     is_settling: bool = False  # it commits its outcome by itself, and an interruption would leave that half done
+    loop: EventLoop | None = None  # that it runs in, if it is async
+    on_cancel: Callable[[], None] | None = None  # what tells code of a cancel that does not ask
+
+    def cancel(self) -> None:
+        """Nobody wants its result any more. Said often, told once: what the code does about it is its own matter."""
+        if not self.current.canceled:
+            self.current.cancel()
+            if self.on_cancel is not None:
+                self.on_cancel()
 
     def settle(self) -> bool:
         """From now on it is not interrupted; False: it was."""
@@ -146,6 +157,11 @@ class ActivityExecutor:
         return usual is not None and (held - self.slots + 1) * usual < backlog_seconds * self.slots
 
     @property
+    def room(self) -> int:
+        """How many attempts could begin at once; less than 0 if some wait for that."""
+        return self.slots - len(self._held)
+
+    @property
     def has_stalled(self) -> bool:
         """Whether an attempt has waited here for long: what used to be quick is not, and others may be free."""
         waiting = next((attempt for attempt in self._held if attempt.begun is None), None)
@@ -158,8 +174,7 @@ class ActivityExecutor:
         self._held[attempt] = None
         if task.start_to_close is not None:
             self._timed[attempt] = None
-        self._staff()
-        self._inbox.put(attempt)
+        self._hand_over(attempt)
         self._on_begin(task)
 
     def endings(self) -> list[Ending]:
@@ -215,11 +230,9 @@ class ActivityExecutor:
                 return
             attempt.current.cancel()
             attempt.interrupted = self._clock.monotonic()
-            if attempt.thread_id and not attempt.is_settling:
-                self._threads.interrupt(attempt.thread_id, ActivityInterrupted)
-                if attempt.loop is not None:
-                    attempt.loop.call_soon_threadsafe(_wake_up)
-        if attempt.thread_id:
+            if attempt.begun is not None and not attempt.is_settling:
+                self._interrupt(attempt)
+        if attempt.begun is not None:
             self._stopping.append(attempt)
 
     def forfeit(self, attempt: Attempt) -> None:
@@ -245,13 +258,7 @@ class ActivityExecutor:
             if attempt.done or attempt.lost:
                 self._stopping.remove(attempt)
             if attempt.lost:
-                self._staffed -= 1
-                self.lost_threads += 1
-                logger.warning(
-                    "activity %s did not stop when interrupted; its thread is given up",
-                    attempt.task.activity_name,
-                    extra={"execution_id": str(attempt.task.run_id), "activity": attempt.task.activity_name},
-                )
+                self._give_up(attempt)
         self._staff()
 
     def withdraw(self, *, begun: bool = False) -> list[Attempt]:
@@ -270,6 +277,26 @@ class ActivityExecutor:
     def close(self) -> None:
         for _ in range(self._staffed):
             self._inbox.put(None)
+
+    # What is peculiar to threads
+
+    def _hand_over(self, attempt: Attempt) -> None:
+        self._staff()
+        self._inbox.put(attempt)
+
+    def _interrupt(self, attempt: Attempt) -> None:
+        """Make it stop, if it will. Its lock is held."""
+        self._threads.interrupt(attempt.thread_id, ActivityInterrupted)
+
+    def _give_up(self, attempt: Attempt) -> None:
+        """It has not stopped."""
+        self._staffed -= 1
+        self.lost_threads += 1
+        logger.warning(
+            "activity %s did not stop when interrupted; its thread is given up",
+            attempt.task.activity_name,
+            extra={"execution_id": str(attempt.task.run_id), "activity": attempt.task.activity_name},
+        )
 
     # The threads' side
 
@@ -336,9 +363,12 @@ class ActivityExecutor:
         arguments = decode(attempt.task.input)
         args, kwargs = arguments["args"], arguments["kwargs"]
         if not self._hooks.wraps_activities:
-            return _perform(attempt, args, kwargs)
-        perform = partial(_perform, attempt, args, kwargs)
+            return self._invoke(attempt.definition, args, kwargs)
+        perform = partial(self._invoke, attempt.definition, args, kwargs)
         return self._hooks.call_activity(ActivityCall(attempt.current, args, kwargs, perform))
+
+    def _invoke(self, definition: ActivityDefinition, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        return definition.fn(*args, **kwargs)
 
     def _failed(self, attempt: Attempt, error: BaseException) -> Ending:
         failure = describe(error, attempt=attempt.task.attempt)
@@ -363,14 +393,19 @@ class ActivityExecutor:
 class InlineExecutor(ActivityExecutor):
     """Runs attempts in the loop's own thread, one after another, when the loop asks how they ended."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, run_async: RunAsync = asyncio.run, **options: Any) -> None:
         super().__init__(**options)
+        self._run_async = run_async
         self._backlog: deque[Attempt] = deque()
 
     def submit(self, task: TaskRecord, definition: ActivityDefinition) -> None:
         attempt = Attempt(task, definition, CurrentActivity(task, self._payload_limit))
         self._held[attempt] = None
         self._backlog.append(attempt)
+
+    def _invoke(self, definition: ActivityDefinition, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        value = super()._invoke(definition, args, kwargs)
+        return self._run_async(value) if definition.is_async else value
 
     def _failed(self, attempt: Attempt, error: BaseException) -> Ending:
         if isinstance(error, KeyboardInterrupt):
@@ -385,23 +420,3 @@ class InlineExecutor(ActivityExecutor):
 
 
 _MISSING: Any = object()
-
-
-def _perform(attempt: Attempt, args: list[Any], kwargs: dict[str, Any]) -> Any:
-    value = attempt.definition.fn(*args, **kwargs)
-    return _run_async(attempt, value) if attempt.definition.is_async else value
-
-
-def _run_async(attempt: Attempt, coroutine: Coroutine[Any, Any, Any]) -> Any:
-    with asyncio.Runner() as runner:
-        with attempt.lock:
-            attempt.loop = runner.get_loop()
-        try:
-            return runner.run(coroutine)
-        finally:
-            with attempt.lock:
-                attempt.loop = None
-
-
-def _wake_up() -> None:
-    """Nothing but a reason for an event loop to leave its select(), so that an interruption reaches it."""

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from durable_core.codec import Payload
     from durable_core.ports import Clock, HistoryStore, TaskRecord
     from durable_core.replay import WorkflowRun
-    from durable_core.worker.executor import ActivityExecutor, Attempt
+    from durable_core.worker.executor import Attempt
+    from durable_core.worker.executors import Executor
     from durable_core.worker.settings import WorkerSettings
     from durable_core.worker.threads import Thread, Threads
 
@@ -85,7 +86,7 @@ class Liveness:
         self,
         worker_id: UUID,
         store: HistoryStore,
-        executor: ActivityExecutor,
+        executor: Executor,
         clock: Clock,
         settings: WorkerSettings,
         watch: CodeWatch,
@@ -171,7 +172,7 @@ class Liveness:
             if attempt.task.id in reply.lost:
                 self._executor.forfeit(attempt)
             elif attempt.task.id in reply.canceled:
-                attempt.current.cancel()
+                attempt.cancel()
 
     def _beat_of(self, attempt: Attempt, taken: tuple[Payload | None] | None, now: float) -> Beat | None:
         """*taken*: what the activity called in with since the last look, see `CurrentActivity.take_beat`."""

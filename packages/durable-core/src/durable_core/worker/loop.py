@@ -20,7 +20,7 @@ from durable_core.hints import as_hint
 from durable_core.hooks import SILENT
 from durable_core.ports import PRIVATE, EntryKind, SystemClock, WorkerInfo, new_id
 from durable_core.worker.activities import ActivityDesk
-from durable_core.worker.executor import ActivityExecutor, InlineExecutor
+from durable_core.worker.executors import make_executor
 from durable_core.worker.liveness import CodeWatch, Liveness
 from durable_core.worker.runs import RunDesk
 from durable_core.worker.scheduler import Scheduler
@@ -74,16 +74,13 @@ class Worker:
         self._queue = queue = as_hint(queue, self._clock)
         threads = threads or SystemThreads()
         self._wake = threads.event()
-        executor = InlineExecutor if self.settings.inline else ActivityExecutor
-        self._executor: ActivityExecutor = executor(
-            slots=self.settings.threads,
+        self._executor = make_executor(
+            registry,
+            self.settings,
             clock=self._clock,
             wake=self._wake.set,
-            around=self.settings.around_activity,
-            payload_limit=self.settings.run.payload_limit,
             release_thread=release_thread,
             on_begin=self._on_begin,
-            hooks=self.settings.hooks,
             threads=threads,
             transactions=Transactions(store, queue, joins=self.settings.inline),
         )
@@ -197,7 +194,7 @@ class Worker:
             return False
         limits = {
             EntryKind.RUN: max(self.settings.batch - self._runs.dirty, 0),
-            EntryKind.ACTIVITY: max(self.settings.threads - self._executor.held, 0),
+            EntryKind.ACTIVITY: max(self._executor.room, 0),
         }
         self._hungry = False  # before asking: what the queue says meanwhile, in another thread, must not be forgotten
         claims = self._queue.claim(self.id, limits, queues=self.settings.queues, exclude=self.settings.exclude)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -12,8 +13,14 @@ from durable_core.hooks import SILENT, Announcer
 from durable_core.ports import REDELIVERY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from contextlib import AbstractContextManager
+    from collections.abc import Awaitable, Callable
+    from contextlib import AbstractAsyncContextManager, AbstractContextManager
+
+    from durable_core.worker.executor import RunAsync
+
+
+async def nothing() -> None:
+    """What is released where there is nothing to release."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +28,7 @@ class WorkerSettings:
     batch: int = 100  # runs claimed at once
     tick: float = 0.2  # seconds between two looks at the database when nothing wakes the loop
     threads: int = 10  # activity slots
+    async_slots: int = 100  # for `async def` activities, beside the threads
     queues: tuple[str, ...] = ()  # empty: all but *exclude*
     exclude: tuple[str, ...] = ()
     cache_size: int = 1_000  # runs kept in memory between their steps; 0: replay at every step
@@ -35,4 +43,7 @@ class WorkerSettings:
     stuck_after: float = 10.0  # seconds without a ctx call after which workflow code is interrupted
     run: RunSettings = field(default_factory=RunSettings)
     around_activity: Callable[[], AbstractContextManager[Any]] = nullcontext
+    around_async: Callable[[], AbstractAsyncContextManager[Any]] = nullcontext  # the same, of an `async def` activity
+    release_async: Callable[[], Awaitable[None]] = nothing  # in their event loop, when that ends
+    run_async: RunAsync = asyncio.run  # what runs them under *inline*
     hooks: Announcer = SILENT

@@ -53,6 +53,9 @@ class Command(DurableCommand):
         parser.add_argument("--procs", type=_positive, default=1, metavar="N", help="processes (1)")
         parser.add_argument("--threads", type=_positive, default=10, metavar="N", help="activity slots in each (10)")
         parser.add_argument(
+            "--async-slots", type=_positive, default=100, metavar="N", help="slots for async activities in each (100)"
+        )
+        parser.add_argument(
             "--queue-name",
             action="append",
             default=[],
@@ -116,6 +119,7 @@ class Command(DurableCommand):
             batch=options["batch"],
             tick=options["tick"],
             threads=options["threads"],
+            async_slots=options["async_slots"],
             queues=queues,
             exclude=excluded,
             max_tasks=options["max_tasks"] or 0,
@@ -252,7 +256,7 @@ def child_command(worker_id: UUID, options: dict[str, Any]) -> list[str]:
         command = command[: command.index("durable_worker") + 1]
     else:  # called by code
         command = [sys.executable, "-m", "django", "durable_worker"]
-    for name in ("batch", "tick", "threads", "drain_timeout", "max_tasks", "iterations", "verbosity"):
+    for name in ("batch", "tick", "threads", "async_slots", "drain_timeout", "max_tasks", "iterations", "verbosity"):
         if options[name] is not None:
             command += [f"--{name.replace('_', '-')}", str(options[name])]
     for name in ("settings", "pythonpath"):

@@ -12,7 +12,7 @@ import pytest
 from django.core.management import call_command
 from django.db import connections
 
-from django_durable import cancel_workflow, send_signal, start_workflow
+from django_durable import UpdateRejected, cancel_workflow, send_signal, start_workflow, update_workflow
 from django_durable.management.commands.durable_audit import Command
 from django_durable.models import WorkflowExecution
 from tests.sites import BACKENDS, Site, entered, key, site_on
@@ -44,11 +44,12 @@ class World:
     pending: UUID
     continued: UUID
     next_run: UUID
+    account: UUID  # has answered updates, and rejected one
 
     def sql(self, statement: str, *params: Any) -> int:
         """Below all that would keep it from being done; how many rows it was done to. Table names want no prefix."""
         connection = connections[self.site.alias]
-        for table in ("workflowexecution", "historyevent", "activitytask", "queueentry", "mail"):
+        for table in ("workflowexecution", "historyevent", "activitytask", "queueentry", "mail", "message"):
             statement = statement.replace(f" {table} ", f" django_durable_{table} ")
         keys = [self.key(p) if hasattr(p, "hex") and not isinstance(p, float) else p for p in params]
         with connection.cursor() as cursor:
@@ -113,6 +114,10 @@ def _populate(site: Site) -> World:
         wait_until(lambda: site.tasks(order), "an activity to be queued where no worker is")
         continued = site.start("counts_down", n=1)
         assert continued.result(timeout=30) == ["counted", 0]
+        account = site.start("takes_updates", key="account")
+        assert update_workflow(account, "add", {"amount": 3}, update_id="a", timeout=30) == 3
+        with pytest.raises(UpdateRejected):
+            update_workflow(account, "add", {"amount": 0}, update_id="b", timeout=30)
     pending = site.start("echoes")
     children = WorkflowExecution.objects.using(site.alias)
     return World(
@@ -130,5 +135,6 @@ def _populate(site: Site) -> World:
         open_child=children.get(parent=parent.id).id,
         pending=pending.id,
         continued=continued.id,
+        account=account.id,
         next_run=children.get(chain_id=continued.id).id,
     )

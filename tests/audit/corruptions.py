@@ -481,3 +481,37 @@ def two_open_runs_have_one_name(world: World) -> UUID:
     world.sql("DROP INDEX durable_one_open_run_per_id")
     world.sql("UPDATE workflowexecution SET workflow_id = 'a' WHERE id = %s", world.asks_too)
     return world.asks
+
+
+# 17: updates
+
+
+@finds(I.UPDATES, "update 'a' COMPLETED")
+def a_sender_was_told_another_result(world: World) -> UUID:
+    world.sql("UPDATE message SET result = '4' WHERE execution_id = %s AND result = '3'", world.account)
+    return world.account
+
+
+@finds(I.UPDATES, "update 'b' SENT, but neither answered nor in the mailbox")
+def an_update_was_lost(world: World) -> UUID:
+    world.sql("UPDATE message SET status = 'SENT' WHERE execution_id = %s AND status = 'REJECTED'", world.account)
+    return world.account
+
+
+@finds(I.UPDATES, "update 'a' REJECTED, but accepted in the history")
+def an_update_was_rejected_and_accepted(world: World) -> UUID:
+    world.sql("UPDATE message SET status = 'REJECTED' WHERE execution_id = %s AND status = 'COMPLETED'", world.account)
+    return world.account
+
+
+@finds(I.UPDATES, "workflow_update_failed of nothing that waits for it")
+def an_update_was_answered_twice(world: World) -> UUID:
+    append(world, world.account, "workflow_update_failed", '{"failure": {}}', "u0")
+    return world.account
+
+
+@finds(I.UPDATES, "update 'a' accepted again")
+def an_update_was_accepted_twice(world: World) -> UUID:
+    details = '{"name":"add","update_id":"a","input":{"amount":3}}'
+    append(world, world.account, "workflow_update_accepted", details, "u1")
+    return world.account

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import signal
 
 import pytest
-from django.db import NotSupportedError
+from django.db import NotSupportedError, connections, transaction
 
 from django_durable import (
     DurableError,
     UnknownQueryError,
+    UpdateFailed,
+    UpdateRejected,
+    WaitTimeout,
+    WorkflowClosed,
     aquery_workflow,
+    aupdate_workflow,
     cancel_workflow,
     query_workflow,
     send_signal,
+    update_workflow,
 )
+from django_durable.models import Message
 from tests.scenarios import ledger
 from tests.waiting import wait_until
 
@@ -55,3 +64,83 @@ def test_a_live_query_needs_no_worker(quiet_site, queue, key):
     assert asyncio.run(aquery_workflow(handle, "items")) == ["a"]
     assert cancel_workflow(handle)
     assert query_workflow(handle, "items") == ["a"]
+
+
+# Updates
+
+
+def test_an_update_is_answered_or_rejected_without_a_trace(site, key):
+    handle = site.start("takes_updates", key=key)
+    assert update_workflow(handle, "add", {"amount": 1}, timeout=30) == 1
+    assert handle.update("add", {"amount": 2, "slowly": True}, timeout=30) == 3
+    assert asyncio.run(aupdate_workflow(handle, "add", {"amount": 3}, timeout=30)) == 6
+    before = site.history(handle)
+    assert before.count("workflow_update_accepted") == before.count("workflow_update_completed") == 3
+    with pytest.raises(UpdateRejected, match="ValueError: 0 is not positive"):
+        update_workflow(handle, "add", {"amount": 0}, timeout=30)
+    with pytest.raises(UpdateRejected, match=r"UnknownUpdateError: .*Did you mean 'add'"):
+        update_workflow(handle, "ad", timeout=30)
+    assert site.history(handle) == before
+    with pytest.raises(UpdateFailed, match="ValueError: invalid literal"):
+        update_workflow(handle, "fail", timeout=30)
+    assert query_workflow(handle, "total") == 6
+    assert update_workflow(handle, "add", {"amount": 94}, timeout=30) == 100
+    assert handle.result(timeout=30) == 100
+    with pytest.raises(WorkflowClosed):
+        update_workflow(handle, "add", {"amount": 1}, timeout=30)
+
+
+def test_giving_up_undoes_nothing_and_the_same_id_is_the_same_update(quiet_site, queue, key):
+    site = quiet_site
+    handle = site.start(site.on_queue("takes_updates", queue), key=key)
+    with pytest.raises(WaitTimeout, match="ask again with update_id='once'"):
+        update_workflow(handle, "add", {"amount": 7}, update_id="once", timeout=0)
+    with pytest.raises(DurableError, match="inside of a transaction"), transaction.atomic(site.alias):
+        update_workflow(handle, "add", {"amount": 7})
+    with site.project.worker("--queue-name", queue):
+        for _ in range(2):
+            assert update_workflow(handle, "add", {"amount": 7}, update_id="once", timeout=30) == 7
+        said = site.project.manage(
+            "durable_update", str(handle), "add", "--input", '{"amount": 1}', "--timeout", "30", "--update-id", "two"
+        )
+        assert (said.returncode, json.loads(said.stdout)) == (0, 8)
+    rejected = update_rejected_from_the_shell(site, handle, queue)
+    assert rejected.returncode == 6
+    assert "ValueError: 0 is not positive" in rejected.stderr
+    assert cancel_workflow(handle)
+    assert update_workflow(handle, "add", {"amount": 7}, update_id="once", timeout=0) == 7
+
+
+def update_rejected_from_the_shell(site, handle, queue):
+    with site.project.worker("--queue-name", queue):
+        return site.project.manage("durable_update", str(handle), "add", "--input", '{"amount": 0}', "--timeout", "30")
+
+
+def test_updates_reach_the_newest_run_of_a_chain(site, key):
+    handle = site.start("takes_updates", key=key)
+    assert update_workflow(handle, "add", {"amount": 1}, update_id="a", timeout=30) == 1
+    with pytest.raises(WorkflowClosed, match="CONTINUED_AS_NEW"):
+        update_workflow(handle, "go_on", timeout=30)
+    assert update_workflow(handle, "add", {"amount": 2}, timeout=30) == 2
+    assert update_workflow(handle, "add", {"amount": 1}, update_id="a", timeout=30) == 1
+    assert cancel_workflow(handle)
+
+
+@pytest.mark.parametrize("point", ["decision-inside:2", "decision-committed:2", "activity-returned"])
+def test_an_update_survives_a_death_at(point, quiet_site, queue, key):
+    site = quiet_site
+    handle = site.start(site.on_queue("takes_updates", queue), key=key)
+    asked = {"amount": 5, "slowly": True}
+    impatient = {"HEARTBEAT_INTERVAL": 0.1, "WORKER_TIMEOUT": 0.3}
+    with site.project.worker("--queue-name", queue, DURABLE_CRASH_AT=point, durable=impatient) as doomed:
+        site.until_waiting(handle, "condition")
+        with pytest.raises(WaitTimeout):
+            update_workflow(handle, "add", asked, update_id="once", timeout=0)
+        assert doomed.wait() == -signal.SIGKILL, doomed.said
+    with site.project.worker("--queue-name", queue, durable=impatient):
+        assert update_workflow(handle, "add", asked, update_id="once", timeout=30) == 5
+        assert query_workflow(handle, "total") == 5
+    assert site.history(handle).count("workflow_update_accepted") == 1
+    assert Message.objects.using(site.alias).filter(chain_id=handle.id).count() == 1
+    assert len(ledger.effects(f"{key}-5")) in (1, 2)
+    connections[site.alias].close()

@@ -127,6 +127,7 @@ def test_each_event_is_commanded_terminal_or_from_outside():
         "workflow_started",
         "workflow_cancel_requested",
         "signal_received",
+        "workflow_update_accepted",
         "timer_fired",
         "activity_completed",
         "activity_failed",

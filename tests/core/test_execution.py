@@ -26,6 +26,7 @@ COMMANDS = {
         call_id="1", reason="x"
     ),
     c.StartSignalWait(call_id="2", name="s", fire_at=None): e.SignalWaitStarted(call_id="2", name="s", fire_at=None),
+    c.CompleteUpdate(call_id="u0", result=NULL): e.WorkflowUpdateCompleted(call_id="u0", result=NULL),
     c.StartChildWorkflow(
         call_id="3", workflow_name="w", child_id=UUID(int=1), input=Payload("{}"), options=WorkflowOptions()
     ): e.ChildWorkflowScheduled(call_id="3", workflow_name="w", child_id=UUID(int=1), input=Payload("{}")),
@@ -51,7 +52,9 @@ def test_a_command_becomes_the_fact_with_its_parts(command, event):
 def test_every_command_becomes_a_fact():
     failing = c.FailWorkflow(failure={"type": "E"})
     assert record(failing) == e.WorkflowFailed(failure={"type": "E"})
-    assert {type(command) for command in COMMANDS} | {c.FailWorkflow} == set(c.Command.__args__)
+    failed = c.FailUpdate(call_id="u0", failure={"type": "E"})
+    assert record(failed) == e.WorkflowUpdateFailed(call_id="u0", failure={"type": "E"})
+    assert {type(command) for command in COMMANDS} | {c.FailWorkflow, c.FailUpdate} == set(c.Command.__args__)
     assert all(isinstance(event, e.COMMANDED + e.TERMINAL) for event in COMMANDS.values())
 
 

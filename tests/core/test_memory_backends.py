@@ -40,6 +40,7 @@ from durable_core.testing.contracts.builders import a_run
 from durable_core.testing.contracts.queue_base import an_entry
 from durable_core.testing.rows import RunRow, TaskRow, closed
 from durable_core.testing.tables import Journal, Table
+from tests.core.lies import messages
 
 
 class TestStore(HistoryStoreContract):
@@ -267,6 +268,7 @@ class StoreThatForgetsWhatMustNotBeBegunAgain(InMemoryHistoryStore):
 
 
 LIES: list[tuple[type[Any], str]] = [
+    *messages.LIES,
     (StoreThatForgetsWhatMustNotBeBegunAgain, "test_claim_begins_the_first_attempt"),
     (StoreThatSharesNoTransaction, "test_shared_transaction_writes_together"),
     (
@@ -291,6 +293,7 @@ LIES: list[tuple[type[Any], str]] = [
     (StoreThatKeepsWorkersAlive, "test_audit_sees_activities_open_and_closed"),
     (StoreThatHidesChildren, "test_audit_sees_children_and_whether_they_are_told_to_stop"),
     (StoreThatLetsAuditsWrite, "test_nothing_is_written_in_a_snapshot"),
+    (StoreWithoutTransactions, "test_note_of_a_transaction_that_fails_was_never_made"),
     (StoreThatLosesChains, "test_newest_run_of_a_chain_is_found_by_any_of_them"),
     (StoreWhoseLettersStayBehind, "test_signals_and_cancels_follow_a_run_that_was_continued_as_new"),
     (StoreThatForwardsOutcomes, "test_signals_and_cancels_follow_a_run_that_was_continued_as_new"),

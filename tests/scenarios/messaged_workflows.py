@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django_durable import register
 
-from .durable_activities import effect
+from .durable_activities import echo, effect
 
 
 @register.workflow
@@ -29,3 +29,29 @@ def _write():
 
     with connections[conf().database].cursor() as cursor:
         cursor.execute("DELETE FROM django_durable_worker")
+
+
+@register.workflow
+def takes_updates(ctx, key, most=100):
+    """An account: amounts are added by updates, some of which take their time."""
+    total = 0
+
+    def add(amount, slowly=False):
+        nonlocal total
+        if slowly:
+            amount = ctx.run_activity(echo, amount)
+            ctx.run_activity(effect, f"{key}-{amount}")
+        total += amount
+        return total
+
+    def check(amount, slowly=False):
+        if amount <= 0:
+            raise ValueError(f"{amount} is not positive")
+
+    ctx.on_query("total", lambda: total)
+    ctx.on_update("add", add, check)
+    ctx.on_update("fail", lambda: int("no number"))
+    ctx.on_update("go_on", lambda: ctx.continue_as_new(key=key, most=most))
+    ctx.wait_until(lambda: total >= most)
+    ctx.wait_until(ctx.all_handlers_finished)
+    return total

@@ -15,7 +15,16 @@ from django.core.management import CommandError, call_command
 from django.db import connections
 from django.test import override_settings
 
-from django_durable import cancel_workflow, query_workflow, register, retry_workflow, send_signal, start_workflow
+from django_durable import (
+    WaitTimeout,
+    cancel_workflow,
+    query_workflow,
+    register,
+    retry_workflow,
+    send_signal,
+    start_workflow,
+    update_workflow,
+)
 from django_durable.engine import make_worker, worker_settings
 from django_durable.models import WorkflowExecution
 from django_durable.queue import DatabaseTaskQueue
@@ -204,6 +213,8 @@ def test_every_right_of_web_is_needed(both: Logins, queue: dict[str, Any]) -> No
             WorkflowExecution.objects.using(owner).filter(pk=blocked.id).update(status="BLOCKED")
             retry_workflow(blocked)
             send_signal(running, "other")
+            with pytest.raises(WaitTimeout):
+                update_workflow(running, "change", timeout=0)
             assert list(running.execution.history.all())  # as the admin and queries do
             assert cancel_workflow(running)
             assert cancel_workflow(blocked)

@@ -45,6 +45,12 @@ class Branches:
         self._others[branch] = None
         return branch
 
+    def begin_update(self, call_id: str) -> Branch:
+        """A strand that nobody in the code has asked for, to be begun."""
+        branch = Branch(call_id, self._ready.append)
+        self._others[branch] = None
+        return branch
+
     def look(self, branch: Branch) -> None:
         """From now on *branch* gets a turn whenever something has happened, to look at its condition."""
         self._looking[branch] = None

@@ -35,6 +35,8 @@ from durable_core.ports import (
     Commit,
     Letter,
     LoadedRun,
+    MessageKind,
+    NewMessage,
     NewRun,
     Verdict,
     new_id,
@@ -125,14 +127,45 @@ class Client:
             self._check_same(made.run_id, made.workflow_name, made.input, new)
         return Started(made.run_id, made.created)
 
-    def signal(self, run_id: UUID, name: str, payload: Any = None) -> None:
+    def signal(self, run_id: UUID, name: str, payload: Any = None, *, dedupe_key: str | None = None) -> None:
         """Put a signal into the run's mailbox, in the caller's transaction.
+
+        With a *dedupe_key*, and where a signal with it has been sent to the run, or to another of its chain: nothing.
 
         Raises `WorkflowClosed`, `UnknownExecutionError` or `PayloadError`; then nothing was sent.
         """
         check_name(name, "the signal's name")
         text = encode(payload, what=f"the payload of signal {name!r}", limit=self._payload_limit)
-        self._send(run_id, e.SignalReceived(name=name, payload=text), f"signal {name!r}")
+        note = None
+        if dedupe_key is not None:
+            check_name(dedupe_key, "the dedupe_key of a signal")
+            newest = self.find_newest(run_id)
+            note = NewMessage(
+                chain_id=newest.chain_id or newest.id,
+                run_id=newest.id,
+                kind=MessageKind.SIGNAL,
+                key=dedupe_key,
+                name=name,
+            )
+        self.send(run_id, e.SignalReceived(name=name, payload=text), f"signal {name!r}", note)
+
+    def send(self, run_id: UUID, fact: e.HistoryEvent, what: str, note: NewMessage | None = None) -> None:
+        """Put mail into the box of the newest run; nothing, if *note* is of a message that was sent before.
+
+        Raises `WorkflowClosed` and `UnknownExecutionError`, in which *what* names it.
+        """
+        with self._store.transaction():
+            if note is not None and not self._store.note(note):
+                return
+            wakes = self._store.deliver([Letter.of(run_id, fact)])
+            if wakes:
+                self._wake(wakes)
+                return
+            record = self.find_newest(run_id)
+            raise WorkflowClosed(
+                f"workflow {record.workflow_name!r} ({record.id}) is {record.status}; it takes no {what}.",
+                execution_id=run_id,
+            )
 
     def cancel(self, run_id: UUID, *, reason: str = "", keep_queued: bool = False, graceful: bool = False) -> bool:
         """Cancel a run; False if it was closed already.
@@ -144,7 +177,7 @@ class Client:
         if graceful:
             request = e.WorkflowCancelRequested(reason=reason, graceful=True)
             try:
-                self._send(run_id, request, "a cancel request")
+                self.send(run_id, request, "a cancel request")
             except WorkflowClosed:
                 return False
             return True
@@ -205,18 +238,6 @@ class Client:
             self._queue.enqueue(entries)
         else:
             self._after_commit(lambda: self._queue.enqueue(entries))
-
-    def _send(self, run_id: UUID, fact: e.HistoryEvent, what: str) -> None:
-        with self._store.transaction():
-            wakes = self._store.deliver([Letter.of(run_id, fact)])
-            if wakes:
-                self._wake(wakes)
-                return
-        record = self.find_newest(run_id)
-        raise WorkflowClosed(
-            f"workflow {record.workflow_name!r} ({record.id}) is {record.status}; it takes no {what}.",
-            execution_id=run_id,
-        )
 
     def _lock_newest(self, run_id: UUID) -> LoadedRun:
         while True:

@@ -51,6 +51,18 @@ class StartSignalWait:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CompleteUpdate:
+    call_id: str  # of the update
+    result: Payload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailUpdate:
+    call_id: str  # of the update
+    failure: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StartChildWorkflow:
     call_id: str
     workflow_name: str
@@ -112,6 +124,8 @@ Command = (
     | StartTimer
     | CancelTimer
     | StartSignalWait
+    | CompleteUpdate
+    | FailUpdate
     | StartChildWorkflow
     | CancelChild
     | RecordSideEffect

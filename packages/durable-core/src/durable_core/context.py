@@ -220,6 +220,20 @@ class WorkflowContext(StartingCalls):
         self._engine.check_caller()
         self._engine.queries.register(name, handler)
 
+    def on_update(self, name: str, handler: Callable[..., Any], validator: Callable[..., Any] | None = None) -> None:
+        """Let *handler* act on the update *name*, and answer it with what it returns.
+
+        Both get the keywords of the update. *validator* may raise to reject it, looks and changes nothing; of a
+        rejected update nothing is in the history. *handler* is code of this workflow: it runs in a branch of its own,
+        and may use ctx. What it raises fails the update, not the run. Register before the first wait.
+        """
+        self._engine.check_caller()
+        self._engine.updates.register(name, handler, validator)
+
+    def all_handlers_finished(self) -> bool:
+        """Whether no accepted update is under way: ``ctx.wait_until(ctx.all_handlers_finished)`` before the end."""
+        return not self._engine.updates.under_way
+
     # Changing code under running workflows
 
     def patched(self, change_id: str) -> bool:

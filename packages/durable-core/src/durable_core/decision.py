@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from durable_core import commands as c
+    from durable_core.updates import UpdateNews
 
 MAX_HISTORY = 50_000  # events; Temporal's limit is 51,200
 WARN_HISTORY = 10_000
@@ -44,7 +45,12 @@ class Decision:
     wake_at: datetime | None = None  # earliest timer or deadline
     carried: list[e.HistoryEvent] = field(default_factory=list)  # unread signals, and cancels, for that one
     waiting_for: str | None = None  # JSON object
+    updates: dict[str, UpdateNews] = field(default_factory=dict)  # by update_id
     warnings: list[str] = field(default_factory=list)
+
+    def tell(self, news: UpdateNews) -> None:
+        """The last word on an update is the one that counts."""
+        self.updates[news.update_id] = news
 
     def close(self, end: e.HistoryEvent) -> None:
         """Status, result and error of a run that ends with this fact."""

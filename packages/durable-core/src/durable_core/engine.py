@@ -8,22 +8,25 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from durable_core import commands as c
 from durable_core import events as e
 from durable_core.branches import Branches
 from durable_core.cancellation import Cancellation
-from durable_core.codec import NULL
+from durable_core.codec import NULL, decode, encode
 from durable_core.decision import MAX_HISTORY, Decision
 from durable_core.errors import CodeFailed, CodeStuck, ConfigurationError, LimitExceeded, NewerCodeNeeded, RunEvicted
-from durable_core.execution import record
+from durable_core.execution import MessageStatus, record
+from durable_core.failures import describe
 from durable_core.inbox import Outcomes, Signals
 from durable_core.patches import Patches
 from durable_core.places import caller, stuck_at
 from durable_core.queries import Queries
 from durable_core.timers import Timers
 from durable_core.transcript import Transcript
+from durable_core.updates import IN_VALIDATOR, UpdateNews, Updates
 from durable_core.waits import BranchEnd, Wait
 
 if TYPE_CHECKING:
@@ -83,6 +86,7 @@ class Engine:
         self.cancellation = Cancellation(info.execution_id)
         self.patches = Patches()
         self.queries = Queries(info.workflow_name)
+        self.updates = Updates(info.workflow_name)
         self.closing: c.Command | None = None  # how the code ended
         self._length = 0
         self.heard: Callable[[c.Command, e.HistoryEvent], None] | None = None  # while the code is brought back
@@ -304,6 +308,55 @@ class Engine:
             end.error = error
         if not branch.evicted:
             end.resolve(None)
+
+    # Updates
+
+    def judge(self, request: e.WorkflowUpdateAccepted) -> e.WorkflowUpdateAccepted | None:
+        """The fact that an update is accepted; None: it was rejected."""
+        verdict = self.updates.judge(request, self.branches.nobodys_turn(IN_VALIDATOR))
+        if isinstance(verdict, UpdateNews):
+            self.decision.tell(verdict)
+            return None
+        self.decision.tell(UpdateNews(verdict.update_id, MessageStatus.ACCEPTED))
+        return verdict
+
+    def begin_update(self, fact: e.WorkflowUpdateAccepted, act: Callable[..., Any]) -> None:
+        """Another strand of code, which acts on an update."""
+        assert fact.call_id is not None
+        self.updates.accept(fact)
+        branch = self.branches.begin_update(fact.call_id)
+        branch.begin(partial(self._run_update, branch, fact, act))
+
+    def _run_update(self, branch: Branch, fact: e.WorkflowUpdateAccepted, act: Callable[..., Any]) -> None:
+        """All that runs on its greenlet."""
+        try:
+            self._end_update(self._outcome_of(fact, act))
+        except RunEvicted:
+            return
+        except CodeStuck as stuck:
+            branch.problem = too_long(stuck)
+
+    def _outcome_of(self, fact: e.WorkflowUpdateAccepted, act: Callable[..., Any]) -> c.Command:
+        call_id = fact.call_id
+        assert call_id is not None
+        try:
+            value = act(**decode(fact.input))
+            result = encode(value, what=f"the result of update {fact.name!r}", limit=self.payload_limit)
+        except (RunEvicted, CodeStuck, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # noqa: BLE001 - it is for whoever has sent the update
+            return c.FailUpdate(call_id=call_id, failure=describe(error))
+        return c.CompleteUpdate(call_id=call_id, result=result)
+
+    def _end_update(self, command: c.Command) -> None:
+        self.branch.check_caller()
+        # Not by issue(): the outcome of what was accepted finds its place in a full history too.
+        end = self.append(record(command)) if self.past is None else self.past.fact_of(command)
+        if self.past is not None and self.heard is not None:
+            self.heard(command, end)
+        news = self.updates.end(end)
+        if self.past is None:
+            self.decision.tell(news)
 
     def enter_shield(self) -> None:
         self.branch.check_caller()

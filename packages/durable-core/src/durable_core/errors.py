@@ -124,7 +124,7 @@ class ChildCanceled(WorkflowCanceled):
 
 
 class WorkflowClosed(WorkflowError):
-    """The run has ended already, so it takes no signal."""
+    """The run has ended already, so it takes no signal and no update, or before it was done with an update."""
 
 
 class WorkflowAlreadyStarted(WorkflowError):
@@ -141,6 +141,32 @@ class UnknownExecutionError(WorkflowError, LookupError):
 
 class UnknownQueryError(WorkflowError, LookupError):
     """The workflow has no query of this name."""
+
+
+class UnknownUpdateError(WorkflowError, LookupError):
+    """The workflow's code has registered no update of this name."""
+
+
+class UpdateError(WorkflowError):
+    """Base of what may come of an update. *type_name* and *message*: of what the code raised; *failure*: all of it."""
+
+    def __init__(self, text: str, *, execution_id: UUID, update_id: str, failure: dict[str, Any]) -> None:
+        super().__init__(text, execution_id=execution_id)
+        self.update_id = update_id
+        self.failure = failure
+        self.type_name: str = failure.get("type", "")
+        self.message: str = failure.get("message", "")
+
+
+class UpdateRejected(UpdateError):
+    """The run did not take the update: its validator raised, or nobody knows it, or its keywords do not fit.
+
+    Nothing of it is in the history.
+    """
+
+
+class UpdateFailed(UpdateError):
+    """The run took the update, and its handler raised."""
 
 
 class QueryFailed(WorkflowError):

@@ -130,6 +130,32 @@ class SignalReceived(Event):
     call_id: str | None = None
 
 
+# Updates
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowUpdateAccepted(Event):
+    type: ClassVar[str] = "workflow_update_accepted"
+    name: str
+    update_id: str  # its sender's; one of a chain of runs has it
+    input: Payload  # object: the keywords of its handler
+    call_id: str | None = None  # "u0", "u1", ...; None while it waits to be judged
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowUpdateCompleted(Event):
+    type: ClassVar[str] = "workflow_update_completed"
+    call_id: str  # of the update
+    result: Payload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowUpdateFailed(Event):
+    type: ClassVar[str] = "workflow_update_failed"
+    call_id: str  # of the update
+    failure: dict[str, Any]
+
+
 # Children
 
 
@@ -256,6 +282,9 @@ HistoryEvent = (
     | TimerCanceled
     | SignalWaitStarted
     | SignalReceived
+    | WorkflowUpdateAccepted
+    | WorkflowUpdateCompleted
+    | WorkflowUpdateFailed
     | ChildWorkflowScheduled
     | ChildWorkflowCompleted
     | ChildWorkflowFailed
@@ -283,6 +312,8 @@ COMMANDED = (
     TimerStarted,
     TimerCanceled,
     SignalWaitStarted,
+    WorkflowUpdateCompleted,
+    WorkflowUpdateFailed,
     ChildWorkflowScheduled,
     ChildWorkflowCancelRequested,
     SideEffectRecorded,

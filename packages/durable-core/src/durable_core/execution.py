@@ -59,6 +59,20 @@ class TaskStatus(StrEnum):
         return self not in (TaskStatus.QUEUED, TaskStatus.RUNNING)
 
 
+class MessageStatus(StrEnum):
+    """Of a message that its sender gave an id: SENT waits for the run, or is a signal; ACCEPTED is an update's."""
+
+    SENT = "SENT"
+    ACCEPTED = "ACCEPTED"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    REJECTED = "REJECTED"
+
+    @property
+    def is_final(self) -> bool:
+        return self not in (MessageStatus.SENT, MessageStatus.ACCEPTED)
+
+
 STATUS_AFTER: dict[type[e.Event], Status] = {
     e.WorkflowCompleted: Status.COMPLETED,
     e.WorkflowFailed: Status.FAILED,
@@ -113,6 +127,10 @@ def record(command: c.Command) -> e.HistoryEvent:
             return e.TimerCanceled(call_id=command.call_id)
         case c.StartSignalWait():
             return e.SignalWaitStarted(call_id=command.call_id, name=command.name, fire_at=command.fire_at)
+        case c.CompleteUpdate():
+            return e.WorkflowUpdateCompleted(call_id=command.call_id, result=command.result)
+        case c.FailUpdate():
+            return e.WorkflowUpdateFailed(call_id=command.call_id, failure=command.failure)
         case c.StartChildWorkflow():
             return e.ChildWorkflowScheduled(
                 call_id=command.call_id,

@@ -78,6 +78,8 @@ def describe(event: e.HistoryEvent) -> str:
             return f"a wait for signal {event.name!r}{bound} time limit{call}"
         case e.ChildWorkflowScheduled():
             return f"child workflow {event.workflow_name!r}{call}"
+        case e.WorkflowUpdateAccepted():
+            return f"update {event.name!r}{call}"
         case e.SideEffectRecorded():
             return f"a side effect{call}"
         case e.WorkflowFailed():

@@ -59,7 +59,7 @@ class WorkflowRun:
         self._input = EMPTY_OBJECT
         self._warnings: list[str] = []  # for the next decision
         self._failure: BaseException | None = None  # what left it
-        self._missed: list[e.HistoryEvent] = []  # cancels that came when the code had ended
+        self._missed: list[e.HistoryEvent] = []  # cancels and updates that came when the code had ended
         self._ended = False  # the terminal event is in the history
 
     @property
@@ -162,9 +162,14 @@ class WorkflowRun:
 
     def _take(self, fact: e.HistoryEvent) -> None:
         if self._is_too_late(fact):
-            if isinstance(fact, e.WorkflowCancelRequested):
+            if isinstance(fact, e.WorkflowCancelRequested | e.WorkflowUpdateAccepted):
                 self._missed.append(fact)
             return
+        if isinstance(fact, e.WorkflowUpdateAccepted):
+            accepted = self._engine.judge(fact)
+            if accepted is None:
+                return
+            fact = accepted
         self._engine.append(fact)
         self._apply(fact)
         self._go_on()
@@ -194,6 +199,11 @@ class WorkflowRun:
                 self._branches.main.begin(self._main)
             case e.SignalReceived():
                 self._engine.signals.receive(fact)
+            case e.WorkflowUpdateAccepted():
+                handler = self._engine.updates.handler(fact.name)
+                if handler is None:
+                    self._refuse(fact)
+                self._engine.begin_update(fact, handler)
             case e.TimerFired():
                 if not self._engine.timers.fire(fact):
                     self._refuse(fact)
@@ -303,6 +313,11 @@ class WorkflowRun:
         decision.abandoned = self._engine.outcomes.abandoned()
         if decision.continued is not None:
             decision.carried = [*self._engine.signals.unread(), *self._missed]
+        if unfinished := self._engine.updates.under_way:
+            decision.warnings.append(
+                f"The run ended while {unfinished} of the updates that it had accepted were under way; who waits for "
+                "them gets WorkflowClosed. Wait first, with ctx.wait_until(ctx.all_handlers_finished)."
+            )
         if decision.status is Status.COMPLETED and (unawaited := self._engine.outcomes.unawaited()):
             decision.warnings.append(
                 f"The workflow returned while {unawaited} of its activities or children were still under way; they are "

@@ -17,7 +17,7 @@ from django.utils.html import format_html, format_html_join
 
 from django_durable.conf import conf
 from django_durable.fields import PayloadField
-from django_durable.models import ActivityTask, HistoryEvent, WorkflowExecution
+from django_durable.models import ActivityTask, HistoryEvent, Message, WorkflowExecution
 from django_durable.wording import json_in_words, span_in_words, waiting_in_words
 from durable_core.definitions import register
 from durable_core.execution import Status
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 EVENTS_SHOWN = 100  # newest events on the page of a run
 TASKS_SHOWN = 100
+MESSAGES_SHOWN = 20
 LONG = 20_000  # characters of a payload on a page
 SHORT = 300  # in a table
 
@@ -94,6 +95,7 @@ class WorkflowExecutionAdmin(ReadOnlyAdmin):
         (None, {"fields": ("workflow_name", "status", "waits_for", "waits_at", "error_text", "duration")}),
         ("Data", {"fields": ("input_text", "result_text")}),
         ("Activities", {"fields": ("activities_table",)}),
+        ("Messages", {"fields": ("messages_table",)}),
         ("History", {"fields": ("history_table",)}),
         (
             "Details",
@@ -187,6 +189,23 @@ class WorkflowExecutionAdmin(ReadOnlyAdmin):
             ("activity", "status", "attempt", "scheduled", "error"), rows, everything, more=len(tasks) > TASKS_SHOWN
         )
 
+    @admin.display(description="newest with a key")
+    def messages_table(self, run: WorkflowExecution) -> SafeString | str:
+        """Updates, and signals that were sent with a key."""
+        messages = list(run.messages.order_by("-id")[: MESSAGES_SHOWN + 1])
+        rows = [
+            (
+                format_html('<a href="{}">{}</a>', _url(Message, message.pk), message.name),
+                message.kind,
+                message.status,
+                message.key,
+                message.created_at,
+            )
+            for message in reversed(messages[:MESSAGES_SHOWN])
+        ]
+        everything = _url_of_list(Message, run)
+        return _table(("name", "kind", "status", "key", "sent"), rows, everything, more=len(messages) > MESSAGES_SHOWN)
+
     @admin.display(description="events")
     def history_table(self, run: WorkflowExecution) -> SafeString | str:
         events = list(run.history.order_by("-seq")[: EVENTS_SHOWN + 1])
@@ -232,6 +251,33 @@ class HistoryEventAdmin(OfExecutionAdmin):
     @admin.display(description="details")
     def details_text(self, event: HistoryEvent) -> SafeString:
         return _payload(event.details)
+
+
+@admin.register(Message)
+class MessageAdmin(OfExecutionAdmin):
+    list_display = ("id", "name", "kind", "status", "key", "execution_link", "created_at", "finished_at")
+    list_filter = ("kind", "status")
+    ordering = ("-id",)
+    fields = (
+        "name",
+        "kind",
+        "status",
+        "key",
+        "execution_link",
+        "chain_id",
+        "result_text",
+        "failure_text",
+        "created_at",
+        "finished_at",
+    )
+
+    @admin.display(description="result")
+    def result_text(self, message: Message) -> SafeString:
+        return _payload(message.result)
+
+    @admin.display(description="why it failed or was rejected")
+    def failure_text(self, message: Message) -> SafeString | str:
+        return _payload(message.failure) if message.failure else "-"
 
 
 @admin.register(ActivityTask)

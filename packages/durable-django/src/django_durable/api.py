@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, overload
@@ -65,6 +65,16 @@ class WorkflowHandle(Generic[R_co]):
     def signal(self, name: str, payload: Any = None) -> None:
         send_signal(self, name, payload)
 
+    def update(
+        self,
+        name: str,
+        payload: Mapping[str, Any] | None = None,
+        *,
+        timeout: Duration | None = None,
+        update_id: str | None = None,
+    ) -> Any:
+        return update_workflow(self, name, payload, timeout=timeout, update_id=update_id)
+
     def query(self, name: str, /, **payload: Any) -> Any:
         return query_workflow(self, name, **payload)
 
@@ -77,6 +87,16 @@ class WorkflowHandle(Generic[R_co]):
 
     async def asignal(self, name: str, payload: Any = None) -> None:
         await asend_signal(self, name, payload)
+
+    async def aupdate(
+        self,
+        name: str,
+        payload: Mapping[str, Any] | None = None,
+        *,
+        timeout: Duration | None = None,  # noqa: ASYNC109 - as `update` has it
+        update_id: str | None = None,
+    ) -> Any:
+        return await aupdate_workflow(self, name, payload, timeout=timeout, update_id=update_id)
 
     async def aquery(self, name: str, /, **payload: Any) -> Any:
         return await aquery_workflow(self, name, **payload)
@@ -181,6 +201,26 @@ def send_signal(execution: Execution, name: str, payload: Any = None) -> None:
 
 
 signal_workflow = send_signal
+
+
+def update_workflow(
+    execution: Execution,
+    name: str,
+    payload: Mapping[str, Any] | None = None,
+    *,
+    timeout: Duration | None = None,
+    update_id: str | None = None,
+) -> Any:
+    """Ask a run to change, and wait for what its handler of the update *name* returns; a worker runs that.
+
+    *payload* are the handler's keywords. Giving up after *timeout* (seconds or timedelta) undoes nothing: ask again
+    with the same *update_id*, and it is the same update with the same answer. Raises `UpdateRejected` (nothing of it
+    is in the history), `UpdateFailed`, `WorkflowClosed`, `WaitTimeout`, `UnknownExecutionError`, `PayloadError`, and
+    `DurableError` inside of a transaction, in which no worker would see it.
+    """
+    updater = engine().updater
+    asked = updater.request(id_of(execution), name, payload or {}, update_id=update_id)
+    return updater.answer(asked, timeout=timeout)
 
 
 def query_workflow(execution: Execution, name: str = "status", /, **payload: Any) -> Any:
@@ -308,12 +348,17 @@ async def await_workflow(
     timeout: Duration | None = None,  # noqa: ASYNC109 - as `wait_workflow` has it
 ) -> Any:
     """`wait_workflow` for async code; the thread of sync code is free between two looks."""
-    span = as_timedelta(timeout, what="await_workflow(timeout=)")
+    return await _patiently(lambda: wait_workflow(execution, 0), timeout, "await_workflow(timeout=)")
+
+
+async def _patiently(look: Callable[[], Any], timeout: Duration | None, what: str) -> Any:  # noqa: ASYNC109 - its own
+    """What *look* returns once it raises `WaitTimeout` no more."""
+    span = as_timedelta(timeout, what=what)
     deadline = None if span is None else time.monotonic() + span.total_seconds()
     pause = FIRST_POLL
     while True:
         try:
-            return await sync_to_async(lambda: wait_workflow(execution, 0))()
+            return await sync_to_async(look)()
         except WaitTimeout:
             left = LONGEST_POLL if deadline is None else deadline - time.monotonic()
             if left <= 0:
@@ -337,6 +382,20 @@ async def asend_signal(execution: Execution, name: str, payload: Any = None) -> 
 
 
 asignal_workflow = asend_signal
+
+
+async def aupdate_workflow(
+    execution: Execution,
+    name: str,
+    payload: Mapping[str, Any] | None = None,
+    *,
+    timeout: Duration | None = None,  # noqa: ASYNC109 - as `update_workflow` has it
+    update_id: str | None = None,
+) -> Any:
+    """`update_workflow` for async code; the thread of sync code is free between two looks."""
+    updater = engine().updater
+    asked = await sync_to_async(updater.request)(id_of(execution), name, payload or {}, update_id=update_id)
+    return await _patiently(lambda: updater.answer(asked, timeout=0), timeout, "aupdate_workflow(timeout=)")
 
 
 async def aquery_workflow(execution: Execution, name: str = "status", /, **payload: Any) -> Any:

@@ -23,6 +23,7 @@ from durable_core.decision import RunSettings
 from durable_core.definitions import register
 from durable_core.hints import as_hint
 from durable_core.hooks import Announcer
+from durable_core.updating import Updater
 from durable_core.worker import Worker, WorkerSettings
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Engine:
     store: HistoryStore
     queue: TaskQueue
     client: Client
+    updater: Updater
     hooks: Announcer
 
 
@@ -62,7 +64,8 @@ def engine() -> Engine:
         redelivery=timedelta(seconds=chosen.redelivery),
         hooks=hooks,
     )
-    return Engine(chosen, store, queue, client, hooks)
+    updater = Updater(client, store, payload_limit=chosen.max_payload)
+    return Engine(chosen, store, queue, client, updater, hooks)
 
 
 def _once_committed(alias: str, tell: Callable[[], None]) -> None:

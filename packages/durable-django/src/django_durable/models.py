@@ -11,8 +11,8 @@ from django.db import models
 from django.db.models import Q
 
 from django_durable.fields import InstantField, PayloadField, utc_now
-from durable_core.execution import OPEN_STATUSES, Status, TaskStatus
-from durable_core.ports import EntryKind, new_id
+from durable_core.execution import OPEN_STATUSES, MessageStatus, Status, TaskStatus
+from durable_core.ports import EntryKind, MessageKind, new_id
 
 NAME_LENGTH = 255  # characters of a name, a workflow_id or a queue
 
@@ -21,7 +21,7 @@ Row_co = TypeVar("Row_co", bound=models.Model, covariant=True)
 _OPEN = [status.value for status in OPEN_STATUSES]
 
 
-def _choices(statuses: type[Status] | type[TaskStatus]) -> list[tuple[str, str]]:
+def _choices(statuses: type[Status] | type[TaskStatus] | type[MessageStatus]) -> list[tuple[str, str]]:
     return [(status.value, status.value.replace("_", " ").lower()) for status in statuses]
 
 
@@ -192,6 +192,32 @@ class Mail(models.Model):
 
     def __str__(self) -> str:
         return f"{self.type} for {self.execution_id}"
+
+
+class Message(models.Model):
+    """A signal or an update that its sender has given a key: known again should it be sent again."""
+
+    # That it was sent to; of an update, the run that has accepted or rejected it.
+    execution = models.ForeignKey(WorkflowExecution, models.CASCADE, related_name="messages")
+    chain_id = models.UUIDField()  # the first run of the execution's chain
+    kind = models.CharField(max_length=8, choices=[(kind.value, kind.value) for kind in MessageKind])
+    key = models.CharField(max_length=NAME_LENGTH)  # dedupe_key or update_id
+    name = models.CharField(max_length=NAME_LENGTH)
+    status = models.CharField(
+        max_length=24, choices=_choices(MessageStatus), default=MessageStatus.SENT.value
+    )  # a signal stays SENT
+    result = PayloadField(null=True)  # of an update
+    failure = PayloadField(null=True)  # why it failed or was rejected
+    created_at = InstantField(default=utc_now)
+    finished_at = InstantField(null=True, blank=True)
+
+    objects = RunsOwn["Message"]()
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["chain_id", "kind", "key"], name="durable_one_message_per_key"),)
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name} {self.key}"
 
 
 class QueueEntry(models.Model):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from durable_core import events as e
-from durable_core.audit import children, history, needs, quiescence, signals, tasks, witnesses
+from durable_core.audit import children, history, needs, quiescence, signals, tasks, updates, witnesses
 from durable_core.audit.effects import NOTHING_WITNESSED
 from durable_core.audit.replaying import replay
 from durable_core.audit.report import Report
@@ -41,6 +41,7 @@ CHECKS: tuple[Callable[[Story], Iterator[Violation]], ...] = (
     tasks.told,
     children.family,
     signals.signals,
+    updates.updates,
     quiescence.quiescence,
     needs.abandoned,
     witnesses.one_of_a_name,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from durable_core import commands as c
@@ -118,7 +118,7 @@ class Recital:
     def hear(self, command: c.Command, found: e.HistoryEvent) -> None:
         if isinstance(command, c.RecordSideEffect):
             return  # made of what was found
-        asked = record(command)
+        asked, found = _without_lines(record(command)), _without_lines(found)
         self._note(asked)
         if asked != found:
             self.changed.append((found, asked))
@@ -222,6 +222,13 @@ def _ending(story: Story, ending: e.HistoryEvent | None, *, is_same: bool) -> It
     if _comparable(ending) != _comparable(recorded):
         found = f"code that ends with {e.details_of(ending)}"
         yield _mismatch(story, found, expected=e.details_of(recorded), seq=story.run.events[-1].seq)
+
+
+def _without_lines(fact: e.HistoryEvent) -> e.HistoryEvent:
+    """Without traceback text, in which lines of files stand."""
+    if not isinstance(fact, e.WorkflowUpdateFailed):
+        return fact
+    return replace(fact, failure={"type": fact.failure.get("type"), "message": fact.failure.get("message")})
 
 
 def _comparable(end: e.HistoryEvent) -> object:

@@ -25,6 +25,7 @@ CHILD_OUTCOMES = (
     e.ChildWorkflowCanceled,
     e.ChildWorkflowTimedOut,
 )
+UPDATE_FACTS = (e.WorkflowUpdateAccepted, e.WorkflowUpdateCompleted, e.WorkflowUpdateFailed)
 TIMERS = (e.TimerStarted, e.SignalWaitStarted)
 
 

@@ -29,6 +29,7 @@ class Invariant(IntEnum):
     MODEL = 14  # ends as a model of the program says
     LIVENESS = 15  # closes in time, once faults have stopped
     CONSERVATION = 16  # what transfers must not change
+    UPDATES = 17  # taken once, answered once, and its sender is told what the history says
 
     @property
     def title(self) -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from durable_core.events import EventRecord
     from durable_core.execution import Status
     from durable_core.ports.queue import Entry
-    from durable_core.ports.records import Mail, RunRecord, TaskRecord
+    from durable_core.ports.records import Mail, MessageRecord, RunRecord, TaskRecord
 
 
 class Outline(NamedTuple):
@@ -69,6 +69,7 @@ class AuditedRun:
     tasks: Sequence[AuditedTask]
     children: Sequence[AuditedChild]  # whose parent it is, whatever its history says
     namesakes: Sequence[UUID] = ()  # other open runs with its workflow_id
+    messages: Sequence[MessageRecord] = ()  # with keys, that it was sent or has taken
     chain_ends: int = 0  # runs of its chain that were not continued as new
 
 

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
-from durable_core.events import ActivityCanceled, SignalReceived, WorkflowCancelRequested, details_of
-from durable_core.execution import Status, TaskStatus
+from durable_core.events import (
+    ActivityCanceled,
+    SignalReceived,
+    WorkflowCancelRequested,
+    WorkflowUpdateAccepted,
+    details_of,
+)
+from durable_core.execution import MessageStatus, Status, TaskStatus
 from durable_core.ports.queue import Entry, EntryKind
 
 if TYPE_CHECKING:
@@ -81,6 +87,9 @@ class Mail(NamedTuple):
     details: str
 
 
+FOLLOWING = frozenset({SignalReceived.type, WorkflowCancelRequested.type, WorkflowUpdateAccepted.type})
+
+
 class Letter(NamedTuple):
     """Mail to be delivered."""
 
@@ -92,11 +101,50 @@ class Letter(NamedTuple):
     @property
     def follows(self) -> bool:
         """Whether it is for the newest run, where the addressee was continued as new. An outcome is for its own run."""
-        return self.type in (SignalReceived.type, WorkflowCancelRequested.type)
+        return self.type in FOLLOWING
 
     @classmethod
     def of(cls, run_id: UUID, fact: HistoryEvent) -> Letter:
         return cls(run_id, fact.type, fact.call_id, details_of(fact))
+
+
+class MessageKind(StrEnum):
+    SIGNAL = "signal"
+    UPDATE = "update"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewMessage:
+    """A message that its sender has given a key, by which it is known should it be sent again."""
+
+    chain_id: UUID  # of its addressee: the first run of a chain
+    run_id: UUID  # the newest one
+    kind: MessageKind
+    key: str  # one message of a chain and kind has it
+    name: str  # of the signal or the update
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageRecord:
+    """Such a message as the store holds it. A signal stays SENT."""
+
+    run_id: UUID  # that it was sent to, and then the one that has accepted or rejected it
+    kind: MessageKind
+    key: str
+    name: str
+    status: MessageStatus
+    result: Payload | None  # of an update that is COMPLETED
+    failure: Mapping[str, Any] | None  # of one that is FAILED or REJECTED
+
+
+class MessageNews(NamedTuple):
+    """What has become of an update in a decision of its run."""
+
+    chain_id: UUID
+    key: str
+    status: MessageStatus
+    result: Payload | None = None
+    failure: Mapping[str, Any] | None = None
 
 
 @dataclass(slots=True)
@@ -293,6 +341,7 @@ class Commit:
     cancels: Sequence[TaskCancel] = ()
     children: Sequence[NewRun] = ()
     letters: Sequence[Letter] = ()
+    updates: Sequence[MessageNews] = ()
     # What becomes of QUEUED tasks when the run closes; None keeps them. RUNNING ones are told to stop.
     close_tasks_as: TaskStatus | None = TaskStatus.CANCELED
 

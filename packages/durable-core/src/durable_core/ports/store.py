@@ -23,6 +23,9 @@ if TYPE_CHECKING:
         Letter,
         LoadedRun,
         Mail,
+        MessageKind,
+        MessageRecord,
+        NewMessage,
         NewRun,
         Receipt,
         RunRecord,
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     )
 
 MAX_UNREAD = 10_000  # letters that may wait in one mailbox; a worker that is up leaves none there
+MAX_KEPT = 1_000  # keys of messages that a chain keeps beyond those of its newest run
 
 
 @runtime_checkable
@@ -106,6 +110,16 @@ class HistoryStore(Protocol):
         would have over `MAX_UNREAD` letters waiting; then none was put anywhere. Letters of the engine itself have no
         limit.
         """
+
+    def note(self, message: NewMessage) -> bool:
+        """Keep a message's key; False if the chain has one of this kind with the same key, as committed.
+
+        Waits for a transaction that notes the same key. When a run of the chain is continued as new, all but the
+        newest `MAX_KEPT` that have come to their end are forgotten; the others when their runs are deleted.
+        """
+
+    def message(self, chain_id: UUID, kind: MessageKind, key: str) -> MessageRecord | None:
+        """What has become of a message."""
 
     # Activities
 

@@ -61,6 +61,7 @@ class AuditMethods(State):
                 later.record.status is not Status.CONTINUED_AS_NEW
                 for later in self._runs.group("chain", record.chain_id or record.id)
             ),
+            messages=[row.record for row in self._messages.group("run", record.id)],
             children=[self._audited_child(child) for child in self._runs.group("parent", record.id)],
             namesakes=[
                 other.record.id

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from durable_core.codec import decode, encode
 from durable_core.execution import Status, TaskStatus
-from durable_core.ports import Mail, NewRun, NewTask, RunRecord, TaskRecord, WorkerInfo, due_while_running, earliest
+from durable_core.ports import (
+    Mail,
+    MessageRecord,
+    NewRun,
+    NewTask,
+    RunRecord,
+    TaskRecord,
+    WorkerInfo,
+    due_while_running,
+    earliest,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,6 +43,13 @@ class MailRow:
     run_id: UUID
     mail: Mail
     due_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRow:
+    number: int  # later ones have higher numbers
+    chain_id: UUID
+    record: MessageRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from durable_core.execution import Status
 from durable_core.ports import REDELIVERY, Mail, Wake
-from durable_core.testing.rows import MailRow, RunRow, TaskRow, WorkerRow
+from durable_core.testing.rows import MailRow, MessageRow, RunRow, TaskRow, WorkerRow
 from durable_core.testing.tables import Journal, Table
 
 if TYPE_CHECKING:
@@ -41,6 +41,9 @@ class State:
             self.journal, groups={"run": lambda row: row.run_id}, due_at=lambda row: row.due_at
         )
         self._mail_ids = count(1)
+        self._messages: Table[tuple[UUID, str, str], MessageRow] = Table(
+            self.journal, groups={"chain": lambda row: row.chain_id, "run": lambda row: row.record.run_id}
+        )
         self._tasks: Table[UUID, TaskRow] = Table(
             self.journal,
             groups={

@@ -6,11 +6,12 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from durable_core.execution import TRANSITIONS, TaskStatus
+from durable_core.execution import TRANSITIONS, Status, TaskStatus
 from durable_core.ports import MAX_UNREAD, CommitResult, Committed, Created, Due, LoadedRun, Verdict, mailbox_full
 from durable_core.testing.activities import ActivityMethods
 from durable_core.testing.auditing import AuditMethods
 from durable_core.testing.liveness import WorkerMethods
+from durable_core.testing.messages import MessageMethods
 from durable_core.testing.rows import new_run, new_task
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from durable_core.testing.rows import RunRow
 
 
-class InMemoryHistoryStore(ActivityMethods, WorkerMethods, AuditMethods):
+class InMemoryHistoryStore(ActivityMethods, MessageMethods, WorkerMethods, AuditMethods):
     """Runs, histories, mail, tasks and workers, in this process and gone with it.
 
     Transactions run one after another, so no row is ever busy; one inside another joins it. May be used from
@@ -211,6 +212,9 @@ class InMemoryHistoryStore(ActivityMethods, WorkerMethods, AuditMethods):
             self._tasks.put(task.id, new_task(task, commit.run_id, commit.worker_id, self.now()))
         for child in commit.children:
             self._create(child)
+        self._tell(commit.run_id, commit.updates)
+        if commit.status is Status.CONTINUED_AS_NEW:
+            self._forget_messages(run.record.chain_id or commit.run_id)
         if commit.status.is_closed:
             self._close_queued(commit.run_id, commit.close_tasks_as)
 

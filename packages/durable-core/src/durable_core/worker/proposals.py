@@ -12,6 +12,7 @@ from durable_core.execution import Status, child_end
 from durable_core.ports import (
     Commit,
     Letter,
+    MessageNews,
     NewRun,
     NewTask,
     TaskCancel,
@@ -81,6 +82,10 @@ def propose(
         cancels=cancels,
         children=_new_runs(decision, record, now, again_at),
         letters=_letters(decision, record),
+        updates=[
+            MessageNews(record.chain_id or record.id, news.update_id, news.status, news.result, news.failure)
+            for news in decision.updates.values()
+        ],
     )
     return Proposal(commit, slot.outcomes, slot.claims, eager)
 

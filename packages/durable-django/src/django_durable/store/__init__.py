@@ -2,7 +2,7 @@
 
 runs      create, read            commits   decisions         workers   heartbeats
 mail      letters to runs         tasks     attempts          schedule  what is due
-auditing  all of a run, to be judged
+messages  that have a key          auditing  all of a run, to be judged
 
 sql holds the statements of each, in terms of a dialect (sqlite, postgres); `database` runs them on the thread's own
 connection; in `sharing`, a project's code shares a transaction with them

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from django_durable.store.database import instant, uuid, uuid_or_none
+from django_durable.store.messages import message_of
 from django_durable.store.records import run_of, task_of
 from django_durable.store.workers import Workers
 from durable_core.events import EventRecord
@@ -42,12 +43,14 @@ class Audits(Workers):
             sql.audited_mail,
             sql.audited_tasks,
             sql.audited_children,
+            sql.audited_messages,
             sql.namesakes,
         )
         with self.snapshot():
             runs, *others, names = self.db.rows_of_all([(statement, ids) for statement in statements])
         events, mail = _by_run(others[0], _event_of), _by_run(others[1], _mail_of)
         tasks, children = _by_run(others[2], _task_of), _by_run(others[3], _child_of)
+        messages = _by_run(others[4], lambda row: (row[0], message_of(row)))
         namesakes: dict[str, list[UUID]] = {}
         for name, run_id in names:
             namesakes.setdefault(name, []).append(uuid(run_id))
@@ -61,6 +64,7 @@ class Audits(Workers):
                 mail=mail.get(record.id, ()),
                 tasks=tasks.get(record.id, ()),
                 children=children.get(record.id, ()),
+                messages=messages.get(record.id, ()),
                 namesakes=[
                     other
                     for other in namesakes.get(record.workflow_id or "", ())

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from django_durable.store.database import hex_of, uuid
 from django_durable.store.mail import Mailboxes
+from django_durable.store.messages import Messages
 from django_durable.store.records import failure_text, mail_of, row_of_task, storable
 from django_durable.store.runs import Runs
 from durable_core.events import ActivityCanceled
@@ -35,7 +36,7 @@ Held = dict[Any, tuple[str, int]]  # by id: status, and what a writer must name 
 WHY_CLOSED = {Status.CANCELED: "workflow canceled", Status.TIMED_OUT: "workflow timed out"}
 
 
-class Commits(Runs, Mailboxes):
+class Commits(Runs, Mailboxes, Messages):
     def commit(self, commits: Sequence[Commit]) -> Committed:
         if not commits:
             return Committed({}, [])
@@ -146,7 +147,11 @@ class Commits(Runs, Mailboxes):
             ),
             (sql.end_attempts, [self._outcome_row(outcome, None, now) for c in commits for outcome in c.outcomes]),
             (sql.delete_read, [(number, c.run_id.hex) for c in commits for number in c.mail_read]),
+            (sql.tell_updates, self._update_rows(commits, now)),
         )
+        # Of chains that have gone on; the next run of each is among its children.
+        continued = [commit for commit in commits if commit.status is Status.CONTINUED_AS_NEW]
+        self._forget_messages([run.chain_id for c in continued for run in c.children if run.chain_id is not None])
         # By itself: it must see the tasks that the statements before it have made.
         db.run_many(sql.close_tasks, list(self._closing_rows(commits, open_tasks, now)))
         if children := [child for commit in commits for child in commit.children]:

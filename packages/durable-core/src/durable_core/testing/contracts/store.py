@@ -14,6 +14,7 @@ from durable_core.testing.contracts.store_audit import StoreAuditCases
 from durable_core.testing.contracts.store_cancels import CancelCases
 from durable_core.testing.contracts.store_commits import CommitCases
 from durable_core.testing.contracts.store_mail import MailCases
+from durable_core.testing.contracts.store_messages import MessageCases
 from durable_core.testing.contracts.store_runs import RunCases
 from durable_core.testing.contracts.store_tasks import TaskCases
 from durable_core.testing.contracts.store_text import TextCases
@@ -32,6 +33,7 @@ class HistoryStoreContract(
     RunCases,
     CommitCases,
     MailCases,
+    MessageCases,
     TaskCases,
     CancelCases,
     TimeCases,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from django_durable.store.sql.auditing import AuditStatements
 from django_durable.store.sql.commits import CommitStatements
 from django_durable.store.sql.mail import MailStatements
+from django_durable.store.sql.messages import MessageStatements
 from django_durable.store.sql.runs import RunStatements
 from django_durable.store.sql.schedule import ScheduleStatements
 from django_durable.store.sql.tasks import TaskStatements
@@ -19,6 +20,7 @@ PARTS = (
     RunStatements,
     CommitStatements,
     MailStatements,
+    MessageStatements,
     TaskStatements,
     ScheduleStatements,
     WorkerStatements,
@@ -30,6 +32,7 @@ class Statements(
     RunStatements,
     CommitStatements,
     MailStatements,
+    MessageStatements,
     TaskStatements,
     ScheduleStatements,
     WorkerStatements,

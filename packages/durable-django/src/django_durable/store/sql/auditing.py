@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from django_durable.store.sql.tables import EVENT, LAST, MAIL, OPEN, RUN, RUN_COLUMNS, TASK, TASK_COLUMNS, WORKER
+from django_durable.store.sql.tables import (
+    EVENT,
+    LAST,
+    MAIL,
+    MESSAGE,
+    OPEN,
+    RUN,
+    RUN_COLUMNS,
+    TASK,
+    TASK_COLUMNS,
+    WORKER,
+)
 from durable_core.events import WorkflowCancelRequested
 
 if TYPE_CHECKING:
@@ -35,6 +46,10 @@ class AuditStatements:
             f"SELECT {TASK_COLUMNS}, result, worker_id, "
             f"EXISTS (SELECT 1 FROM {WORKER} w WHERE w.id = {TASK}.worker_id), due_at "
             f"FROM {TASK} WHERE execution_id {d.among} ORDER BY execution_id, scheduled_at, id"
+        )
+        self.audited_messages = (
+            f"SELECT execution_id, kind, key, name, status, result, failure FROM {MESSAGE} "
+            f"WHERE execution_id {d.among} ORDER BY id"
         )
         # Children of runs; the last column says whether a request to cancel it waits to be read.
         self.audited_children = (

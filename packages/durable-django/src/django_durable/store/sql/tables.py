@@ -8,6 +8,7 @@ RUN = "django_durable_workflowexecution"
 EVENT = "django_durable_historyevent"
 TASK = "django_durable_activitytask"
 MAIL = "django_durable_mail"
+MESSAGE = "django_durable_message"
 WORKER = "django_durable_worker"
 
 OPEN = f"({', '.join(repr(status.value) for status in OPEN_STATUSES)})"

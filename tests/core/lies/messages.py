@@ -1,0 +1,73 @@
+"""Stores that lie about messages with keys."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+from durable_core.ports import AuditedRun, Commit, MessageNews, NewMessage, Verdict
+from durable_core.testing import InMemoryHistoryStore
+
+
+class StoreThatKnowsNoKeys(InMemoryHistoryStore):
+    def note(self, message: NewMessage) -> bool:
+        super().note(message)
+        return True
+
+
+class StoreThatNotesByName(InMemoryHistoryStore):
+    def note(self, message: NewMessage) -> bool:
+        return super().note(replace(message, key=message.name))
+
+
+class StoreThatKnowsKeysOfOneRun(InMemoryHistoryStore):
+    def note(self, message: NewMessage) -> bool:
+        return super().note(replace(message, chain_id=message.run_id))
+
+
+class StoreThatTellsBeforeItDecides(InMemoryHistoryStore):
+    def _decide(self, commit: Commit) -> Verdict:
+        self._tell(commit.run_id, commit.updates)
+        return super()._decide(commit)
+
+
+class StoreWhoseAnswersChange(InMemoryHistoryStore):
+    def _tell(self, run_id: UUID, updates: Iterable[MessageNews]) -> None:
+        for news in updates:
+            row = self._messages.get((news.chain_id, "update", news.key))
+            if row is not None:
+                record = replace(
+                    row.record, run_id=run_id, status=news.status, result=news.result, failure=news.failure
+                )
+                self._messages.put((news.chain_id, "update", news.key), replace(row, record=record))
+
+
+class StoreThatLeavesUpdatesWithTheFirstRun(InMemoryHistoryStore):
+    def _tell(self, run_id: UUID, updates: Iterable[MessageNews]) -> None:
+        for news in updates:
+            super()._tell(news.chain_id, [news])
+
+
+class StoreThatHidesMessages(InMemoryHistoryStore):
+    def audited(self, run_ids: Collection[UUID]) -> list[AuditedRun]:
+        return [replace(run, messages=[]) for run in super().audited(run_ids)]
+
+
+class StoreThatForgetsNoMessage(InMemoryHistoryStore):
+    def _forget_messages(self, chain_id: UUID) -> None:
+        pass
+
+
+LIES: list[tuple[type[Any], str]] = [
+    (StoreThatKnowsNoKeys, "test_message_is_noted_once"),
+    (StoreThatKnowsNoKeys, "test_only_one_of_two_senders_notes_a_key"),
+    (StoreThatNotesByName, "test_message_is_read_as_it_was_noted"),
+    (StoreThatKnowsKeysOfOneRun, "test_chain_knows_the_keys_of_all_its_runs"),
+    (StoreThatTellsBeforeItDecides, "test_decision_that_conflicts_tells_of_no_update"),
+    (StoreWhoseAnswersChange, "test_answer_to_an_update_stands"),
+    (StoreThatLeavesUpdatesWithTheFirstRun, "test_update_belongs_to_the_run_that_took_it"),
+    (StoreThatHidesMessages, "test_audit_sees_messages"),
+    (StoreThatForgetsNoMessage, "test_chain_that_goes_on_forgets_all_but_the_newest_messages"),
+]

@@ -127,7 +127,8 @@ def options(script: Script) -> dict[str, Any]:
         maximum_attempts=script.attempts,
         non_retryable_error_types=("Scripted",) if script.refused else (),
     )
-    given = {"retry_policy": policy, "timeout": script.timeout, "start_to_close": script.start_to_close}
+    given: dict[str, Any] = {"timeout": script.timeout, "start_to_close": script.start_to_close}
+    given |= {"at_most_once": True} if script.once else {"retry_policy": policy}
     return {name: value for name, value in given.items() if value is not None}
 
 

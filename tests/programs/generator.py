@@ -60,6 +60,10 @@ class Scope:
     def handles(self) -> list[str]:
         return [*self.activities, *self.children, *self.branches, *self.timers]
 
+    @property
+    def cancelable(self) -> list[str]:
+        return [*self.activities, *self.children, *self.timers]
+
     def inner(self) -> Scope:
         """What is bound in there is not known outside."""
         scope = Scope()
@@ -129,7 +133,8 @@ class Author:
             yield 2, s.Gather.draw
         if scope.timers:
             yield 2, s.WaitTimer.draw
-            yield 1, s.CancelTimer.draw
+        if scope.cancelable:
+            yield 2, s.Cancel.draw
         if scope.branches:
             yield 4, s.WaitBranch.draw
         if scope.activities:
@@ -159,6 +164,7 @@ class Author:
     def script(self, scope: Scope) -> Script:
         fails = self.random.randint(1, 3) if self.chance(0.3) else 0
         attempts = self.random.randint(1, 3) if self.chance(0.4) else 0
+        once = attempts == 1 and self.chance(0.5)
         return Script(
             value=self.expression(scope),
             fails=fails,
@@ -166,6 +172,7 @@ class Author:
             takes=self.duration() if self.chance(0.3) else 0.0,
             beats=self.chance(0.1),
             attempts=attempts,
+            once=once,
             interval=self.duration() / 10,
             refused=self.chance(0.1),
             timeout=self.duration() if self.chance(0.15) else None,

@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from durable_core.execution import Status
 from tests.programs import language as p
@@ -88,7 +88,10 @@ class Raised(Exception):
 class Started(ABC):
     """Something that the program has a handle of."""
 
+    ends_at_once: ClassVar[bool] = False  # when it is canceled
     ending: Entry | None = field(default=None, init=False)  # once it was seen
+    is_over: bool = field(default=False, init=False)  # it has ended, seen or not
+    is_unwanted: bool = field(default=False, init=False)  # it was canceled before it had ended
 
     @abstractmethod
     def may_end(self, model: Model, ending: Entry) -> bool:
@@ -182,7 +185,7 @@ class Model:
     def see_end(self, step: p.Labeled, handle: Started, timeout: float | None) -> Any:
         """The value of something that was started; None for a failure that went no further."""
         found = self.next(step.label)
-        if found == ["timeout"] and timeout is not None and handle.ending is None:
+        if found == ["timeout"] and timeout is not None and not handle.is_over:
             self.pass_time(timeout)
         elif not self.is_cancel(found):
             self.accept(step, handle, found)
@@ -197,7 +200,14 @@ class Model:
             return
         if not handle.may_end(self, ending):
             raise Disagreement(f"step {step.label} saw {ending}, which {handle} does not allow")
-        handle.ending = ending
+        handle.ending, handle.is_over = ending, True
+
+    def cancel(self, step: p.Labeled, handle: Started, *, in_time: bool) -> None:
+        """Somebody has been told whether it was still under way, and to be canceled."""
+        if in_time and handle.is_over:
+            raise Disagreement(f"step {step.label} canceled what had ended: {handle}")
+        handle.is_over = not in_time or handle.ends_at_once
+        handle.is_unwanted = handle.is_unwanted or in_time
 
     def take_signal(self, label: str, name: str, found: Entry) -> Any:
         """The payload of the next signal of this name; with branches, of one that nobody else has had."""

@@ -22,6 +22,7 @@ class Script(Part):
     takes: Seconds = 0.0
     beats: bool = False  # with details, at the beginning
     attempts: int = 0  # RetryPolicy.maximum_attempts
+    once: bool = False  # at_most_once, instead of a policy; attempts is 1 then
     interval: Seconds = 0.0  # RetryPolicy.initial_interval
     refused: bool = False  # its error is among the non-retryable ones
     timeout: Seconds | None = None  # schedule-to-close
@@ -85,6 +86,8 @@ def allowance(script: Script, ending: Entry | None, *, faults: int) -> Allowance
         most = script.attempts + faults if script.attempts else None
     if script.refused and faults:
         most = max(script.fails + 1, script.attempts) + faults
+    if script.once:
+        most = 1
     match ending:
         case ["value", *_] | ["failed", "ActivityError", "Scripted" | "PayloadError", *_]:
             loose = faults or script.start_to_close is not None

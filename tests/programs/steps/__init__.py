@@ -3,14 +3,15 @@
 from tests.programs.steps.activities import RunActivity, StartActivity, Transfer, WaitActivity, WrongCall
 from tests.programs.steps.blocks import For, If, Raise, Return, Shield, Try
 from tests.programs.steps.branches import Spawn, WaitBranch
+from tests.programs.steps.cancels import Cancel
 from tests.programs.steps.children import RunChild, StartChild, WaitChild
 from tests.programs.steps.handles import Gather, Select
 from tests.programs.steps.signals import WaitSignal
-from tests.programs.steps.timers import CancelTimer, Now, Sleep, StartTimer, WaitTimer
+from tests.programs.steps.timers import Now, Sleep, StartTimer, WaitTimer
 from tests.programs.steps.values import DeprecatePatch, DrawRandom, DrawUuid, GetVersion, Patched, SideEffect
 
 __all__ = [
-    "CancelTimer",
+    "Cancel",
     "DeprecatePatch",
     "DrawRandom",
     "DrawUuid",

@@ -98,6 +98,9 @@ class Child(Started):
             case ["failed", "WorkflowTimeout", run_id]:
                 _found(model, run_id, Status.TIMED_OUT)
                 return self.program.timeout is not None
+            case ["failed", "ChildCanceled", run_id] if self.is_unwanted:
+                _found(model, run_id, Status.CANCELED)
+                return True
             case _:
                 return False
 

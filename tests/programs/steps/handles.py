@@ -72,7 +72,7 @@ class Select(p.Labeled):
                 model.accept(self, model.values[name], ending)
             case ["selected", name, *ending] if name.removeprefix("signal_") in self.signals:
                 model.take_signal(self.label, name.removeprefix("signal_"), ending)
-            case ["timeout"]:
+            case ["timeout"] if not any(model.values[name].is_over for name in self.handles):
                 model.pass_time(self.timeout)
             case _ if not model.is_cancel(found) and not self._may_fail(model, found):
                 raise Disagreement(f"step {self.label} saw {found}, which none of what it waits for allows")

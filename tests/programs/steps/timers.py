@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from tests.programs import language as p
 from tests.programs.model import Disagreement, Started
@@ -74,29 +74,6 @@ class WaitTimer(p.Labeled):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CancelTimer(p.Labeled):
-    handle: str
-
-    @staticmethod
-    def draw(author: Author, scope: Scope, depth: int) -> CancelTimer:
-        return CancelTimer(**author.labeled(), handle=author.pick(scope.timers))
-
-    def run(self, code: Interpreter) -> None:
-        code.do(self, lambda: code.ctx.cancel(code.values[self.handle]))
-
-    def see(self, model: Model) -> None:
-        timer: Timer = model.values[self.handle]
-        found = model.next(self.label)
-        allowed = [["value", False]] if timer.ending is not None else [["value", False], ["value", True]]
-        if found not in allowed:
-            raise Disagreement(f"step {self.label} saw {found}; expected one of {allowed}")
-        timer.ending = timer.ending or (["failed", "TimerCanceled"] if found[1] else ["value", None])
-
-    def write(self, writer: Writer) -> None:
-        writer.call(self, f"ctx.cancel({self.handle})")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Now(p.Labeled):
     """The trace has the time; nothing is bound, so that no model need know it."""
 
@@ -122,5 +99,7 @@ class Now(p.Labeled):
 
 @dataclass
 class Timer(Started):
+    ends_at_once: ClassVar[bool] = True
+
     def may_end(self, model: Model, ending: Entry) -> bool:
-        return ending == ["value", None]
+        return ending == (["failed", "TimerCanceled"] if self.is_unwanted else ["value", None])

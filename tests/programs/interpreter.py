@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 WORKFLOW = "run_program"
 THEN = "then"  # label of the end of a run that goes on as a new one
+SEEN = "seen"  # the query that every program answers: its trace so far
 
 
 def run(
@@ -34,6 +35,7 @@ def run(
     """
     trace = trace or Trace()
     run_id = str(ctx.info.execution_id)
+    ctx.on_query(SEEN, lambda: trace.entries)
     try:
         returned = Interpreter(ctx, path, scripted, trace).block(program.body)
         if returned is None and program.then is not None:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tests.programs import language as p
-from tests.programs.interpreter import THEN
+from tests.programs.interpreter import SEEN, THEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,6 +62,7 @@ class Writer:
         with self.inside(f"def {name}(ctx, path{', run=0' if len(runs) > 1 else ''}):"):
             self.write("trace, run_id, value = Trace(), str(ctx.info.execution_id), None")
             self.write("activities = children = branches = 0")
+            self.write(f"ctx.on_query({SEEN!r}, lambda: trace.entries)")
             self.write("")
             for number, run in enumerate(runs):
                 self.code(f"code_{number}" if len(runs) > 1 else "code", run, number)

@@ -12,8 +12,16 @@ from typing import TYPE_CHECKING, Any
 from durable_core import events as e
 from durable_core.client import Client
 from durable_core.codec import decode
-from durable_core.errors import StoreUnavailable, UnknownExecutionError, WorkflowAlreadyStarted, WorkflowClosed
-from tests.programs.interpreter import WORKFLOW
+from durable_core.decision import RunSettings
+from durable_core.errors import (
+    StoreUnavailable,
+    UnknownExecutionError,
+    UnknownQueryError,
+    WorkflowAlreadyStarted,
+    WorkflowClosed,
+)
+from durable_core.querying import ask
+from tests.programs.interpreter import SEEN, WORKFLOW
 from tests.simulation.rim import queue_of, store_of
 from tests.simulation.witness import first_of
 
@@ -144,6 +152,13 @@ class Customer:
             client.find(self.order.run_id)
         except UnknownExecutionError:
             raise AssertionError("an acknowledged run is not there") from None
+        asked = self._witness.newest(self.order.run_id)
+        [loaded] = self._store.load([asked]).values()
+        try:
+            answer = ask(loaded, SEEN, {}, registry=self._world.registry, settings=RunSettings())
+        except UnknownQueryError:  # nobody has begun it
+            answer = []
+        self._witness.answers.append((asked, answer))
 
     # What is so, whatever anybody was told
 

@@ -9,6 +9,7 @@ from durable_core.audit import Code, audit
 from durable_core.execution import Status
 from tests.programs.chains import by_name, judge_chains, signals_of
 from tests.programs.model import Circumstances, judge, judge_effects
+from tests.programs.scripts import same
 from tests.programs.seen import seen_of
 from tests.simulation.hub import Exhausted
 from tests.simulation.witness import first_of
@@ -16,6 +17,7 @@ from tests.simulation.witness import first_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from tests.programs.seen import Seen
     from tests.simulation.orders import Order
     from tests.simulation.witness import Witness
     from tests.simulation.world import World
@@ -41,6 +43,13 @@ def complaints(world: World, orders: Sequence[Order], witness: Witness, *, came_
     return found
 
 
+def _answers(witness: Witness, seen: Seen) -> Iterator[str]:
+    """What a run was asked for is the beginning of what it saw in the end."""
+    for run_id, answer in witness.answers:
+        if run_id == seen.run_id and not same(answer, seen.trace[: len(answer)]):
+            yield f"run {run_id} answered that it had seen {answer}; it has seen {seen.trace}"
+
+
 def _by_the_model(world: World, orders: Sequence[Order], witness: Witness) -> Iterator[str]:
     loaded = world.store.load([row.record.id for row in world.store._runs])
     runs = {run_id: run.record for run_id, run in loaded.items()}
@@ -59,7 +68,9 @@ def _by_the_model(world: World, orders: Sequence[Order], witness: Witness) -> It
             faults=MANY if world.weather.is_rough else 0,
             runs=runs,
         )
-        judgements[record.id] = judge(seen_of(run), around)
+        seen = seen_of(run)
+        judgements[record.id] = judge(seen, around)
+        yield from _answers(witness, seen)
     for judgement in judgements.values():
         yield from judgement.complaints
     yield from judge_chains(loaded, judgements)

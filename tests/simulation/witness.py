@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from durable_core.ports import RunRecord
     from durable_core.testing import InMemoryHistoryStore
     from durable_core.testing.clock import TimeSource
+    from tests.programs.trace import Entry
 
 NOTING = frozenset({"scripted", "withdraw", "deposit"})
 
@@ -36,6 +37,7 @@ class Witness:
         self.signals: list[SentSignal] = []
         self.canceled: set[UUID] = set()  # runs whose caller was told that they are, or those that went on for them
         self.kept: set[UUID] = set()  # likewise
+        self.answers: list[tuple[UUID, list[Entry]]] = []  # what a run said that it had seen
         self._performed: list[Performed] = []
 
     @contextmanager

@@ -39,6 +39,41 @@ def test_a_canceled_child_and_the_runs_that_go_on_for_it_are_asked_to_end(site, 
     assert sorted(children.values_list("status", flat=True)) == ["CANCELED", "CONTINUED_AS_NEW"]
 
 
+GIVEN_UP = [True, "ChildCanceled", "BranchCanceled", "went on"]
+
+
+def test_a_part_of_the_code_whose_time_is_over_ends_with_all_that_it_has_started(site, key, queue):
+    handle = site.start("gives_up_in_time", key=key, elsewhere=queue)
+    assert handle.result(timeout=30) == GIVEN_UP
+    assert {task.activity_name: task.status for task in site.tasks(handle)} == {
+        "effect": "CANCELED",
+        "fails_before": "CANCELED",
+        "echo": "COMPLETED",
+    }
+    assert site.execution(handle).due_at is None
+
+
+def test_a_canceled_branch_may_clear_up_and_the_other_goes_on(site, key):
+    handle = site.start("stops_one_of_two", key=key)
+    send_signal(handle, "stop", "first")
+    assert handle.result(timeout=30) == ["BranchCanceled", "not this one", True]
+    assert ledger.effects(f"{key}-first")[0].endswith("not this one")
+    assert ledger.effects(f"{key}-second") == []
+
+
+@pytest.mark.promise("P1")
+@pytest.mark.parametrize("point", ["timer-committed", "decision-inside:2"])
+def test_a_scope_survives_a_death_at(point, quiet_site, queue, key):
+    site = quiet_site
+    handle = site.start(site.on_queue("gives_up_in_time", queue), key=key, elsewhere=f"{queue}-none")
+    impatient = {"HEARTBEAT_INTERVAL": 0.1, "WORKER_TIMEOUT": 0.3}
+    with site.project.worker("--queue-name", queue, DURABLE_CRASH_AT=point, durable=impatient) as doomed:
+        assert doomed.wait() == -signal.SIGKILL, doomed.said
+    with site.project.worker("--queue-name", queue, durable=impatient):
+        assert handle.result(timeout=30) == GIVEN_UP
+    assert ledger.effects(f"{key}-queued") == []
+
+
 @pytest.mark.promise("P1", "P3")
 @pytest.mark.parametrize("point", ["decision-inside", "run-claimed:2"])
 def test_a_cancel_survives_a_death_at(point, quiet_site, queue, key):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from django_durable import ActivityCanceled, ChildCanceled, RetryPolicy, register
+from django_durable import ActivityCanceled, ChildCanceled, RetryPolicy, ScopeCanceled, register
 
-from .durable_activities import effect, fails_before, heartbeats_until_canceled
+from .durable_activities import echo, effect, fails_before, heartbeats_until_canceled
 
 _PATIENT = RetryPolicy(initial_interval=3600, maximum_interval=3600)
 
@@ -32,6 +32,36 @@ def starts_and_cancels(ctx, key):
         ctx.cancel(handle, "a mistake")
     results = ctx.gather(*handles, return_exceptions=True)
     return [type(result).__name__ for result in results]
+
+
+@register.workflow
+def gives_up_in_time(ctx, key, elsewhere):
+    """Of a part of the code: an activity that nobody begins, a branch in backoff, a child."""
+
+    def tries():
+        ctx.run_activity(fails_before.using(retry_policy=_PATIENT), f"{key}-backoff", 99)
+
+    with ctx.cancel_scope(timeout=0.3) as scope:
+        child = ctx.start_workflow("waits_for_answer")
+        branch = ctx.spawn(tries)
+        ctx.run_activity(effect.using(queue=elsewhere), f"{key}-queued")
+    ended = ctx.gather(child, branch, return_exceptions=True)
+    return [scope.was_canceled, *[type(error).__name__ for error in ended], ctx.run_activity(echo, "went on")]
+
+
+@register.workflow
+def stops_one_of_two(ctx, key):
+    def works(name):
+        try:
+            ctx.wait_signal("never")
+        except ScopeCanceled as canceled:
+            ctx.run_activity(effect, f"{key}-{name}", canceled.reason)
+            raise
+
+    first, second = ctx.spawn(works, "first"), ctx.spawn(works, "second")
+    ctx.cancel((ctx.wait_signal("stop") == "first" and first) or second, "not this one")
+    [error] = ctx.gather(first, return_exceptions=True)
+    return [type(error).__name__, error.reason, ctx.cancel(second)]
 
 
 @register.workflow

@@ -16,6 +16,7 @@ from durable_core.places import Place, caller
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from durable_core.scopes import Scope
     from durable_core.waits import Wait
 
 MAX_CALLS_AFTER_EVICTION = 1_000
@@ -24,14 +25,14 @@ MAX_CALLS_AFTER_EVICTION = 1_000
 class Branch:
     """One strand of a run's code: its greenlet, the ids of its calls, and what it waits for."""
 
-    def __init__(self, call_id: str | None, be_ready: Callable[[Branch], None]) -> None:
+    def __init__(self, call_id: str | None, scope: Scope, be_ready: Callable[[Branch], None]) -> None:
         self.wait: Wait | None = None
         self.is_alive = False  # whether there is code to go on with
         self.problem: DurableError | None = None  # why the code can never go on
         self.without_ctx = ""  # what the code is in that must not use ctx
         self.evicted = False
-        self.shields = 0  # around where the code is
-        self.was_canceled = False  # the cancel was raised in it, or it was begun by code that had caught it
+        self.scope = scope  # the innermost that the code is in
+        self.heard: set[Scope] = set()  # whose cancel was raised in it, or in code that had begun it
         self._be_ready = be_ready
         self._is_ready = False
         self._prefix = "" if call_id is None else f"{call_id}."
@@ -87,6 +88,19 @@ class Branch:
         self._code = None
 
     # For the code's own greenlet
+
+    @property
+    def is_running(self) -> bool:
+        return getcurrent() is self._code
+
+    def enter(self, scope: Scope) -> None:
+        self.scope = scope
+
+    def leave(self, scope: Scope) -> None:
+        assert scope.parent is not None
+        self.scope = scope.parent
+        self.heard.discard(scope)
+        scope.end()
 
     @property
     def coming_call_id(self) -> str:

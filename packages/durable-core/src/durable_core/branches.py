@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from durable_core.branch import Branch
+from durable_core.scopes import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,7 +25,8 @@ class Branches:
         self._looking: dict[Branch, None] = {}  # they wait for a condition that others may make true
         self._others: dict[Branch, None] = {}  # alive, in the order in which they were begun
         self._gone_on = 0  # how often a condition was found to hold
-        self.main = Branch(None, self._ready.append)
+        self.run = Scope(None)
+        self.main = Branch(None, self.run, self._ready.append)
         self.current = self.main  # whose turn it is, or was last
 
     def __iter__(self) -> Iterator[Branch]:
@@ -40,14 +42,14 @@ class Branches:
 
     def spawn(self, call_id: str) -> Branch:
         """Another strand, to be begun. It is shielded, or canceled already, as its parent is."""
-        branch = Branch(call_id, self._ready.append)
-        branch.shields, branch.was_canceled = self.current.shields, self.current.was_canceled
+        branch = Branch(call_id, Scope(self.current.scope), self._ready.append)
+        branch.heard |= self.current.heard
         self._others[branch] = None
         return branch
 
     def begin_update(self, call_id: str) -> Branch:
         """A strand that nobody in the code has asked for, to be begun."""
-        branch = Branch(call_id, self._ready.append)
+        branch = Branch(call_id, Scope(self.run), self._ready.append)
         self._others[branch] = None
         return branch
 
@@ -83,7 +85,7 @@ class Branches:
     @contextmanager
     def nobodys_turn(self, inside: str) -> Iterator[None]:
         """Code runs that is no strand of the run's, and must not use ctx: *inside* says what it is."""
-        before, self.current = self.current, Branch(None, lambda branch: None)
+        before, self.current = self.current, Branch(None, Scope(None), lambda branch: None)
         self.current.without_ctx = inside
         try:
             yield

@@ -39,7 +39,9 @@ def start_activity(
     payload = encode({"args": args, "kwargs": kwargs}, what=what, limit=engine.payload_limit)
     call_id = engine.next_call_id()
     engine.issue(c.ScheduleActivity(call_id=call_id, activity_name=name, input=payload, options=options))
-    return ActivityHandle(call_id, name)
+    handle: ActivityHandle[Any] = ActivityHandle(call_id, name)
+    engine.branch.scope.add(handle)
+    return handle
 
 
 def start_child(engine: Engine, workflow: Workflow, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ChildHandle[Any]:
@@ -55,7 +57,9 @@ def start_child(engine: Engine, workflow: Workflow, args: tuple[Any, ...], kwarg
     engine.issue(
         c.StartChildWorkflow(call_id=call_id, workflow_name=name, child_id=child_id, input=payload, options=options)
     )
-    return ChildHandle(call_id, name, child_id)
+    handle: ChildHandle[Any] = ChildHandle(call_id, name, child_id)
+    engine.branch.scope.add(handle)
+    return handle
 
 
 def continue_as_new(engine: Engine, kwargs: dict[str, Any]) -> NoReturn:

@@ -6,17 +6,17 @@ order of the log. So nothing here depends on when a replay happens.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from durable_core import canceling
 from durable_core import commands as c
 from durable_core import events as e
 from durable_core.codec import decode
 from durable_core.errors import WaitTimeout
 from durable_core.handles import (
-    ActivityHandle,
+    A_HANDLE,
+    HANDLES,
     BranchHandle,
-    ChildHandle,
     SignalToCome,
     TimerHandle,
     result_of,
@@ -34,9 +34,7 @@ if TYPE_CHECKING:
     from durable_core.options import Duration
     from durable_core.waits import Future
 
-HANDLES = (ActivityHandle, ChildHandle, BranchHandle, TimerHandle)
 LISTED = 5  # names in one text
-A_HANDLE = "a handle: what start_activity(), start_workflow(), spawn() or timer() returned"
 
 
 def wait(engine: Engine, handle: Handle, timeout: Duration | None) -> Any:
@@ -154,7 +152,9 @@ def start_timer(engine: Engine, duration: Duration) -> TimerHandle:
     fact = engine.issue(c.StartTimer(call_id=call_id, fire_at=fire_at))
     assert isinstance(fact, e.TimerStarted)
     engine.ends[call_id] = engine.timers.arm(call_id, fact.fire_at)
-    return TimerHandle(call_id, fact.fire_at)
+    handle = TimerHandle(call_id, fact.fire_at)
+    engine.branch.scope.add(handle)
+    return handle
 
 
 # Branches
@@ -164,7 +164,22 @@ def spawn(engine: Engine, fn: Callable[..., Any], args: tuple[Any, ...], kwargs:
     if not callable(fn):
         raise TypeError(f"spawn() got {fn!r}; expected a function of the workflow's own code.")
     call_id = engine.next_call_id()
-    engine.spawn(call_id, partial(fn, *args, **kwargs))
+    return spawn_as(engine, call_id, fn, args, kwargs)
+
+
+def spawn_as(
+    engine: Engine, call_id: str, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> BranchHandle[Any]:
+    """The branch of a call that was counted."""
+
+    def body() -> Any:
+        branch, whole = engine.branch, engine.branch.scope
+        try:
+            return fn(*args, **kwargs)
+        finally:
+            canceling.leave(engine, branch, whole)
+
+    engine.spawn(call_id, body)
     return BranchHandle(call_id, getattr(fn, "__name__", type(fn).__name__))
 
 

@@ -7,7 +7,6 @@ there. Nothing here does I/O.
 from __future__ import annotations
 
 import uuid
-from contextlib import contextmanager
 from random import Random
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -15,6 +14,7 @@ from durable_core import canceling, composition
 from durable_core import commands as c
 from durable_core import events as e
 from durable_core.calls import continue_as_new
+from durable_core.canceling import CancelScope
 from durable_core.codec import NULL, decode, encode
 from durable_core.engine import WorkflowInfo
 from durable_core.errors import (
@@ -26,14 +26,15 @@ from durable_core.errors import (
     WaitTimeout,
 )
 from durable_core.failures import describe, type_names
-from durable_core.handles import ActivityHandle, BranchHandle, ChildHandle, SignalToCome, TimerHandle
+from durable_core.handles import A_HANDLE, HANDLES, ActivityHandle, BranchHandle, ChildHandle, SignalToCome, TimerHandle
 from durable_core.logs import ReplaySafeLogger
 from durable_core.options import seconds_of, span_of
 from durable_core.started import StartingCalls
 from durable_core.waits import Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from datetime import datetime
 
     from durable_core.engine import Engine
@@ -194,8 +195,8 @@ class WorkflowContext(StartingCalls):
 
     def wait(self, handle: Handle, *, timeout: Duration | None = None) -> Any:
         """The result of anything that was started. After *timeout* seconds: `WaitTimeout`; it goes on."""
-        if not isinstance(handle, composition.HANDLES):
-            raise TypeError(f"wait() got {handle!r}; expected {composition.A_HANDLE}.")
+        if not isinstance(handle, HANDLES):
+            raise TypeError(f"wait() got {handle!r}; expected {A_HANDLE}.")
         return composition.wait(self._engine, handle, timeout)
 
     # The end
@@ -265,19 +266,23 @@ class WorkflowContext(StartingCalls):
         """Say that something is not wanted any more; False: it was over already.
 
         A timer, or an activity that no worker has begun, ends at once. An activity under way hears of it at its next
-        heartbeat, a child as of a graceful cancel; how they end is up to them. Whoever waits gets `ActivityCanceled`,
-        `ChildCanceled` or `TimerCanceled`, or else the outcome.
+        heartbeat, a child as of a graceful cancel, a branch at its current wait; how they end is up to them. Whoever
+        waits gets `ActivityCanceled`, `ChildCanceled`, `BranchCanceled` or `TimerCanceled`, or else the outcome.
         """
         return canceling.cancel(self._engine, handle, reason)
 
-    @contextmanager
-    def shield(self) -> Iterator[None]:
-        """A graceful cancel that arrives inside the block is raised at its end."""
-        self._engine.enter_shield()
-        try:
-            yield
-        finally:
-            self._engine.leave_shield()
+    def cancel_scope(self, timeout: Duration | None = None) -> CancelScope:
+        """A block that can be canceled by itself: by ``scope.cancel()`` in any code of the run, or by its time limit.
+
+        That ends the waits inside of it, those of branches that were spawned there included, by `ScopeCanceled`, which
+        the block takes at its end; and all that was started there. ``scope.was_canceled`` tells of it afterwards.
+        """
+        self._engine.check_caller()
+        return CancelScope(self._engine, timeout)
+
+    def shield(self) -> AbstractContextManager[None]:
+        """A graceful cancel, or one of a scope around it, that arrives inside the block is raised at its end."""
+        return canceling.shield(self._engine)
 
 
 _REFUSED = type_names(PayloadError)

@@ -17,7 +17,16 @@ from durable_core.branches import Branches
 from durable_core.cancellation import Cancellation
 from durable_core.codec import NULL, decode, encode
 from durable_core.decision import MAX_HISTORY, Decision
-from durable_core.errors import CodeFailed, CodeStuck, ConfigurationError, LimitExceeded, NewerCodeNeeded, RunEvicted
+from durable_core.errors import (
+    BranchCanceled,
+    CodeFailed,
+    CodeStuck,
+    ConfigurationError,
+    LimitExceeded,
+    NewerCodeNeeded,
+    RunEvicted,
+    ScopeCanceled,
+)
 from durable_core.execution import MessageStatus, record
 from durable_core.failures import describe
 from durable_core.inbox import Outcomes, Signals
@@ -83,7 +92,7 @@ class Engine:
         self.ends: dict[str, Future] = {}  # of branches, and of timers that code has a handle of, by call_id
         self.outcomes = Outcomes()
         self.signals = Signals()
-        self.cancellation = Cancellation(info.execution_id)
+        self.cancellation = Cancellation(info.execution_id, self.branches.run)
         self.patches = Patches()
         self.queries = Queries(info.workflow_name)
         self.updates = Updates(info.workflow_name)
@@ -151,6 +160,10 @@ class Engine:
     def issue(self, command: c.Command) -> e.HistoryEvent:
         """The fact of a command: found in the history, or made now."""
         self.branch.check_caller()
+        return self.carry_out(command)
+
+    def carry_out(self, command: c.Command) -> e.HistoryEvent:
+        """The same where it need not be the code that asks: the time limit of a part of it may have come."""
         past = self.past
         if past is not None:
             past.skip_markers()
@@ -241,15 +254,14 @@ class Engine:
         if not left or (len(left) < len(futures) and not for_all):
             return
         wait = Wait(branch, left, len(left) if for_all else 1, waiting, self.time, until)
-        if self.cancellation.request is not None and wait.is_cancelable:
-            self.cancellation.check(branch)
+        if self.cancellation.is_under_way:
+            self.cancellation.check_before(wait)
         wait.begin()
         try:
             branch.wait_for(wait)
         finally:
             wait.end()
-        if self.cancellation.request is not None:
-            self.cancellation.check(branch)
+        self.cancellation.check(branch)
 
     def holds(self, predicate: Callable[[], bool]) -> bool:
         """What a condition says. Its function has no ctx: how often it is asked is not in the history."""
@@ -284,14 +296,15 @@ class Engine:
             raise LimitExceeded(
                 f"Branches are nested too deep: call {call_id[:40]}... has a name of over {MAX_CALL_ID}."
             )
-        branch, end = self.branches.spawn(call_id), BranchEnd(call_id)
+        branch = self.branches.spawn(call_id)
+        end = BranchEnd(call_id, branch.scope)
         self.ends[call_id] = end
         branch.begin(lambda: self._run_branch(branch, end, fn))
 
     def lost_branches(self) -> int:
         """How many branches did not come to their end, or failed without anybody having heard of it."""
         ends = [end for end in self.ends.values() if isinstance(end, BranchEnd)]
-        return sum(not end.done_at or (end.error is not None and not end.was_asked) for end in ends)
+        return sum(not end.done_at or (end.has_failed and not end.was_asked) for end in ends)
 
     def _run_branch(self, branch: Branch, end: BranchEnd, fn: Callable[[], Any]) -> None:
         """All that runs on the greenlet of a branch."""
@@ -304,6 +317,9 @@ class Engine:
             return
         except KeyboardInterrupt:
             raise  # Ctrl-C is for the process, whose code happened to be this
+        except ScopeCanceled as canceled:
+            end.error = BranchCanceled(str(canceled).replace("part", "branch", 1), reason=canceled.reason)
+            end.error.__cause__ = canceled
         except BaseException as error:  # noqa: BLE001 - it is for whoever waits for the branch
             end.error = error
         if not branch.evicted:
@@ -358,14 +374,6 @@ class Engine:
         if self.past is None:
             self.decision.tell(news)
 
-    def enter_shield(self) -> None:
-        self.branch.check_caller()
-        self.cancellation.enter_shield(self.branch)
-
-    def leave_shield(self) -> None:
-        self.branch.check_caller()
-        self.cancellation.leave_shield(self.branch)
-
     # Time
 
     def moment_in(self, span: timedelta) -> datetime:
@@ -388,6 +396,8 @@ class Engine:
     # Inside
 
     def _park(self, problem: DurableError) -> NoReturn:
+        if not self.branch.is_running:
+            raise problem
         self.branch.park(problem)
 
     @contextmanager

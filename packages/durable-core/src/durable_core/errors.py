@@ -123,6 +123,15 @@ class ChildCanceled(WorkflowCanceled):
     """A child was canceled: an error for its parent, which is not canceled itself."""
 
 
+class ScopeCanceled(WorkflowCanceled):
+    """The part of the code that this is raised in was canceled; the end of the part takes it: `ctx.cancel_scope`."""
+
+    def __init__(self, *, execution_id: UUID | None = None, reason: str = "", scope: object = None) -> None:
+        message = "this part of the workflow was canceled"
+        super().__init__(f"{message}: {reason}" if reason else message, execution_id=execution_id, reason=reason)
+        self.scope = scope  # whose end takes it
+
+
 class WorkflowClosed(WorkflowError):
     """The run has ended already, so it takes no signal and no update, or before it was done with an update."""
 
@@ -240,6 +249,14 @@ class SideEffectError(DurableError):
 
 class TimerCanceled(DurableError):
     """A wait for a timer that the workflow's code has canceled."""
+
+
+class BranchCanceled(DurableError):
+    """A wait for a branch that was canceled, by itself or with the part of the code that it was spawned in."""
+
+    def __init__(self, message: str, *, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class WaitTimeout(DurableError, TimeoutError):

@@ -72,6 +72,8 @@ class SignalToCome:
 
 
 Handle = ActivityHandle | ChildHandle | BranchHandle | TimerHandle
+HANDLES = (ActivityHandle, ChildHandle, BranchHandle, TimerHandle)
+A_HANDLE = "a handle: what start_activity(), start_workflow(), spawn() or timer() returned"
 
 
 def waiting_for(handle: Handle) -> Waiting:

@@ -21,8 +21,9 @@ class Timers:
     def __init__(self) -> None:
         self._armed: dict[str, _Timer] = {}  # by call_id, in the order in which they were started
 
-    def arm(self, call_id: str, fire_at: datetime) -> Future:
-        future = Future(call_id)
+    def arm(self, call_id: str, fire_at: datetime, future: Future | None = None) -> Future:
+        """What is done when it fires; *future*, if there is one."""
+        future = future or Future(call_id)
         self._armed[call_id] = _Timer(fire_at, future)
         return future
 

@@ -11,6 +11,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from durable_core.codec import encode
+from durable_core.errors import BranchCanceled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from durable_core import events as e
     from durable_core.branch import Branch
     from durable_core.places import Place
+    from durable_core.scopes import Scope
 
 # Only compared within a run, whose facts come one after the other: which of two was done first, the log says.
 _moments = count(1)
@@ -32,13 +34,16 @@ class Future:
     """Something that a call waits for."""
 
     __slots__ = ("call_id", "done_at", "fact", "waits")
-    is_branch = False
 
     def __init__(self, call_id: str) -> None:
         self.call_id = call_id
         self.fact: e.HistoryEvent | None = None  # that it came with; what is done without one says so itself
         self.done_at = 0  # its moment among all futures of the run; 0: not yet
         self.waits: tuple[Wait, ...] = ()
+
+    def hears(self, scope: Scope) -> bool:
+        """Whether it is code that hears of a cancel of *scope* itself."""
+        return False
 
     def resolve(self, fact: e.HistoryEvent | None, moment: int | None = None) -> None:
         self.fact = fact
@@ -51,14 +56,22 @@ class Future:
 class BranchEnd(Future):
     """How a branch ended: with a value, or with an error that left its function."""
 
-    __slots__ = ("error", "value", "was_asked")
-    is_branch = True
+    __slots__ = ("error", "scope", "value", "was_asked")
 
-    def __init__(self, call_id: str) -> None:
+    def __init__(self, call_id: str, scope: Scope) -> None:
         super().__init__(call_id)
+        self.scope = scope  # the whole branch
         self.value: Any = None
         self.error: BaseException | None = None
         self.was_asked = False  # whether anybody has heard of it
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether an error left its function; a cancel was asked for, and is no failure."""
+        return self.error is not None and not isinstance(self.error, BranchCanceled)
+
+    def hears(self, scope: Scope) -> bool:
+        return scope.holds(self.scope)
 
 
 class Waiting(NamedTuple):
@@ -79,10 +92,10 @@ class Wait:
     since: datetime
     until: datetime | None  # when it gives up
 
-    @property
-    def is_cancelable(self) -> bool:
-        """Whether a cancel is raised here, and not only behind it: other branches may have something to clear up."""
-        return not self.futures or any(not future.done_at and not future.is_branch for future in self.futures)
+    def is_ended_by(self, scope: Scope) -> bool:
+        """Whether a cancel of *scope* is raised here, and not only behind it: branches that are in there too may have
+        something to clear up."""
+        return not self.futures or any(not future.done_at and not future.hears(scope) for future in self.futures)
 
     def begin(self) -> None:
         for future in self.futures:

@@ -28,6 +28,7 @@ BY_TYPE: dict[Any, Any] = {
     "str": text,
     "str | None": text,
     "int": st.integers(),
+    "int | None": st.none() | st.integers(),
     "bool": st.booleans(),
     "Payload": values.map(encode),
     "datetime": times,
@@ -51,7 +52,8 @@ def test_every_event_comes_back_equal(cls, data):
     details = e.details_of(event)
     assert details.isascii()
     stored = json.loads(details)
-    assert set(stored) == {field.name for field in fields(cls)} - {"call_id"}
+    absent = {field.name for field in fields(cls) if field.default is None and getattr(event, field.name) is None}
+    assert set(stored) == {field.name for field in fields(cls)} - absent - {"call_id"}
     back = e.event_of(e.EventRecord(1, event.type, event.call_id, details, TIME))
     assert back == event
     assert e.details_of(back) == details
@@ -72,9 +74,15 @@ def test_a_class_is_stored_by_its_fields_the_payload_as_the_text_that_it_is():
         to: str
         deadline: datetime
         cargo: Payload
+        by: str | None = None
         call_id: str | None = None
 
-    assert e._shape_of(Teleported) == (("to", "deadline"), "cargo", (("deadline", datetime.fromisoformat),))
+    assert e._shape_of(Teleported) == (
+        ("to", "deadline", "by"),
+        frozenset({"by"}),
+        "cargo",
+        (("deadline", datetime.fromisoformat),),
+    )
 
 
 @pytest.mark.parametrize(
@@ -125,6 +133,7 @@ def test_each_event_is_commanded_terminal_or_from_outside():
     outside = set(CLASSES) - set(e.COMMANDED) - set(e.TERMINAL)
     assert {cls.type for cls in outside} == {
         "workflow_started",
+        "workflow_reopened",
         "workflow_cancel_requested",
         "signal_received",
         "workflow_update_accepted",

@@ -27,6 +27,8 @@ from durable_core.ports import (
     Committed,
     Letter,
     Outline,
+    PastTask,
+    Reopening,
     RunRecord,
     TaskCancel,
     TaskRecord,
@@ -267,6 +269,47 @@ class StoreThatForgetsWhatMustNotBeBegunAgain(InMemoryHistoryStore):
         return ClaimedTasks([replace(task, at_most_once=False) for task in begun], busy)
 
 
+class StoreThatBelievesOldAttempts(InMemoryHistoryStore):
+    def _begin_anew(self, reopening: Reopening) -> None:
+        before = {past.record.id: past.record.token for past in self.tasks_of(reopening.run_id)}
+        super()._begin_anew(reopening)
+        for task_id in (restart.task_id for restart in reopening.tasks):
+            row = self._tasks.get(task_id)
+            assert row is not None
+            self._tasks.put(task_id, replace(row, record=replace(row.record, token=before[task_id])))
+
+
+class StoreThatReopensNamesakes(InMemoryHistoryStore):
+    def reopen(self, reopening: Reopening) -> UUID | None:
+        run = self._runs.get(reopening.run_id)
+        assert run is not None
+        self._runs.put(reopening.run_id, replace(run, record=replace(run.record, workflow_id=None)))
+        super().reopen(reopening)
+        return None
+
+
+class StoreThatReopensWithoutAVersion(InMemoryHistoryStore):
+    def reopen(self, reopening: Reopening) -> UUID | None:
+        holder = super().reopen(reopening)
+        run = self._runs.get(reopening.run_id)
+        assert run is not None
+        record = replace(run.record, version=reopening.version)
+        self._runs.put(reopening.run_id, replace(run, record=record))
+        return holder
+
+
+class StoreThatKeepsTheOldDeadline(InMemoryHistoryStore):
+    def reopen(self, reopening: Reopening) -> UUID | None:
+        run = self._runs.get(reopening.run_id)
+        assert run is not None
+        return super().reopen(replace(reopening, deadline=run.record.deadline))
+
+
+class StoreThatForgetsClosedTasks(InMemoryHistoryStore):
+    def tasks_of(self, run_id: UUID) -> list[PastTask]:
+        return [past for past in super().tasks_of(run_id) if not past.record.status.is_closed]
+
+
 LIES: list[tuple[type[Any], str]] = [
     *messages.LIES,
     (StoreThatForgetsWhatMustNotBeBegunAgain, "test_claim_begins_the_first_attempt"),
@@ -288,6 +331,13 @@ LIES: list[tuple[type[Any], str]] = [
     (StoreThatTriesCanceledTasksAgain, "test_canceled_task_that_is_given_back_ends_and_its_run_is_told"),
     (StoreThatTellsNobodyToStop, "test_canceled_running_task_is_told_to_stop_and_says_how_it_ended"),
     (StoreWithoutVersions, "test_nobody_is_told_of_a_cancel_in_a_conflict"),
+    (StoreThatBelievesOldAttempts, "test_attempt_from_before_the_reopening_is_refused"),
+    (StoreThatReopensNamesakes, "test_workflow_id_that_another_run_has_keeps_a_run_closed"),
+    (StoreThatReopensNamesakes, "test_start_and_reopening_that_race_for_a_workflow_id_agree"),
+    (StoreThatReopensWithoutAVersion, "test_reopened_run_is_decided_on_and_closes_again"),
+    (StoreThatKeepsTheOldDeadline, "test_reopened_run_is_running_and_forgets_how_it_ended"),
+    (StoreThatKeepsTheOldDeadline, "test_reopened_run_is_due_when_it_is_told_or_at_its_deadline"),
+    (StoreThatForgetsClosedTasks, "test_activity_that_is_not_named_stays_as_it_is"),
     (StoreThatShowsAnAuditTheNewestFirst, "test_audit_turns_pages_from_the_oldest_run_on"),
     (StoreThatForgetsWhatIsClosed, "test_audit_sees_activities_open_and_closed"),
     (StoreThatKeepsWorkersAlive, "test_audit_sees_activities_open_and_closed"),

@@ -224,7 +224,7 @@ def test_retry_is_for_blocked_runs():
     handle.signal("approved", 1)
     work_until_idle()
     assert handle.result(timeout=0) == 1
-    with pytest.raises(WorkflowClosed, match="only BLOCKED"):
+    with pytest.raises(WorkflowClosed, match="only runs that are FAILED or TIMED_OUT"):
         retry_workflow(handle)
     with pytest.raises(UnknownExecutionError):
         retry_workflow(uuid4())

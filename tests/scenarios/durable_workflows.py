@@ -29,6 +29,7 @@ from . import (  # noqa: F401 - registers more
     crash_workflows,
     deployed_workflows,
     ledger,
+    lived_workflows,
     messaged_workflows,
     transactional_workflows,
 )

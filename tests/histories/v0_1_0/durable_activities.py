@@ -38,6 +38,13 @@ def fails_until_open(gate: str) -> str:
 
 
 @register.activity(retry_policy=ONCE)
+def refuses_until_open(gate: str) -> str:
+    if not is_open(gate):
+        raise ConnectionError("not yet")
+    return "at last"
+
+
+@register.activity(retry_policy=ONCE)
 def refuses(message: str) -> None:
     try:
         raise KeyError("the cause")

@@ -19,6 +19,7 @@ from .durable_activities import (
     greet,
     lingers,
     refuses,
+    refuses_until_open,
     stumbles,
 )
 from .gates import is_open
@@ -295,6 +296,13 @@ def cancels_what_it_started(ctx):
     answers = [ctx.cancel(task, "enough"), ctx.cancel(other, "enough")]
     ended = ctx.gather(task, other, return_exceptions=True)
     return [answers, [type(error).__name__ for error in ended], ctx.cancel(task)]
+
+
+@register.workflow
+def reopened(ctx, gate):
+    """Fails for an activity, until the gate is open."""
+    ctx.run_activity(echo, 1)
+    return ctx.run_activity(refuses_until_open, gate)
 
 
 @register.workflow

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from django_durable import WorkflowHandle, cancel_workflow, send_signal, start_workflow
+from django_durable import WorkflowHandle, cancel_workflow, retry_workflow, send_signal, start_workflow
 from django_durable.engine import engine
 from django_durable.models import HistoryEvent, WorkflowExecution
 from durable_core import events as e
@@ -165,6 +165,12 @@ def _go_on_as_new(handle: WorkflowHandle) -> None:
         send_signal(handle, name, name)
 
 
+def _reopen(handle: WorkflowHandle) -> None:
+    wait_until(lambda: WorkflowExecution.objects.get(pk=handle.id).status == "FAILED", "the run to fail")
+    open_gate("reopened")
+    retry_workflow(handle, reason="mended")
+
+
 MENDED = ("mended",)  # gates that are open where the histories are replayed
 STRICT = "strict"  # the queue of a worker that blocks what fails
 
@@ -199,5 +205,6 @@ STORIES = {
     "canceled_at_once": Story(workflows.child, {"then": "waits"}, cancel_workflow, {"queue": "nobody"}),
     "cancels_what_it_started": Story(workflows.cancels_what_it_started, {}, _stop),
     "goes_on_as_new": Story(workflows.goes_on_as_new, {}, _go_on_as_new),
+    "reopened": Story(workflows.reopened, {"gate": "reopened"}, _reopen),
     "blocked": Story(workflows.blocked, {"gate": "mended"}, _mend, {"queue": STRICT}),
 }

@@ -33,6 +33,7 @@ from durable_core.options import DEFAULT_QUEUE, as_timedelta, check_name
 from durable_core.ports import (
     REDELIVERY,
     Commit,
+    Entry,
     Letter,
     LoadedRun,
     MessageKind,
@@ -41,6 +42,7 @@ from durable_core.ports import (
     Verdict,
     new_id,
 )
+from durable_core.reopening import reopen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -189,6 +191,20 @@ class Client:
         self._hooks.announce(ends)
         return True
 
+    def reopen(self, run_id: UUID, *, reason: str = "") -> None:
+        """Have a run that FAILED or TIMED_OUT, or the newest that goes on for it, go on: see `rewinding`.
+
+        Raises `NotReopenable` and `UnknownExecutionError`; then nothing was written.
+        """
+        encode(reason, what="the reason of a reopening", limit=self._payload_limit)
+        with self._store.transaction():
+            locked = self._lock_newest(run_id)
+            reopened = reopen(self._store, locked, reason=reason, again_at=self._again_at())
+            self._enqueue([entry for one in reopened for entry in one.entries])
+            crashpoint("start-inside")
+        crashpoint("start-committed")
+        self._hooks.announce([(one.record.id, one.record.workflow_name, [one.event]) for one in reopened])
+
     def find(self, run_id: UUID) -> RunRecord:
         """Raises `UnknownExecutionError`."""
         record = self._store.get(run_id)
@@ -233,7 +249,9 @@ class Client:
         return None if self._queue.transactional else self._store.now() + self._redelivery
 
     def _wake(self, wakes: Iterable[Wake]) -> None:
-        entries = [wake.entry for wake in wakes]
+        self._enqueue([wake.entry for wake in wakes])
+
+    def _enqueue(self, entries: list[Entry]) -> None:
         if self._queue.transactional:
             self._queue.enqueue(entries)
         else:

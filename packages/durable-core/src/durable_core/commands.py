@@ -102,6 +102,7 @@ class CompleteWorkflow:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailWorkflow:
     failure: dict[str, Any]
+    step: int | None = None  # seq of the fact on which the code failed
     call_id: str | None = None
 
 

@@ -85,6 +85,7 @@ class Engine:
         self.settings = settings
         self.payload_limit = settings.payload_limit
         self.time = info.created_at  # of the fact that the code is working on
+        self.step = 0  # its seq
         self.past: Transcript | None = None  # while the code is brought back to where it was
         self.decision = Decision()  # what is made of new facts
         self.branches = Branches()

@@ -140,6 +140,10 @@ class WorkflowAlreadyStarted(WorkflowError):
     """An open run with this workflow_id exists and has another workflow or another input."""
 
 
+class NotReopenable(WorkflowClosed):
+    """The run is closed for good: it can only be forked, or started anew."""
+
+
 class UnknownWorkflowError(WorkflowError, LookupError):
     """No workflow of this name is registered in this process."""
 

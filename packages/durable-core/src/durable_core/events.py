@@ -244,6 +244,7 @@ class WorkflowCompleted(Event):
 class WorkflowFailed(Event):
     type: ClassVar[str] = "workflow_failed"
     failure: dict[str, Any]
+    step: int | None = None  # seq of the fact on which the code failed; None: the last one before this
     call_id: str | None = None
 
 
@@ -266,6 +267,16 @@ class WorkflowContinuedAsNew(Event):
     type: ClassVar[str] = "workflow_continued_as_new"
     next_id: UUID  # of the run that goes on
     input: Payload  # its
+    call_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowReopened(Event):
+    type: ClassVar[str] = "workflow_reopened"
+    after: int  # seq of the event that the history goes on behind; what stands between the two is put aside
+    reason: str
+    deadline: datetime | None  # aware, UTC; when the run times out from now on
+    deadline_before: datetime | None
     call_id: str | None = None
 
 
@@ -299,6 +310,7 @@ HistoryEvent = (
     | WorkflowCanceled
     | WorkflowTimedOut
     | WorkflowContinuedAsNew
+    | WorkflowReopened
 )
 
 _BY_TYPE: dict[str, type[Any]] = {cls.type: cls for cls in HistoryEvent.__args__}
@@ -327,6 +339,7 @@ TERMINAL_TYPES = frozenset(cls.type for cls in TERMINAL)
 
 class _Shape(NamedTuple):
     plain: tuple[str, ...]  # fields of details that are values
+    optional: frozenset[str]  # of those, they are left out where they are None
     payload: str | None  # the field of details that is JSON text already
     readers: tuple[tuple[str, Callable[[str], object]], ...]  # of those values that JSON has no form for
 
@@ -337,12 +350,14 @@ def _shape_of(cls: type[Any]) -> _Shape:
     assert len(payloads) <= 1, cls
     plain = tuple(f.name for f in inside if f.name not in payloads)
     readers = tuple((name, _READERS[name]) for name in plain if name in _READERS)
-    return _Shape(plain, payloads[0] if payloads else None, readers)
+    optional = frozenset(f.name for f in inside if f.default is None)
+    return _Shape(plain, optional, payloads[0] if payloads else None, readers)
 
 
 _READERS: dict[str, Callable[[str], object]] = {
     "fire_at": datetime.fromisoformat,
     "deadline": datetime.fromisoformat,
+    "deadline_before": datetime.fromisoformat,
     "child_id": UUID,
     "next_id": UUID,
 }
@@ -352,7 +367,9 @@ _SHAPES = {cls: _shape_of(cls) for cls in _BY_TYPE.values()}
 
 def details_of(event: HistoryEvent) -> str:
     """The JSON object that an event's own fields are stored as. The payload stands last: see `_cut`."""
-    plain, payload, _ = _SHAPES[type(event)]
+    plain, optional, payload, _ = _SHAPES[type(event)]
+    if optional:
+        plain = tuple(name for name in plain if name not in optional or getattr(event, name) is not None)
     if not plain:
         return "{}" if payload is None else f'{{"{payload}":{getattr(event, payload)}}}'
     if type(event) in _REPEATED:
@@ -393,7 +410,7 @@ def event_of(record: EventRecord) -> HistoryEvent:
             f"History holds an event of type {record.type!r} at seq {record.seq}, which this release does not know. "
             "It was written by a newer release: let a worker of that release go on with the run."
         )
-    plain, payload, readers = _SHAPES[cls]
+    plain, _, payload, readers = _SHAPES[cls]
     own = record.details
     values: dict[str, Any] = {}
     if payload is not None:

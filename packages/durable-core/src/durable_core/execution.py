@@ -1,8 +1,9 @@
 """Statuses, which may follow which, how an intention becomes a fact, and what an end means to others.
 
 A run is PENDING until its first decision commits, RUNNING while it works or waits, BLOCKED while its code and its
-history disagree (or its code kills workers), and closed for good in one of five ways. `TRANSITIONS` is the whole truth
-about that; `status.is_closed` is the only place where the closed ones are spelled.
+history disagree (or its code kills workers), and closed in one of five ways. `TRANSITIONS` is the whole truth about
+what decisions may do; `status.is_closed` is the only place where the closed ones are spelled. No decision opens a
+closed run again: that takes a person, see `reopening`.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ class Status(StrEnum):
 
 
 _CLOSED = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELED, Status.TIMED_OUT, Status.CONTINUED_AS_NEW})
+# Of runs that a person may open again. CANCELED is a decision of somebody's, and COMPLETED needs no second try.
+REOPENABLE = (Status.FAILED, Status.TIMED_OUT)
 OPEN_STATUSES = tuple(status for status in Status if status not in _CLOSED)
 CLOSED_STATUSES = tuple(status for status in Status if status in _CLOSED)
 
@@ -147,7 +150,7 @@ def record(command: c.Command) -> e.HistoryEvent:
         case c.CompleteWorkflow():
             return e.WorkflowCompleted(result=command.result)
         case c.FailWorkflow():
-            return e.WorkflowFailed(failure=command.failure)
+            return e.WorkflowFailed(failure=command.failure, step=command.step)
         case c.CancelWorkflow():
             return e.WorkflowCanceled(reason=command.reason)
         case c.ContinueAsNew():

@@ -12,6 +12,7 @@ it. A race is decided by which fact stands first.
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from durable_core import commands as c
@@ -27,6 +28,7 @@ from durable_core.failures import describe
 from durable_core.inbox import OUTCOMES
 from durable_core.places import Place, raised_at
 from durable_core.queries import IN_HANDLER
+from durable_core.rewinding import lived
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -51,7 +53,6 @@ class WorkflowRun:
         registry: Registry,
         settings: RunSettings | None = None,
     ) -> None:
-        self.info = info
         self._definition = definition
         self._settings = settings or RunSettings()
         self._engine = Engine(definition, info, registry, self._settings)
@@ -61,6 +62,11 @@ class WorkflowRun:
         self._failure: BaseException | None = None  # what left it
         self._missed: list[e.HistoryEvent] = []  # cancels and updates that came when the code had ended
         self._ended = False  # the terminal event is in the history
+
+    @property
+    def info(self) -> WorkflowInfo:
+        """Who the run is, as of its last step: a reopened one has got another deadline."""
+        return self._engine.info
 
     @property
     def is_closed(self) -> bool:
@@ -94,9 +100,11 @@ class WorkflowRun:
         """
         engine = self._engine
         engine.heard = heard
-        past = engine.begin_replay(list(history))
+        past = engine.begin_replay(lived(list(history)))
+        if (reopened := past.first_reopening) is not None:
+            engine.info = replace(engine.info, deadline=reopened.deadline_before)
         for fact, placed in past.steps():
-            engine.time = placed.created_at
+            engine.time, engine.step = placed.created_at, placed.seq
             if isinstance(fact, e.TERMINAL):
                 self._end_as_recorded(fact, placed)
             else:
@@ -138,7 +146,7 @@ class WorkflowRun:
         if not self._ended and self._engine.closing is None and deadline is not None and deadline <= now:
             self._stop(e.WorkflowTimedOut(deadline=deadline))
         if self._engine.closing is not None and not self._ended:
-            engine.append(record(self._engine.closing))
+            engine.append(self._closing_fact(self._engine.closing))
             self._ended = True
             self.close()  # branches that nobody has waited for
         return self._decide(engine.decision)
@@ -158,6 +166,12 @@ class WorkflowRun:
         with self._branches.nobodys_turn(IN_HANDLER):
             return look()
 
+    def _closing_fact(self, closing: c.Command) -> e.HistoryEvent:
+        """Signals may have come behind the fact that the code failed on: then it is named."""
+        if isinstance(closing, c.FailWorkflow) and closing.step == self._engine.step:
+            closing = replace(closing, step=None)
+        return record(closing)
+
     # Facts
 
     def _take(self, fact: e.HistoryEvent) -> None:
@@ -170,7 +184,9 @@ class WorkflowRun:
             if accepted is None:
                 return
             fact = accepted
-        self._engine.append(fact)
+        engine = self._engine
+        engine.append(fact)
+        engine.step = engine.history_length
         self._apply(fact)
         self._go_on()
 
@@ -209,6 +225,8 @@ class WorkflowRun:
                     self._refuse(fact)
             case e.WorkflowCancelRequested():
                 self._engine.cancellation.ask(fact, self._branches)
+            case e.WorkflowReopened():
+                self._engine.info = replace(self._engine.info, deadline=fact.deadline)
             case _:
                 self._refuse(fact)
 
@@ -251,7 +269,7 @@ class WorkflowRun:
                 command = cancellation.command()
             else:
                 self._failure = error
-                command = c.FailWorkflow(failure=describe(error))
+                command = c.FailWorkflow(failure=describe(error), step=self._engine.step)
         if not self._branches.main.evicted:
             self._engine.closing = command
 

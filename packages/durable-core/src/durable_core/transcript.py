@@ -65,6 +65,10 @@ class Transcript:
         """The seq of the last event that the code has come past."""
         return self._records[self._next - 1].seq if self._next else 0
 
+    @property
+    def first_reopening(self) -> e.WorkflowReopened | None:
+        return next((fact for fact in self._facts if isinstance(fact, e.WorkflowReopened)), None)
+
     def steps(self) -> Iterator[tuple[e.HistoryEvent, e.EventRecord]]:
         """Each fact from outside, in turn; what stands behind it is what `fact_of` finds until the next one."""
         facts = self._facts

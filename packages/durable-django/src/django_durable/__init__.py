@@ -19,7 +19,6 @@ from django_durable.api import (
     WorkflowHandle,
     acancel_workflow,
     aquery_workflow,
-    aretry_workflow,
     arun_workflow,
     asend_signal,
     asignal_workflow,
@@ -28,7 +27,6 @@ from django_durable.api import (
     await_workflow,
     cancel_workflow,
     query_workflow,
-    retry_workflow,
     run_workflow,
     send_signal,
     signal_workflow,
@@ -36,6 +34,7 @@ from django_durable.api import (
     update_workflow,
     wait_workflow,
 )
+from django_durable.life import aretry_workflow, retry_workflow
 from django_durable.registration import register
 from durable_core.activity import activity_heartbeat, current_activity
 from durable_core.context import WorkflowContext
@@ -50,6 +49,7 @@ from durable_core.errors import (
     DurableError,
     LimitExceeded,
     NondeterminismError,
+    NotReopenable,
     PayloadError,
     QueryFailed,
     ScopeCanceled,
@@ -85,6 +85,7 @@ __all__ = [
     "DurableError",
     "LimitExceeded",
     "NondeterminismError",
+    "NotReopenable",
     "PayloadError",
     "QueryFailed",
     "RetryPolicy",

@@ -22,11 +22,10 @@ from django_durable.asking import ask_code
 from django_durable.engine import engine
 from durable_core.client import FIRST_POLL, LONGEST_POLL
 from durable_core.definitions import WorkflowDefinition, register
-from durable_core.errors import DurableError, UnknownExecutionError, WaitTimeout, WorkflowClosed
+from durable_core.errors import DurableError, UnknownExecutionError, WaitTimeout
 from durable_core.execution import Status, TaskStatus
 from durable_core.functions import P, R, R_co
 from durable_core.options import as_timedelta
-from durable_core.ports import Entry, EntryKind
 from durable_core.queries import STATUS
 
 if TYPE_CHECKING:
@@ -282,35 +281,6 @@ def cancel_workflow(
     return engine().client.cancel(id_of(execution), reason=reason, keep_queued=keep_queued, graceful=graceful)
 
 
-def retry_workflow(execution: Execution) -> None:
-    """Have a BLOCKED run tried again at once, and forget what was counted against it.
-
-    Raises `UnknownExecutionError`, `WorkflowClosed`, and `DurableError` for a run that is not BLOCKED.
-    """
-    from django_durable.models import WorkflowExecution
-
-    run_id = id_of(execution)
-    made = engine()
-    with made.store.transaction():
-        found = made.store.lock(run_id)
-        if found is None:
-            made.client.find(run_id)  # says so
-            return
-        record = found.record
-        label = f"workflow {record.workflow_name!r} ({run_id})"
-        if record.status.is_closed:
-            raise WorkflowClosed(
-                f"{label} is {record.status}; only BLOCKED runs can be retried. Start a new run with the same input.",
-                execution_id=run_id,
-            )
-        if record.status is not Status.BLOCKED:
-            raise DurableError(f"{label} is {record.status}, not BLOCKED: it goes on by itself.")
-        rows = WorkflowExecution.objects.using(made.conf.database).filter(pk=run_id, status=Status.BLOCKED.value)
-        rows.update(due_at=made.store.now(), crashes=0, failures=0)
-        if made.queue.transactional:  # another queue hears of it from the scheduler
-            made.queue.enqueue([Entry(EntryKind.RUN, run_id, record.queue, record.priority)])
-
-
 # For async code
 
 
@@ -412,11 +382,6 @@ async def acancel_workflow(
 ) -> bool:
     """`cancel_workflow` for async code."""
     return await sync_to_async(cancel_workflow)(execution, reason=reason, keep_queued=keep_queued, graceful=graceful)
-
-
-async def aretry_workflow(execution: Execution) -> None:
-    """`retry_workflow` for async code."""
-    await sync_to_async(retry_workflow)(execution)
 
 
 # Inside

@@ -8,7 +8,7 @@ all entries some ten thousand at a time: memory stays the same, however much the
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from durable_core import events as e
@@ -21,6 +21,7 @@ from durable_core.audit.violations import Invariant, Violation
 from durable_core.errors import NewerCodeNeeded
 from durable_core.hints import backend_of
 from durable_core.ports import AuditableQueue
+from durable_core.rewinding import lived
 from durable_core.worker.loading import info_of
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 CHECKS: tuple[Callable[[Story], Iterator[Violation]], ...] = (
     history.one_end,
+    history.reopenings,
     history.no_gaps,
     history.outcomes,
     history.timers,
@@ -200,7 +202,11 @@ class _Examination:
                     found=f"an event of type {event.type} that cannot be read: {type(problem).__name__}: {problem}",
                     expected="an event as it was written",
                 )
-        return Story(run, facts, self._effects, self._now or self._store.now())
+        events = lived(run.events)
+        seqs = {event.seq for event in events}
+        facts = [fact for fact, event in zip(facts, run.events, strict=True) if event.seq in seqs]
+        now = self._now or self._store.now()
+        return Story(replace(run, events=events), facts, self._effects, now, whole=run.events)
 
     # Judging
 

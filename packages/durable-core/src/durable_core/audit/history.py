@@ -61,9 +61,28 @@ def one_end(story: Story) -> Iterator[Violation]:
         yield story.violation(Invariant.ONE_END, found, expected, seq=placed.seq)
 
 
+def reopenings(story: Story) -> Iterator[Violation]:
+    """A run is reopened behind an end, and goes on behind an event before that."""
+    for before, event in pairwise([None, *story.whole]):
+        if event is None or event.type != e.WorkflowReopened.type:
+            continue
+        fact = e.event_of(event)
+        assert isinstance(fact, e.WorkflowReopened)
+        if before is None or before.type not in _REOPENED:
+            found = "a reopening behind nothing that ends" if before is None else f"a reopening behind {before.type}"
+            yield story.violation(Invariant.ONE_END, found, f"one of {', '.join(_REOPENED)}", seq=event.seq)
+        elif not 0 <= fact.after < before.seq:
+            found, expected = f"a reopening behind event {fact.after}", f"one before its end, {before.seq}"
+            yield story.violation(Invariant.ONE_END, found, expected, seq=event.seq)
+
+
+# Ends that a run may be opened again behind; a canceled one with its parent.
+_REOPENED = (e.WorkflowFailed.type, e.WorkflowTimedOut.type, e.WorkflowCanceled.type)
+
+
 def no_gaps(story: Story) -> Iterator[Violation]:
     """Seq is 1..n, times do not go back, and what was seen before is still there."""
-    record, events = story.record, story.run.events
+    record, events = story.record, story.whole
     for place, event in enumerate(events, start=1):
         if event.seq != place:
             yield story.violation(Invariant.NO_GAPS, f"seq {event.seq} at place {place}", f"{place}", seq=event.seq)
@@ -90,8 +109,11 @@ def outcomes(story: Story) -> Iterator[Violation]:
         yield story.violation(Invariant.OUTCOMES, f"no history of a {record.status} run", "at least its start")
     asked: dict[str, e.HistoryEvent] = {}
     answered: set[str] = set()
+    begun = next((event for event in story.run.events if event.type != e.WorkflowReopened.type), None)
     for fact, placed in story.placed():
-        if isinstance(fact, e.WorkflowStarted) is not (placed is story.run.events[0]):
+        if isinstance(fact, e.WorkflowReopened):
+            continue
+        if isinstance(fact, e.WorkflowStarted) is not (placed is begun):
             found = f"{fact.type} at place {placed.seq}"
             yield story.violation(Invariant.OUTCOMES, found, "workflow_started first, and only there", seq=placed.seq)
         if isinstance(fact, e.WorkflowStarted) and (fact.workflow_name, fact.input) != (

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from durable_core.audit.violations import Invariant
+from durable_core.events import WorkflowReopened
 from durable_core.execution import Status, TaskStatus
 from durable_core.ports import earliest
 
@@ -49,6 +50,8 @@ def _of_run(story: Story, now: datetime, patience: timedelta) -> Iterator[Need]:
     found = None
     if record.status is Status.PENDING and not _is_soon(run.due_at, record.start_at, now, patience):
         found = "a PENDING run"
+    elif run.events and run.events[-1].type == WorkflowReopened.type and not _is_soon(run.due_at, None, now, patience):
+        found = "a reopened run"
     elif run.mail and run.due_at is None and all(letter.due_at is None for letter in run.mail):
         found = f"a run with {len(run.mail)} unread messages"
     elif (until := _until(story)) is not None and not _is_soon(run.due_at, until, now, patience):

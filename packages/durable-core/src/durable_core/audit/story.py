@@ -33,10 +33,11 @@ TIMERS = (e.TimerStarted, e.SignalWaitStarted)
 class Story:
     """A run whose events could all be read."""
 
-    run: AuditedRun
+    run: AuditedRun  # its events are those that a replay goes by
     facts: Sequence[e.HistoryEvent]  # of run.events
     effects: Effects
     now: datetime
+    whole: Sequence[e.EventRecord]  # the history with what was put aside, which run.events leaves out
 
     @property
     def record(self) -> RunRecord:
@@ -76,7 +77,7 @@ class Story:
 
     @cached_property
     def tasks(self) -> dict[str, AuditedTask]:
-        """By call."""
+        """By call; of a call that was put aside and made again, the newest."""
         return {task.record.call_id: task for task in self.run.tasks}
 
     @cached_property
@@ -84,6 +85,12 @@ class Story:
         """What `waiting_for` says, without what is no text."""
         said = decode(self.run.waiting_for) if self.run.waiting_for is not None else {}
         return {name: text for name, text in said.items() if isinstance(text, str)}
+
+    @cached_property
+    def put_aside(self) -> frozenset[str | None]:
+        """Calls that the code has made, and has gone back behind."""
+        kept = {event.seq for event in self.run.events}
+        return frozenset(event.call_id for event in self.whole if event.seq not in kept)
 
     def placed(self) -> Iterator[tuple[e.HistoryEvent, e.EventRecord]]:
         return zip(self.facts, self.run.events, strict=True)

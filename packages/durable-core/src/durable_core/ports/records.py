@@ -77,6 +77,13 @@ class RunRecord:
     crashes: int  # workers in a row that died over it
     created_at: datetime
 
+    @property
+    def time_given(self) -> timedelta | None:
+        """From its start to its deadline."""
+        if self.timeout is None and self.deadline is not None:
+            return self.deadline - (self.start_at or self.created_at)
+        return self.timeout
+
 
 class Mail(NamedTuple):
     """A fact that waits to be moved into a run's history: an event without its place and time."""
@@ -251,6 +258,13 @@ class TaskRecord:
     at_most_once: bool = False  # an attempt that has begun is not given back either
 
 
+class PastTask(NamedTuple):
+    """An activity, open or closed."""
+
+    record: TaskRecord
+    result: Payload | None
+
+
 class ClaimedTasks(NamedTuple):
     """What became of tasks that a worker wanted to begin; what it cannot have is in neither."""
 
@@ -344,6 +358,28 @@ class Commit:
     updates: Sequence[MessageNews] = ()
     # What becomes of QUEUED tasks when the run closes; None keeps them. RUNNING ones are told to stop.
     close_tasks_as: TaskStatus | None = TaskStatus.CANCELED
+
+
+class Restart(NamedTuple):
+    """An activity is to begin anew, as if it had never been tried."""
+
+    task_id: UUID
+    expires_at: datetime | None
+    due_at: datetime | None  # first moment at which the scheduler must look at it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reopening:
+    """All that opening a closed run again writes. It applies while the run's version is *version*."""
+
+    run_id: UUID
+    version: int
+    event: EventRecord
+    waiting_for: str  # JSON object
+    deadline: datetime | None
+    due_at: datetime | None  # when the scheduler must look, if the queue may lose what wakes it
+    tasks: Sequence[Restart]
+    mail: Sequence[int]  # what it had left unread, and is thrown away
 
 
 class Verdict(Enum):

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
         MessageRecord,
         NewMessage,
         NewRun,
+        PastTask,
         Receipt,
+        Reopening,
         RunRecord,
         TaskOutcome,
         TaskRecord,
@@ -84,6 +86,15 @@ class HistoryStore(Protocol):
 
     def children(self, run_id: UUID) -> list[UUID]:
         """Open children that are canceled with this run."""
+
+    def tasks_of(self, run_id: UUID) -> list[PastTask]:
+        """All activities of a run, oldest first."""
+
+    def reopen(self, reopening: Reopening) -> UUID | None:
+        """Make a closed run that the caller has locked RUNNING again.
+
+        Answers None or, where another open run has its workflow_id by now, that one; then nothing was written.
+        """
 
     def commit(self, commits: Sequence[Commit]) -> Committed:
         """Write decisions of many runs in one transaction with a bounded number of statements.

@@ -10,6 +10,7 @@ from durable_core.execution import TRANSITIONS, Status, TaskStatus
 from durable_core.ports import MAX_UNREAD, CommitResult, Committed, Created, Due, LoadedRun, Verdict, mailbox_full
 from durable_core.testing.activities import ActivityMethods
 from durable_core.testing.auditing import AuditMethods
+from durable_core.testing.life import LifeMethods
 from durable_core.testing.liveness import WorkerMethods
 from durable_core.testing.messages import MessageMethods
 from durable_core.testing.rows import new_run, new_task
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from durable_core.testing.rows import RunRow
 
 
-class InMemoryHistoryStore(ActivityMethods, MessageMethods, WorkerMethods, AuditMethods):
+class InMemoryHistoryStore(ActivityMethods, MessageMethods, WorkerMethods, LifeMethods, AuditMethods):
     """Runs, histories, mail, tasks and workers, in this process and gone with it.
 
     Transactions run one after another, so no row is ever busy; one inside another joins it. May be used from

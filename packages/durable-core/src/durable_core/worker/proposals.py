@@ -169,9 +169,7 @@ def _new_runs(decision: Decision, record: RunRecord, now: datetime, again_at: da
 
 def _next(end: e.WorkflowContinuedAsNew, record: RunRecord, now: datetime, again_at: datetime | None) -> NewRun:
     """The run that goes on where this one ends."""
-    timeout = record.timeout
-    if timeout is None and record.deadline is not None:
-        timeout = record.deadline - (record.start_at or record.created_at)
+    timeout = record.time_given
     return NewRun(
         id=end.next_id,
         workflow_name=record.workflow_name,

@@ -3,6 +3,7 @@
 runs      create, read            commits   decisions         workers   heartbeats
 mail      letters to runs         tasks     attempts          schedule  what is due
 messages  that have a key          auditing  all of a run, to be judged
+life      closed runs opened again
 
 sql holds the statements of each, in terms of a dialect (sqlite, postgres); `database` runs them on the thread's own
 connection; in `sharing`, a project's code shares a transaction with them
@@ -16,6 +17,7 @@ from django.db import DEFAULT_DB_ALIAS
 
 from django_durable.store.auditing import Audits
 from django_durable.store.database import Database
+from django_durable.store.life import Lives
 from django_durable.store.sharing import shared_transaction
 from durable_core.ports import REDELIVERY
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from durable_core.ports import StoreConnection
 
 
-class DjangoHistoryStore(Audits):
+class DjangoHistoryStore(Audits, Lives):
     """`HistoryStore` on ``connections[alias]``, SQLite or Postgres. One object per process, for all its threads."""
 
     def __init__(self, alias: str = DEFAULT_DB_ALIAS, *, redelivery: timedelta = REDELIVERY) -> None:

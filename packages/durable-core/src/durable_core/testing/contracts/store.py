@@ -13,6 +13,7 @@ from durable_core.testing.contracts.builders import a_letter
 from durable_core.testing.contracts.store_audit import StoreAuditCases
 from durable_core.testing.contracts.store_cancels import CancelCases
 from durable_core.testing.contracts.store_commits import CommitCases
+from durable_core.testing.contracts.store_life import LifeCases
 from durable_core.testing.contracts.store_mail import MailCases
 from durable_core.testing.contracts.store_messages import MessageCases
 from durable_core.testing.contracts.store_runs import RunCases
@@ -37,6 +38,7 @@ class HistoryStoreContract(
     TaskCases,
     CancelCases,
     TimeCases,
+    LifeCases,
     WorkerCases,
     TextCases,
     TransactionCases,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from django_durable.store.sql.auditing import AuditStatements
 from django_durable.store.sql.commits import CommitStatements
+from django_durable.store.sql.life import LifeStatements
 from django_durable.store.sql.mail import MailStatements
 from django_durable.store.sql.messages import MessageStatements
 from django_durable.store.sql.runs import RunStatements
@@ -25,6 +26,7 @@ PARTS = (
     ScheduleStatements,
     WorkerStatements,
     AuditStatements,
+    LifeStatements,
 )
 
 
@@ -37,6 +39,7 @@ class Statements(
     ScheduleStatements,
     WorkerStatements,
     AuditStatements,
+    LifeStatements,
 ):
     """All of them, for one dialect."""
 

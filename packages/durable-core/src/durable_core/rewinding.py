@@ -1,0 +1,147 @@
+"""How far back a run goes that is opened again: what of its history is put aside, and what its code is given again.
+
+A history is only ever added to. `WorkflowReopened` says behind which event it goes on; what stands between the two is
+put aside for ever: the end, the failed outcomes that are tried again, and what the code made of them. Other facts from
+outside that stand there are not lost: they are given to the run once more, as mail.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from durable_core import events as e
+from durable_core.errors import NotReopenable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from uuid import UUID
+
+FAILED_OUTCOMES = (e.ActivityFailed, e.ActivityTimedOut, e.ChildWorkflowFailed, e.ChildWorkflowTimedOut)
+OUTCOMES = (
+    *FAILED_OUTCOMES,
+    e.ActivityCompleted,
+    e.ActivityCanceled,
+    e.ChildWorkflowCompleted,
+    e.ChildWorkflowCanceled,
+)
+# What code may ask for twice, and nobody outside of it has noticed the first time.
+HARMLESS = (e.TimerStarted, e.TimerCanceled, e.SignalWaitStarted, e.SideEffectRecorded, e.VersionMarker)
+# Exceptions that code gets from what it has started.
+FROM_OUTSIDE = frozenset({"ActivityError", "WorkflowError"})
+
+
+@dataclass(frozen=True, slots=True)
+class Rewinding:
+    """What becomes of a closed run's history."""
+
+    after: int  # seq of the last event that is kept; 0: none is
+    again: Sequence[e.HistoryEvent]  # facts to be given to the run again, in their order
+    activities: Sequence[str]  # calls whose outcome is not among either
+    children: Sequence[UUID]  # the same
+    canceled: Mapping[str, str]  # calls of activities that the code has canceled, and why
+
+
+def lived(records: Sequence[e.EventRecord]) -> Sequence[e.EventRecord]:
+    """A history without what was put aside: what a replay goes by."""
+    if all(record.type != e.WorkflowReopened.type for record in records):
+        return records
+    kept: list[e.EventRecord] = []
+    for record in records:
+        if record.type == e.WorkflowReopened.type:
+            reopened = e.event_of(record)
+            assert isinstance(reopened, e.WorkflowReopened)
+            while kept and kept[-1].seq > reopened.after:
+                kept.pop()
+        kept.append(record)
+    return kept
+
+
+def rewind(records: Sequence[e.EventRecord]) -> Rewinding:
+    """For a run that has failed, timed out, or was canceled from outside.
+
+    Failed outcomes are tried again if the code has started nothing since the first of them. Otherwise it has dealt with
+    them, and just the step that it failed in is made once more. Raises `NotReopenable` where that step has started a
+    child.
+    """
+    records = lived(records)
+    facts = [e.event_of(record) for record in records]
+    end = facts[-1]
+    if isinstance(end, e.WorkflowFailed):
+        first = _first_to_try_again(facts, end)
+        first = _last_step(records, facts, end) if first is None else first
+    else:
+        first = _written_from_outside(records)
+    again = [_as_it_came(fact) for fact in facts[first:-1] if _comes_again(fact)]
+    if any(isinstance(fact, e.ChildWorkflowScheduled) for fact in facts[first:]):
+        raise NotReopenable(
+            "its code has started a child in the very step in which it failed, and would start it twice. Use "
+            "fork_workflow(), or start a new run."
+        )
+    told = {fact.call_id for fact in (*facts[:first], *again) if isinstance(fact, OUTCOMES)}
+    kept = [fact for fact in facts[:first] if fact.call_id not in told]
+    return Rewinding(
+        after=records[first - 1].seq if first else 0,
+        again=again,
+        activities=[fact.call_id for fact in kept if isinstance(fact, e.ActivityScheduled)],
+        children=[fact.child_id for fact in kept if isinstance(fact, e.ChildWorkflowScheduled)],
+        canceled={fact.call_id: fact.reason for fact in kept if isinstance(fact, e.ActivityCancelRequested)},
+    )
+
+
+def was_asked_to_end(records: Sequence[e.EventRecord]) -> bool:
+    """Whether a canceled run had been asked to end itself, and did."""
+    return any(record.type == e.WorkflowCancelRequested.type for record in lived(records))
+
+
+def _comes_again(fact: e.HistoryEvent) -> bool:
+    """Timers fire by themselves, where they are still set."""
+    return not isinstance(fact, (*e.COMMANDED, *FAILED_OUTCOMES, e.TimerFired, e.WorkflowReopened))
+
+
+def _as_it_came(fact: e.HistoryEvent) -> e.HistoryEvent:
+    """An update is to be judged once more, and gets its place then."""
+    return replace(fact, call_id=None) if isinstance(fact, e.WorkflowUpdateAccepted) else fact
+
+
+def _first_to_try_again(facts: Sequence[e.HistoryEvent], end: e.WorkflowFailed) -> int | None:
+    """Place of the first failed outcome behind all that the code has started, if it failed for one."""
+    if not _came_from_outside(end):
+        return None
+    found = None
+    for place in range(len(facts) - 2, -1, -1):
+        fact = facts[place]
+        if isinstance(fact, e.WorkflowReopened) or (isinstance(fact, e.COMMANDED) and not isinstance(fact, HARMLESS)):
+            break
+        if isinstance(fact, FAILED_OUTCOMES):
+            found = place
+    return found
+
+
+def _came_from_outside(end: e.WorkflowFailed) -> bool:
+    failure: dict[str, Any] | None = end.failure
+    while failure is not None:
+        if FROM_OUTSIDE & {failure["type"], *failure["bases"]}:
+            return True
+        failure = failure["cause"]
+    return False
+
+
+def _last_step(records: Sequence[e.EventRecord], facts: Sequence[e.HistoryEvent], end: e.WorkflowFailed) -> int:
+    """Place of the fact on which the code came to its end."""
+    if end.step is not None:
+        return next(place for place, record in enumerate(records) if record.seq == end.step)
+    return max(place for place, fact in enumerate(facts[:-1]) if not isinstance(fact, e.COMMANDED))
+
+
+def _written_from_outside(records: Sequence[e.EventRecord]) -> int:
+    """Place of the first event that was written with the end, without the code having been asked."""
+    first = len(records) - 1
+    end = records[first]
+    while (
+        first
+        and records[first - 1].type in (e.SignalReceived.type, e.WorkflowStarted.type)
+        and records[first - 1].created_at == end.created_at
+    ):
+        first -= 1
+    return first

@@ -1,0 +1,52 @@
+"""What people do to runs: open closed ones again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django_durable.store.sql.tables import RUN, TASK, TASK_COLUMNS
+
+if TYPE_CHECKING:
+    from django_durable.store.dialect import Dialect
+
+# Columns and their types, as they are told to Postgres.
+REOPENED = {
+    "id": "uuid",
+    "history_length": "int",
+    "waiting_for": "text",
+    "deadline": "timestamptz",
+    "due_at": "timestamptz",
+    "updated_at": "timestamptz",
+}
+BEGUN_ANEW = {
+    "id": "uuid",
+    "expires_at": "timestamptz",
+    "due_at": "timestamptz",
+    "queued_at": "timestamptz",
+}
+
+
+class LifeStatements:
+    def __init__(self, d: Dialect) -> None:
+        # The activities of a run, open and closed.
+        self.tasks_of = (
+            f"SELECT {TASK_COLUMNS}, result FROM {TASK} WHERE execution_id {d.among} ORDER BY scheduled_at, id"
+        )
+        # Closed runs go on.
+        self.reopen_runs = d.update(
+            RUN,
+            REOPENED,
+            f"status = 'RUNNING', version = {RUN}.version + 1, history_length = v.history_length, result = NULL, "
+            "error = '', waiting_for = v.waiting_for, deadline = v.deadline, due_at = v.due_at, failures = 0, "
+            "crashes = 0, worker_id = NULL, finished_at = NULL, updated_at = v.updated_at",
+        )
+        # Their activities begin anew, as if never tried; an attempt that is still under way is nobody's.
+        self.begin_anew = d.update(
+            TASK,
+            BEGUN_ANEW,
+            f"status = 'QUEUED', attempt = 0, token = {TASK}.token + 1, result = NULL, worker_id = NULL, "
+            "scheduled_at = v.queued_at, queued_at = v.queued_at, started_at = NULL, finished_at = NULL, "
+            "retry_at = NULL, expires_at = v.expires_at, heartbeat_at = NULL, crashes = 0, cancel_requested = FALSE, "
+            "due_at = v.due_at",
+            lock=d.own,
+        )

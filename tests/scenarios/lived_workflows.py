@@ -1,0 +1,39 @@
+"""Workflows that people do things to: try them again, pause them, fork them."""
+
+from __future__ import annotations
+
+from django_durable import RetryPolicy, register
+
+from . import ledger
+from .durable_activities import effect
+
+
+@register.activity(retry_policy=RetryPolicy(initial_interval=0.01, non_retryable_error_types=("ValueError",)))
+def fails_until_mended(key):
+    ledger.note(key)
+    if not ledger.is_open(key):
+        raise ValueError("mend me")
+    return key
+
+
+@register.workflow
+def works_once_mended(ctx, key):
+    """Its first effect and its last happen once, whatever happens in between."""
+    ctx.run_activity(effect, f"{key}-before")
+    found = ctx.run_activity(fails_until_mended, key)
+    ctx.run_activity(effect, f"{key}-after")
+    return found
+
+
+@register.workflow
+def raises_once(ctx, key):
+    """Its code has a bug until the gate opens."""
+    noted = ctx.run_activity(effect, f"{key}-before", "noted")
+    if not ledger.is_open(key):
+        raise ValueError("mend me")
+    return [noted, ctx.run_activity(effect, f"{key}-after", "more")]
+
+
+@register.workflow
+def waits_for_a_mended_child(ctx, key):
+    return ctx.run_workflow("works_once_mended", key=key)

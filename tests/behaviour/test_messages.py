@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.db import NotSupportedError, connections, transaction
@@ -17,13 +19,16 @@ from django_durable import (
     WaitTimeout,
     WorkflowClosed,
     aquery_workflow,
+    asignal_with_start,
     aupdate_workflow,
     cancel_workflow,
     query_workflow,
     send_signal,
+    signal_with_start,
     update_workflow,
+    wait_workflow,
 )
-from django_durable.models import Message
+from django_durable.models import Message, WorkflowExecution
 from tests.scenarios import ledger
 from tests.waiting import wait_until
 
@@ -31,7 +36,7 @@ from tests.waiting import wait_until
 
 
 def test_a_live_query_is_answered_here_without_a_trace(site, key):
-    handle = site.start("answers_questions", key=key)
+    handle = site.start("questioned", key=key)
     for item in ("a", "b"):
         send_signal(handle, "item", item)
     wait_until(lambda: site.history(handle).count("activity_completed") == 2, "two items")
@@ -54,7 +59,7 @@ def test_a_live_query_is_answered_here_without_a_trace(site, key):
 
 def test_a_live_query_needs_no_worker(quiet_site, queue, key):
     site = quiet_site
-    handle = site.start(site.on_queue("answers_questions", queue), key=key)
+    handle = site.start(site.on_queue("questioned", queue), key=key)
     send_signal(handle, "item", "a")
     with pytest.raises(UnknownQueryError, match="no worker has begun it"):
         query_workflow(handle, "items")
@@ -144,3 +149,58 @@ def test_an_update_survives_a_death_at(point, quiet_site, queue, key):
     assert Message.objects.using(site.alias).filter(chain_id=handle.id).count() == 1
     assert len(ledger.effects(f"{key}-5")) in (1, 2)
     connections[site.alias].close()
+
+
+# Signals
+
+
+def test_a_signal_with_a_key_is_sent_once(site, key):
+    handle = site.start("collects_for_ever", key=key, most=2)
+    for _ in range(2):
+        send_signal(handle, "item", "a", dedupe_key="first")
+    wait_until(lambda: len(ledger.effects(f"{key}-a")) == 1, "the first item")
+    handle.signal("item", "a", dedupe_key="first")
+    said = site.project.manage("durable_signal", str(handle), "item", "--input", '"a"', "--dedupe-key", "first")
+    assert said.returncode == 0
+    handle.signal("item", "b", dedupe_key="second")
+    assert handle.result(timeout=30) == ["a", "b"]
+
+
+@pytest.mark.promise("P2", "P6")
+def test_callers_who_signal_with_start_at_once_share_one_run(site, key):
+    workflow = site.on_queue("collects_for_ever", "default", workflow_id=key)
+    barrier = threading.Barrier(4)
+
+    def call(item):
+        try:
+            barrier.wait(10)
+            return signal_with_start(workflow, "item", item, key=key, most=4).id
+        finally:
+            connections[site.alias].close()
+
+    with ThreadPoolExecutor(4) as threads:
+        found = set(threads.map(call, "abcd"))
+    first = WorkflowExecution.objects.using(site.alias).get(workflow_id=key, chain_id=None)
+    assert first.id in found
+    handle = signal_with_start(site.on_queue("counts_down", "default", workflow_id=f"{key}-other"), "item", n=0)
+    assert handle.result(timeout=30) == ["counted", 0]
+    assert sorted(wait_workflow(first, timeout=30)) == ["a", "b", "c", "d"]
+
+
+def test_a_signal_with_a_start_is_both_or_neither(quiet_site, queue, key):
+    site = quiet_site
+    workflow = site.on_queue("collects_for_ever", queue, workflow_id=key)
+    with transaction.atomic(site.alias):
+        signal_with_start(workflow, "item", "a", key=key)
+        transaction.set_rollback(True, site.alias)
+    rows = WorkflowExecution.objects.using(site.alias).filter(workflow_id=key)
+    assert not rows.exists()
+    options = ["--workflow-id", key, "--input", json.dumps({"key": key}), "--signal", "item", "--signal-input", '"a"']
+    killed = site.project.manage("durable_start", "collects_for_ever", *options, DURABLE_CRASH_AT="start-inside")
+    assert (killed.returncode, rows.exists()) == (-signal.SIGKILL, False)
+    killed = site.project.manage("durable_start", "collects_for_ever", *options, DURABLE_CRASH_AT="start-committed")
+    assert killed.returncode == -signal.SIGKILL
+    assert rows.get().mailbox.count() == 1
+    assert asyncio.run(asignal_with_start(workflow, "item", "b", key=key)).id == rows.get().id
+    assert rows.get().mailbox.count() == 2
+    assert cancel_workflow(rows.get())

@@ -8,7 +8,7 @@ from .durable_activities import echo, effect
 
 
 @register.workflow
-def answers_questions(ctx, key, most=3):
+def questioned(ctx, key, most=3):
     """Collects items, and answers for them meanwhile and afterwards."""
     items: list[str] = []
     ctx.on_query("items", lambda: items)

@@ -16,7 +16,9 @@ from durable_core import events as e
 from durable_core.codec import MAX_PAYLOAD_BYTES, Payload, decode, encode, excerpt
 from durable_core.crashpoints import crashpoint
 from durable_core.errors import (
+    ConfigurationError,
     DurableError,
+    StoreUnavailable,
     UnknownExecutionError,
     WaitTimeout,
     WorkflowAlreadyStarted,
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
 
 FIRST_POLL = 0.002  # seconds between two looks at a run that is waited for; grows
 LONGEST_POLL = 0.1
+ATTEMPTS = 5  # at signaling a run or creating it: it may close, and the next one too, in between
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,66 @@ class Client:
         `WorkflowAlreadyStarted`. Raises `UnknownWorkflowError`, `TypeError` and `PayloadError` before anything is
         written.
         """
+        new = self._new_run(workflow, kwargs, timeout)
+        with self._store.transaction():
+            [made] = self._store.create([new])
+            if made.created and new.start_at is None:
+                self._wake([new.wake()])
+            crashpoint("start-inside")
+        crashpoint("start-committed")
+        if not made.created:
+            self._check_same(made.run_id, made.workflow_name, made.input, new)
+        return Started(made.run_id, made.created)
+
+    def signal_with_start(
+        self,
+        workflow: str | Callable[..., Any] | WorkflowDefinition,
+        kwargs: dict[str, Any],
+        name: str,
+        payload: Any = None,
+        *,
+        timeout: Duration | None = None,
+    ) -> Started:
+        """Signal the open run that has the workflow_id, or one that is created for it: both or neither.
+
+        An open run keeps the input that it has. Raises what `start` raises, but `WorkflowAlreadyStarted` only for a run
+        of another workflow, and `ConfigurationError` without a workflow_id.
+        """
+        new = self._new_run(workflow, kwargs, timeout)
+        if new.workflow_id is None:
+            raise ConfigurationError(
+                f"signal_with_start() got workflow {new.workflow_name!r} without a workflow_id, by which to find its "
+                f"open run: expected {new.workflow_name}.using(workflow_id=...)."
+            )
+        fact = self._signal_of(name, payload)
+        with self._store.transaction():
+            started = self._create_and_send(new, fact)
+            crashpoint("start-inside")
+        crashpoint("start-committed")
+        return started
+
+    def _create_and_send(self, new: NewRun, fact: e.HistoryEvent) -> Started:
+        for _ in range(ATTEMPTS):
+            [made] = self._store.create([new])
+            if made.workflow_name != new.workflow_name:
+                raise WorkflowAlreadyStarted(
+                    f"workflow_id {new.workflow_id!r} belongs to the open run {made.run_id} of {made.workflow_name!r}, "
+                    f"not of {new.workflow_name!r}. Use another workflow_id, or wait until it closes.",
+                    execution_id=made.run_id,
+                )
+            # None where the run that was found has closed in between: the id is free now.
+            if wakes := self._store.deliver([Letter.of(made.run_id, fact)]):
+                self._wake(wakes)
+                return Started(wakes[0].run_id, made.created)
+        raise StoreUnavailable(f"workflow_id {new.workflow_id!r} keeps changing hands", ambiguous=False)
+
+    def _new_run(
+        self,
+        workflow: str | Callable[..., Any] | WorkflowDefinition,
+        kwargs: dict[str, Any],
+        timeout: Duration | None,
+    ) -> NewRun:
+        """Raises `UnknownWorkflowError`, `TypeError` and `PayloadError`."""
         definition = self._registry.find_workflow(workflow)
         options = definition.options
         definition.check_input(kwargs)
@@ -107,7 +170,7 @@ class Client:
         span = options.timeout if timeout is None else as_timedelta(timeout, what="start_workflow(timeout=)")
         now = self._store.now()
         start_at = options.start_at(now)
-        new = NewRun(
+        return NewRun(
             id=new_id(),
             workflow_name=definition.name,
             input=payload,
@@ -119,15 +182,6 @@ class Client:
             deadline=None if span is None else (start_at or now) + span,
             timeout=span,
         )
-        with self._store.transaction():
-            [made] = self._store.create([new])
-            if made.created and start_at is None:
-                self._wake([new.wake()])
-            crashpoint("start-inside")
-        crashpoint("start-committed")
-        if not made.created:
-            self._check_same(made.run_id, made.workflow_name, made.input, new)
-        return Started(made.run_id, made.created)
 
     def signal(self, run_id: UUID, name: str, payload: Any = None, *, dedupe_key: str | None = None) -> None:
         """Put a signal into the run's mailbox, in the caller's transaction.
@@ -136,8 +190,7 @@ class Client:
 
         Raises `WorkflowClosed`, `UnknownExecutionError` or `PayloadError`; then nothing was sent.
         """
-        check_name(name, "the signal's name")
-        text = encode(payload, what=f"the payload of signal {name!r}", limit=self._payload_limit)
+        fact = self._signal_of(name, payload)
         note = None
         if dedupe_key is not None:
             check_name(dedupe_key, "the dedupe_key of a signal")
@@ -149,7 +202,12 @@ class Client:
                 key=dedupe_key,
                 name=name,
             )
-        self.send(run_id, e.SignalReceived(name=name, payload=text), f"signal {name!r}", note)
+        self.send(run_id, fact, f"signal {name!r}", note)
+
+    def _signal_of(self, name: str, payload: Any) -> e.SignalReceived:
+        check_name(name, "the signal's name")
+        text = encode(payload, what=f"the payload of signal {name!r}", limit=self._payload_limit)
+        return e.SignalReceived(name=name, payload=text)
 
     def send(self, run_id: UUID, fact: e.HistoryEvent, what: str, note: NewMessage | None = None) -> None:
         """Put mail into the box of the newest run; nothing, if *note* is of a message that was sent before.

@@ -20,7 +20,7 @@ from django.db import connections, transaction
 
 from django_durable.asking import ask_code
 from django_durable.engine import engine
-from durable_core.client import FIRST_POLL, LONGEST_POLL
+from durable_core.client import FIRST_POLL, LONGEST_POLL, Started
 from durable_core.definitions import WorkflowDefinition, register
 from durable_core.errors import DurableError, UnknownExecutionError, WaitTimeout
 from durable_core.execution import Status, TaskStatus
@@ -61,8 +61,8 @@ class WorkflowHandle(Generic[R_co]):
         result: R_co = wait_workflow(self, timeout)
         return result
 
-    def signal(self, name: str, payload: Any = None) -> None:
-        send_signal(self, name, payload)
+    def signal(self, name: str, payload: Any = None, *, dedupe_key: str | None = None) -> None:
+        send_signal(self, name, payload, dedupe_key=dedupe_key)
 
     def update(
         self,
@@ -84,8 +84,8 @@ class WorkflowHandle(Generic[R_co]):
         result: R_co = await await_workflow(self, timeout)
         return result
 
-    async def asignal(self, name: str, payload: Any = None) -> None:
-        await asend_signal(self, name, payload)
+    async def asignal(self, name: str, payload: Any = None, *, dedupe_key: str | None = None) -> None:
+        await asend_signal(self, name, payload, dedupe_key=dedupe_key)
 
     async def aupdate(
         self,
@@ -151,7 +151,11 @@ def start_workflow(workflow: Workflow, /, *args: Any, timeout: Any = None, **kwa
 
 def start(workflow: Workflow, kwargs: dict[str, Any], *, timeout: Duration | None = None) -> WorkflowHandle[Any]:
     """`start_workflow` for input that comes as a dict."""
-    started = engine().client.start(workflow, kwargs, timeout=timeout)
+    return _marked(engine().client.start(workflow, kwargs, timeout=timeout))
+
+
+def _marked(started: Started) -> WorkflowHandle[Any]:
+    """A handle; while the run is nobody else's to see, that is known."""
     connection = connections[engine().conf.database]
     if started.created and connection.in_atomic_block:
         transaction.on_commit(_Uncommitted(started.run_id), using=connection.alias)
@@ -191,15 +195,34 @@ def run_workflow(workflow: Workflow, /, *args: Any, **kwargs: Any) -> Any:
 # Messages
 
 
-def send_signal(execution: Execution, name: str, payload: Any = None) -> None:
+def send_signal(execution: Execution, name: str, payload: Any = None, *, dedupe_key: str | None = None) -> None:
     """Send a signal; it is kept until the workflow waits for it. *payload* is anything that JSON can hold.
 
+    With a *dedupe_key* it is sent once, whoever sends it again: a webhook that comes twice, a task that is retried.
     Raises `UnknownExecutionError`, `WorkflowClosed` or `PayloadError`; then nothing was sent.
     """
-    engine().client.signal(id_of(execution), name, payload)
+    engine().client.signal(id_of(execution), name, payload, dedupe_key=dedupe_key)
 
 
 signal_workflow = send_signal
+
+
+def signal_with_start(
+    workflow: Workflow,
+    signal: str,
+    payload: Any = None,
+    /,
+    *,
+    timeout: Duration | None = None,
+    **kwargs: Any,
+) -> WorkflowHandle[Any]:
+    """Send a signal to the open run with the workflow_id of ``workflow.using(workflow_id=...)``, and start it first
+    where there is none: both or neither, also when several callers do so at once.
+
+    *timeout* and the other keywords are as in `start_workflow`; an open run keeps the input that it has. Raises what
+    that raises, and `ConfigurationError` without a workflow_id.
+    """
+    return _marked(engine().client.signal_with_start(workflow, kwargs, signal, payload, timeout=timeout))
 
 
 def update_workflow(
@@ -346,12 +369,25 @@ async def arun_workflow(workflow: Workflow, /, *args: Any, **kwargs: Any) -> Any
     return await sync_to_async(_run)(workflow, _named(workflow, args, kwargs))
 
 
-async def asend_signal(execution: Execution, name: str, payload: Any = None) -> None:
+async def asend_signal(execution: Execution, name: str, payload: Any = None, *, dedupe_key: str | None = None) -> None:
     """`send_signal` for async code."""
-    await sync_to_async(send_signal)(execution, name, payload)
+    await sync_to_async(send_signal)(execution, name, payload, dedupe_key=dedupe_key)
 
 
 asignal_workflow = asend_signal
+
+
+async def asignal_with_start(
+    workflow: Workflow,
+    signal: str,
+    payload: Any = None,
+    /,
+    *,
+    timeout: Duration | None = None,  # noqa: ASYNC109 - the run's own
+    **kwargs: Any,
+) -> WorkflowHandle[Any]:
+    """`signal_with_start` for async code."""
+    return await sync_to_async(signal_with_start)(workflow, signal, payload, timeout=timeout, **kwargs)
 
 
 async def aupdate_workflow(

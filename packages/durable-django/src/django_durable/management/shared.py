@@ -55,9 +55,9 @@ def add_input(parser: argparse.ArgumentParser, what: str) -> None:
 # Input
 
 
-def read_json(text: str) -> Any:
-    """The value of ``--input``. Raises `CommandError`."""
-    source = "--input"
+def read_json(text: str, option: str = "--input") -> Any:
+    """The value of ``--input``, or of another option. Raises `CommandError`."""
+    source = option
     try:
         if text == "-":
             source = "stdin"
@@ -69,14 +69,14 @@ def read_json(text: str) -> Any:
     except UnicodeError as error:
         raise CommandError(f"{source} is not UTF-8: {error}") from None
     except (OSError, ValueError) as error:  # ValueError: a path with NUL in it
-        raise CommandError(f"--input: cannot read {source}: {error}") from None
+        raise CommandError(f"{option}: cannot read {source}: {error}") from None
     try:
         return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_object_of)
     except json.JSONDecodeError as error:
         where = f"{source} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
-        if source != "--input":  # what is handed over like that may be a secret, and logs keep what commands say
+        if source != option:  # what is handed over like that may be a secret, and logs keep what commands say
             raise CommandError(f"{where}.") from None
-        hint = "Quote it for the shell, as in --input '{\"user_id\": 7}'."
+        hint = f"Quote it for the shell, as in {option} '{{\"user_id\": 7}}'."
         raise CommandError(f"{where}{_pointer(error)}\n{hint}") from None
     except ValueError as error:
         raise CommandError(f"{source} is not JSON: {error}") from None

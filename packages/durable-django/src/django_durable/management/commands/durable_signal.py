@@ -16,9 +16,10 @@ class Command(DurableCommand):
         add_execution(parser)
         parser.add_argument("name", metavar="NAME", help="name of the signal")
         add_input(parser, "the payload (default null)")
+        parser.add_argument("--dedupe-key", metavar="KEY", help="sent again with the same key, it is sent once")
 
     def run(self, **options: Any) -> None:
         payload = None if options["input"] is None else read_json(options["input"])
-        api.send_signal(options["execution"], options["name"], payload)
+        api.send_signal(options["execution"], options["name"], payload, dedupe_key=options["dedupe_key"])
         if options["verbosity"] > 0:
             self.say(f"signal {options['name']!r} sent")

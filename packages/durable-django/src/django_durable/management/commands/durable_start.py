@@ -10,7 +10,7 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from django_durable import api
-from django_durable.management.shared import DurableCommand, add_input, read_object
+from django_durable.management.shared import DurableCommand, add_input, read_json, read_object
 from django_durable.wording import json_in_words
 from durable_core.definitions import WorkflowDefinition, register, remote_workflow
 from durable_core.errors import WaitTimeout, WorkflowCanceled, WorkflowError, WorkflowFailed, WorkflowTimeout
@@ -31,6 +31,8 @@ class Command(DurableCommand):
         parser.add_argument("--timeout", type=float, metavar="SECONDS", help="from start to close")
         parser.add_argument("--queue", metavar="NAME", help="whose workers run it (the workflow's own, or default)")
         parser.add_argument("--workflow-id", metavar="ID", help="an id of your own: one open run has it")
+        parser.add_argument("--signal", metavar="NAME", help="signal the open run with that id; start it if none is")
+        parser.add_argument("--signal-input", metavar="JSON", help="the signal's payload (default null): as --input")
         parser.add_argument(
             "--wait",
             nargs="?",
@@ -45,11 +47,22 @@ class Command(DurableCommand):
         if options["workflow_id"] is not None:
             workflow = workflow.using(workflow_id=options["workflow_id"])
         kwargs = read_object(options["input"], "the input of a workflow")
-        handle = api.start(workflow, kwargs, timeout=options["timeout"])
+        handle = self.start(workflow, kwargs, options)
         self.stdout.write(str(handle))
         self.stdout.flush()
         if (wait := options["wait"]) is not None:
             self.wait(handle, None if wait == FOR_EVER else wait)
+
+    def start(
+        self, workflow: WorkflowDefinition, kwargs: dict[str, Any], options: dict[str, Any]
+    ) -> api.WorkflowHandle[Any]:
+        timeout, signal, text = options["timeout"], options["signal"], options["signal_input"]
+        if signal is None:
+            if text is not None:
+                raise CommandError("--signal-input is the payload of a signal: name it by --signal.")
+            return api.start(workflow, kwargs, timeout=timeout)
+        payload = None if text is None else read_json(text, "--signal-input")
+        return api.signal_with_start(workflow, signal, payload, timeout=timeout, **kwargs)
 
     def wait(self, handle: api.WorkflowHandle, timeout: float | None) -> None:
         try:

@@ -56,6 +56,46 @@ def test_branches_have_steps_of_their_own(site, key):
     assert set(scheduled) == {"0.0", "1.0", "2.0", "0.2", "2.2"}
 
 
+def mapped(n):
+    return [list(range(n)), ["a", "b"], [[number, -number] for number in range(n)]]
+
+
+def test_map_calls_activities_children_and_functions_for_each_item(site, key):
+    handle = site.start("maps", key=key)
+    assert handle.result(timeout=30) == mapped(6)
+    scheduled = site.execution(handle).history.filter(type="activity_scheduled").values_list("call_id", flat=True)
+    assert set(scheduled) == {*[f"0.{n}" for n in range(6)], *[f"2.{n}.0" for n in range(6)]}
+
+
+def test_map_is_done_when_enough_have_succeeded(site, key):
+    handle = site.start("asks_for_a_quorum", key=key)
+    for number in (3, 1):
+        ledger.note(f"{key}-{number}", "yes")
+    assert handle.result(timeout=30) == [
+        [f"{key}-1", f"{key}-3"],
+        ["CANCELED", "SUCCEEDED", "CANCELED", "SUCCEEDED", "CANCELED"],
+    ]
+
+
+def test_map_is_done_when_too_many_have_failed(site, key):
+    handle = site.start("asks_for_a_quorum", key=key)
+    for number in (2, 0):
+        ledger.note(f"{key}-{number}", "no")
+    assert handle.result(timeout=30) == [[], ["FAILED", "CANCELED", "FAILED", "CANCELED", "CANCELED"]]
+
+
+@pytest.mark.promise("P1")
+@pytest.mark.parametrize("point", ["decision-inside:3", "activity-returned:3"])
+def test_a_map_survives_a_death_at(point, quiet_site, queue, key):
+    site = quiet_site
+    handle = site.start(site.on_queue("maps", queue), key=key, n=3)
+    impatient = {"HEARTBEAT_INTERVAL": 0.1, "WORKER_TIMEOUT": 0.3}
+    with site.project.worker("--queue-name", queue, DURABLE_CRASH_AT=point, durable=impatient) as doomed:
+        assert doomed.wait() == -signal.SIGKILL, doomed.said
+    with site.project.worker("--queue-name", queue, durable=impatient):
+        assert handle.result(timeout=30) == mapped(3)
+
+
 def test_wait_until_looks_at_what_branches_have_done(site):
     handle = site.start("counts_votes", needed=3)
     for number in range(3):

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from django_durable import ActivityError, TimerCanceled, WaitTimeout, WorkflowCanceled, register
+from django_durable import (
+    ActivityError,
+    BatchFailed,
+    CompletionPolicy,
+    TimerCanceled,
+    WaitTimeout,
+    WorkflowCanceled,
+    register,
+)
 
-from .durable_activities import echo, effect, fails, gated
+from .durable_activities import echo, effect, fails, gated, votes
 
 
 @register.workflow
@@ -59,6 +67,31 @@ def branches(ctx, key, n=3):
     handles = [ctx.spawn(steps, number) for number in range(n)]
     results = ctx.gather(*handles, return_exceptions=True)
     return [str(result) if isinstance(result, ValueError) else result for result in results]
+
+
+@register.workflow
+def maps(ctx, key, n=6):
+    """Activities, children and functions, two at a time; then as many as are needed."""
+
+    def steps(number: int) -> list[Any]:
+        return [ctx.run_activity(effect, f"{key}-{number}", number), ctx.run_workflow("echoes", value=-number)]
+
+    doubled = ctx.map(echo, range(n), max_concurrency=2).results
+    children = ctx.map("echoes", ["a", "b"]).results
+    branches = ctx.map(steps, range(n), max_concurrency=4).results
+    return [doubled, children, branches]
+
+
+@register.workflow
+def asks_for_a_quorum(ctx, key):
+    """The gates of others stay closed: they are told to stop, or never begin."""
+    names = [f"{key}-{n}" for n in range(5)]
+    policy = CompletionPolicy(min_successful=2, tolerated_failures=1)
+    try:
+        result = ctx.map(votes, names, max_concurrency=4, completion=policy)
+    except BatchFailed as error:
+        result = error.result
+    return [sorted(result.results), [str(item.status) for item in result.outcomes]]
 
 
 @register.workflow

@@ -214,6 +214,18 @@ def silent(key: str) -> str:
     return f"{current_activity().heartbeat_details}"
 
 
+@register.activity(retry_policy=ONCE)
+def votes(key: str) -> str:
+    """What the test has noted for it: yes or no; it waits for that."""
+    while True:
+        activity_heartbeat()
+        for line in ledger.effects(key):
+            if line.endswith("no"):
+                raise ValueError("no")
+            return key
+        time.sleep(0.01)
+
+
 @register.activity(retry_policy=QUICK_RETRY)
 def heartbeats_until_canceled(key: str) -> None:
     ledger.note(key, "begun")

@@ -20,6 +20,8 @@ from durable_core.handles import ActivityHandle, ChildHandle
 from durable_core.options import ActivityOptions, WorkflowOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from durable_core.codec import Payload
     from durable_core.engine import Engine
 
@@ -37,7 +39,12 @@ def start_activity(
     name, options = _activity(engine, activity, args, kwargs)
     what = f"the arguments of activity {name!r}"
     payload = encode({"args": args, "kwargs": kwargs}, what=what, limit=engine.payload_limit)
-    call_id = engine.next_call_id()
+    return _schedule(engine, engine.next_call_id(), name, payload, options)
+
+
+def _schedule(
+    engine: Engine, call_id: str, name: str, payload: Payload, options: ActivityOptions
+) -> ActivityHandle[Any]:
     engine.issue(c.ScheduleActivity(call_id=call_id, activity_name=name, input=payload, options=options))
     handle: ActivityHandle[Any] = ActivityHandle(call_id, name)
     engine.branch.scope.add(handle)
@@ -51,7 +58,12 @@ def start_child(engine: Engine, workflow: Workflow, args: tuple[Any, ...], kwarg
     changes = {"timeout": kwargs.pop("timeout")} if "timeout" in kwargs else {}
     name, options = _child(engine, workflow, changes, kwargs)
     payload = encode(kwargs, what=f"the input of workflow {name!r}", limit=engine.payload_limit)
-    call_id = engine.next_call_id()
+    return _start_child(engine, engine.next_call_id(), name, payload, options)
+
+
+def _start_child(
+    engine: Engine, call_id: str, name: str, payload: Payload, options: WorkflowOptions
+) -> ChildHandle[Any]:
     # Made from the parent's id, so that a replay, or a second worker, can only mean the same child.
     child_id = uuid.uuid5(engine.info.execution_id, call_id)
     engine.issue(
@@ -60,6 +72,46 @@ def start_child(engine: Engine, workflow: Workflow, args: tuple[Any, ...], kwarg
     handle: ChildHandle[Any] = ChildHandle(call_id, name, child_id)
     engine.branch.scope.add(handle)
     return handle
+
+
+def many_activities(
+    engine: Engine, activity: Activity, items: Sequence[Any]
+) -> tuple[str, Callable[[str, int], ActivityHandle[Any]]]:
+    """The activity's name, and what starts it for an item, by call and number.
+
+    Raises what `start_activity` raises, for any of the items.
+    """
+    if isinstance(activity, str) and activity not in engine.registry.activities and _is_in_history(engine):
+        name, options = activity, ActivityOptions()
+    else:
+        definition = engine.registry.find_activity(activity)
+        name, options = definition.name, definition.options
+        for item in () if _is_in_history(engine) else items:
+            definition.check_input((item,), {})
+    what = f"the arguments of activity {name!r}"
+    inputs = [encode({"args": (item,), "kwargs": {}}, what=what, limit=engine.payload_limit) for item in items]
+    return name, lambda call_id, n: _schedule(engine, call_id, name, inputs[n], options)
+
+
+def many_children(
+    engine: Engine, workflow: Workflow, items: Sequence[Any]
+) -> tuple[str, Callable[[str, int], ChildHandle[Any]]]:
+    """The same for a workflow. Raises what `start_child` raises, for any of the items."""
+    definition = engine.registry.find_workflow(workflow)
+    _check_no_id(definition)
+    name, options = definition.name, definition.options
+    given = [definition.named((item,), {}) for item in items]
+    for kwargs in () if _is_in_history(engine) else given:
+        definition.check_input(kwargs)
+    what = f"the input of workflow {name!r}"
+    inputs = [encode(kwargs, what=what, limit=engine.payload_limit) for kwargs in given]
+    return name, lambda call_id, n: _start_child(engine, call_id, name, inputs[n], options)
+
+
+def _is_in_history(engine: Engine) -> bool:
+    """Whether the coming call is one of many, and the history holds its first: they were accepted then."""
+    upcoming = None if engine.past is None else engine.past.upcoming()
+    return upcoming is not None and upcoming.call_id == f"{engine.branch.coming_call_id}.0"
 
 
 def continue_as_new(engine: Engine, kwargs: dict[str, Any]) -> NoReturn:
@@ -103,17 +155,21 @@ def _child(
     definition = engine.registry.find_workflow(workflow)
     if changes:
         definition = definition.using(**changes)
-    if definition.options.workflow_id is not None:
-        raise ConfigurationError(
-            f"child workflow {definition.name!r} was given a workflow_id; the id of a child is its parent's "
-            "to make. Start it by start_workflow() in an activity if it needs one of its own."
-        )
+    _check_no_id(definition)
     try:
         definition.check_input(kwargs)
     except TypeError:
         if not _is_the_same(engine.recorded_input(e.ChildWorkflowScheduled.type, definition.name), kwargs):
             raise
     return definition.name, definition.options
+
+
+def _check_no_id(definition: WorkflowDefinition) -> None:
+    if definition.options.workflow_id is not None:
+        raise ConfigurationError(
+            f"child workflow {definition.name!r} was given a workflow_id; the id of a child is its parent's "
+            "to make. Start it by start_workflow() in an activity if it needs one of its own."
+        )
 
 
 def _is_the_same(recorded: Payload | None, given: object) -> bool:

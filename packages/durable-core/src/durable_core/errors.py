@@ -242,6 +242,17 @@ class UnknownActivityError(DurableError, LookupError):
     """No activity of this name is registered in this process."""
 
 
+class BatchFailed(DurableError):
+    """More items of ``ctx.map()`` failed than its policy tolerates: *result* says what became of each.
+
+    Its cause is the first failure, in the order of the items.
+    """
+
+    def __init__(self, message: str, result: Any) -> None:
+        super().__init__(message)
+        self.result = result  # a BatchResult
+
+
 class SideEffectError(DurableError):
     """The function given to `ctx.side_effect` raised; the record of it is what replay sees too."""
 

@@ -85,8 +85,11 @@ class Outcomes:
         return [child.id for child in self._children.values() if child.ends_with_the_run]
 
     def unawaited(self) -> int:
-        """How many activities and children are under way that end with the run."""
-        return sum(not future.done_at and self._ends_with_the_run(future) for future in self._futures.values())
+        """How many activities and children are under way that end with the run, and were not asked to end before."""
+        return sum(
+            not future.done_at and call_id not in self._asked_to_end and self._ends_with_the_run(future)
+            for call_id, future in self._futures.items()
+        )
 
     def _ends_with_the_run(self, future: Future) -> bool:
         child = self._children.get(future.call_id)

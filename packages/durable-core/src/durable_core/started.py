@@ -5,18 +5,24 @@ A function that is known brings its parameters and its result along; one that is
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from durable_core import composition
+from durable_core.batches import map_items
 from durable_core.calls import start_activity, start_child
 from durable_core.functions import P, R
 from durable_core.handles import ActivityHandle, ChildHandle
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from durable_core.calls import Activity, Workflow
     from durable_core.engine import Engine
     from durable_core.functions import KnownActivity, KnownWorkflow
     from durable_core.options import Duration
+    from durable_core.policies import BatchResult, CompletionPolicy
+
+    T = TypeVar("T")
 
 
 class StartingCalls:
@@ -55,6 +61,54 @@ class StartingCalls:
             raise TypeError(f"wait_activity() got {handle!r}; expected what ctx.start_activity() returned.")
         result: R = composition.wait(self._engine, handle, timeout)
         return result
+
+    # Many of one kind
+
+    @overload
+    def map(
+        self,
+        fn: KnownActivity[[T], R],
+        items: Iterable[T],
+        max_concurrency: int | None = None,
+        completion: CompletionPolicy | None = None,
+    ) -> BatchResult[R]: ...
+    @overload
+    def map(
+        self,
+        fn: KnownWorkflow[[T], R],
+        items: Iterable[T],
+        max_concurrency: int | None = None,
+        completion: CompletionPolicy | None = None,
+    ) -> BatchResult[R]: ...
+    @overload
+    def map(
+        self,
+        fn: Callable[[T], R],
+        items: Iterable[T],
+        max_concurrency: int | None = None,
+        completion: CompletionPolicy | None = None,
+    ) -> BatchResult[R]: ...
+    @overload
+    def map(
+        self,
+        fn: str,
+        items: Iterable[Any],
+        max_concurrency: int | None = None,
+        completion: CompletionPolicy | None = None,
+    ) -> BatchResult[Any]: ...
+    def map(
+        self,
+        fn: Any,
+        items: Iterable[Any],
+        max_concurrency: int | None = None,
+        completion: CompletionPolicy | None = None,
+    ) -> BatchResult[Any]:
+        """Call an activity, a workflow or a function of this code once for each item, side by side.
+
+        At most *max_concurrency* at a time. Without *completion*, all are waited for; then `BatchFailed` is raised if
+        any failed. See `CompletionPolicy` for what ends the batch before: the rest is canceled then.
+        """
+        return map_items(self._engine, fn, items, max_concurrency, completion)
 
     # Children
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from durable_core.codec import encode
 from durable_core.errors import BranchCanceled
@@ -30,6 +30,12 @@ def next_moment() -> int:
     return next(_moments)
 
 
+class Waiter(Protocol):
+    """Whoever is told when a future is done."""
+
+    def one_is_done(self) -> None: ...
+
+
 class Future:
     """Something that a call waits for."""
 
@@ -39,7 +45,7 @@ class Future:
         self.call_id = call_id
         self.fact: e.HistoryEvent | None = None  # that it came with; what is done without one says so itself
         self.done_at = 0  # its moment among all futures of the run; 0: not yet
-        self.waits: tuple[Wait, ...] = ()
+        self.waits: tuple[Waiter, ...] = ()
 
     def hears(self, scope: Scope) -> bool:
         """Whether it is code that hears of a cancel of *scope* itself."""

@@ -45,6 +45,7 @@ from durable_core.errors import (
     ActivityCanceled,
     ActivityError,
     ActivityTimeout,
+    BatchFailed,
     BranchCanceled,
     ChildCanceled,
     ConfigurationError,
@@ -75,16 +76,21 @@ from durable_core.errors import (
     WorkflowFailed,
     WorkflowTimeout,
 )
+from durable_core.policies import BatchResult, CompletionPolicy, ItemStatus
 from durable_core.retry import RetryPolicy
 
 __all__ = [
     "ActivityCanceled",
     "ActivityError",
     "ActivityTimeout",
+    "BatchFailed",
+    "BatchResult",
     "BranchCanceled",
     "ChildCanceled",
+    "CompletionPolicy",
     "ConfigurationError",
     "DurableError",
+    "ItemStatus",
     "LimitExceeded",
     "NondeterminismError",
     "NotReopenable",

@@ -306,6 +306,26 @@ def reopened(ctx, gate):
 
 
 @register.workflow
+def updated(ctx):
+    """Of two updates one fails; a third is not accepted, and leaves no trace."""
+    taken = []
+
+    def take(value):
+        taken.append(ctx.run_activity(echo, value))
+        if value == "bad":
+            raise ValueError("bad")
+        return len(taken)
+
+    def check(value):
+        if value == "refused":
+            raise ValueError("refused")
+
+    ctx.on_update("take", take, check)
+    ctx.wait_signal("stop")
+    return taken
+
+
+@register.workflow
 def goes_on_as_new(ctx, turn=0):
     """The last turn reads what came in the first."""
     if turn < 2:

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from django_durable import WorkflowHandle, cancel_workflow, retry_workflow, send_signal, start_workflow
+from django_durable import (
+    UpdateFailed,
+    UpdateRejected,
+    WorkflowHandle,
+    cancel_workflow,
+    retry_workflow,
+    send_signal,
+    start_workflow,
+    update_workflow,
+)
 from django_durable.engine import engine
 from django_durable.models import HistoryEvent, WorkflowExecution
 from durable_core import events as e
@@ -160,6 +170,13 @@ def _stop(handle: WorkflowHandle) -> None:
     send_signal(handle, "stop")
 
 
+def _update(handle: WorkflowHandle) -> None:
+    for value in ("good", "refused", "bad"):
+        with suppress(UpdateRejected, UpdateFailed):
+            update_workflow(handle, "take", {"value": value}, update_id=value)
+    _stop(handle)
+
+
 def _go_on_as_new(handle: WorkflowHandle) -> None:
     for name in ("kept", "turn-0", "turn-1"):
         send_signal(handle, name, name)
@@ -204,6 +221,7 @@ STORIES = {
     "shielded": Story(workflows.shielded, {"gate": "shield"}, _cancel_in_shield),
     "canceled_at_once": Story(workflows.child, {"then": "waits"}, cancel_workflow, {"queue": "nobody"}),
     "cancels_what_it_started": Story(workflows.cancels_what_it_started, {}, _stop),
+    "updated": Story(workflows.updated, {}, _update),
     "goes_on_as_new": Story(workflows.goes_on_as_new, {}, _go_on_as_new),
     "reopened": Story(workflows.reopened, {"gate": "reopened"}, _reopen),
     "blocked": Story(workflows.blocked, {"gate": "mended"}, _mend, {"queue": STRICT}),

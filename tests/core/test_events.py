@@ -142,6 +142,8 @@ def test_each_event_is_commanded_terminal_or_from_outside():
         "activity_failed",
         "activity_timed_out",
         "activity_canceled",
+        "local_activity_completed",
+        "local_activity_failed",
         "child_workflow_completed",
         "child_workflow_failed",
         "child_workflow_canceled",

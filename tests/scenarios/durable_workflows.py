@@ -30,6 +30,7 @@ from . import (  # noqa: F401 - registers more
     deployed_workflows,
     ledger,
     lived_workflows,
+    local_workflows,
     messaged_workflows,
     transactional_workflows,
 )

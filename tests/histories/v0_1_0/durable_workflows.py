@@ -35,6 +35,15 @@ def activity_completes(ctx, name):
 
 
 @register.workflow
+def activities_run_here(ctx, name):
+    first = ctx.run_local_activity(greet, name, mark="?")
+    try:
+        ctx.run_local_activity(refuses, "no")
+    except ActivityError as error:
+        return [first, ctx.run_local_activity(stumbles), error.type_name, error.message]
+
+
+@register.workflow
 def activity_retried(ctx):
     return ctx.run_activity(stumbles)
 

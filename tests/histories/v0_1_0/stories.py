@@ -220,6 +220,7 @@ STORIES = {
     "cancel_is_caught": Story(workflows.cancel_is_caught, {}, _cancel_gracefully),
     "shielded": Story(workflows.shielded, {"gate": "shield"}, _cancel_in_shield),
     "canceled_at_once": Story(workflows.child, {"then": "waits"}, cancel_workflow, {"queue": "nobody"}),
+    "activities_run_here": Story(workflows.activities_run_here, {"name": "Ada"}),
     "cancels_what_it_started": Story(workflows.cancels_what_it_started, {}, _stop),
     "updated": Story(workflows.updated, {}, _update),
     "goes_on_as_new": Story(workflows.goes_on_as_new, {}, _go_on_as_new),

@@ -51,6 +51,18 @@ def _schedule(
     return handle
 
 
+def start_local_activity(
+    engine: Engine, activity: Activity, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> ActivityHandle[Any]:
+    """Raises as `start_activity`, and `ConfigurationError` for one that cannot be local."""
+    name, options = _local_activity(engine, activity, args, kwargs)
+    what = f"the arguments of local activity {name!r}"
+    payload = encode({"args": args, "kwargs": kwargs}, what=what, limit=engine.payload_limit)
+    call_id = engine.next_call_id()
+    engine.run_here(c.RunLocalActivity(call_id=call_id, activity_name=name, input=payload, options=options))
+    return ActivityHandle(call_id, name)
+
+
 def start_child(engine: Engine, workflow: Workflow, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ChildHandle[Any]:
     """Raises `UnknownWorkflowError`, `TypeError`, `PayloadError` or `ConfigurationError`; nothing has happened then."""
     if args:
@@ -141,6 +153,44 @@ def _activity(
         if not _is_the_same(recorded, {"args": args, "kwargs": kwargs}):
             raise
     return definition.name, definition.options
+
+
+def _local_activity(
+    engine: Engine, activity: Activity, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[str, ActivityOptions]:
+    past = engine.past
+    ended = None if past is None else past.local_outcome(engine.branch.coming_call_id)
+    if isinstance(activity, str) and activity not in engine.registry.activities and ended is not None:
+        return activity, ActivityOptions()
+    definition = engine.registry.find_activity(activity)
+    try:
+        _check_local(engine, definition)
+        definition.check_input(args, kwargs)
+    except (TypeError, ConfigurationError):
+        if ended is None or ended.arguments != _digest({"args": args, "kwargs": kwargs}):
+            raise
+    return definition.name, definition.options
+
+
+def _check_local(engine: Engine, definition: ActivityDefinition) -> None:
+    if definition.name not in engine.registry.activities:
+        raise ConfigurationError(
+            f"activity {definition.name!r} is remote: a local activity runs in the process of the workflow, which does "
+            "not have its code. Use ctx.run_activity()."
+        )
+    if definition.transactional or definition.options.at_most_once:
+        which = "transactional" if definition.transactional else "at_most_once"
+        raise ConfigurationError(
+            f"activity {definition.name!r} is {which}, which no local activity can be: it has no row of its own that "
+            "says what became of it. Use ctx.run_activity()."
+        )
+
+
+def _digest(value: object) -> str | None:
+    try:
+        return c.digest_of(encode(value))
+    except PayloadError:
+        return None
 
 
 def _child(

@@ -7,6 +7,7 @@ find the event that it became when the code first ran.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,6 +30,21 @@ class ScheduleActivity:
 class CancelActivity:
     call_id: str  # of the activity
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunLocalActivity:
+    """Becomes no event: the outcome of a local activity is its only one."""
+
+    call_id: str
+    activity_name: str
+    input: Payload  # {"args": [...], "kwargs": {...}}
+    options: ActivityOptions
+
+    @property
+    def arguments(self) -> str:
+        """As the outcome has them."""
+        return digest_of(self.input)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,3 +152,8 @@ Command = (
     | CancelWorkflow
     | ContinueAsNew
 )
+
+
+def digest_of(payload: Payload) -> str:
+    """Short, and the same for the same payload only."""
+    return blake2b(payload.encode(), digest_size=8).hexdigest()

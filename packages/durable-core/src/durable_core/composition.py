@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from durable_core.engine import Engine
-    from durable_core.handles import Handle
+    from durable_core.handles import ActivityHandle, Handle
     from durable_core.options import Duration
     from durable_core.waits import Future
 
@@ -52,6 +52,13 @@ def wait(engine: Engine, handle: Handle, timeout: Duration | None) -> Any:
             engine.wait([end, *timer], waiting, until=fact.fire_at)
         if not end.done_at:
             raise WaitTimeout(f"{waiting.kind} {waiting.what!r} was not done within {seconds_of(timeout)} s")
+    return result_of(handle, end)
+
+
+def wait_here(engine: Engine, handle: ActivityHandle[Any]) -> Any:
+    """The result of a local activity."""
+    end = engine.end_of(handle.call_id)
+    engine.wait([end], Waiting("local activity", handle.activity_name))
     return result_of(handle, end)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from durable_core import events as e
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from durable_core import commands as c
     from durable_core.updates import UpdateNews
 
+# Whoever has a run in memory, and one of its local activities under way, is believed to be alive for so long. Their own
+# limit is shorter: see WorkerSettings.stuck_after.
+LOCAL_PATIENCE = timedelta(seconds=15)
 MAX_HISTORY = 50_000  # events; Temporal's limit is 51,200
 WARN_HISTORY = 10_000
 
@@ -36,6 +40,7 @@ class Decision:
     events: list[e.EventRecord] = field(default_factory=list)
     activities: list[c.ScheduleActivity] = field(default_factory=list)
     children: list[c.StartChildWorkflow] = field(default_factory=list)
+    local: list[c.RunLocalActivity] = field(default_factory=list)  # all that have no outcome, new or not
     cancels: list[c.CancelActivity | c.CancelChild] = field(default_factory=list)
     abandoned: list[UUID] = field(default_factory=list)  # open children to be canceled with the run
     status: Status = Status.RUNNING

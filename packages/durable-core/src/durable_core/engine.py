@@ -194,6 +194,14 @@ class Engine:
                 pass
         return event
 
+    def run_here(self, command: c.RunLocalActivity) -> None:
+        """Its outcome is the first that the history hears of it; it may be there already."""
+        self.branch.check_caller()
+        if self.past is not None:
+            self.past.skip_markers()
+            self.past.check_local(command)
+        self.outcomes.expect_here(command)
+
     def side_effect(self, call_id: str, perform: Callable[[], c.Command]) -> e.HistoryEvent:
         """The recorded value, or the one that *perform* makes now."""
         self.branch.check_caller()

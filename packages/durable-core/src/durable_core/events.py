@@ -91,6 +91,29 @@ class ActivityCancelRequested(Event):
     reason: str
 
 
+# One fact for all of a local activity: that it was asked for is in the code alone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalActivityCompleted(Event):
+    type: ClassVar[str] = "local_activity_completed"
+    call_id: str
+    activity_name: str
+    arguments: str  # a digest of them
+    attempt: int  # the one that succeeded, from 1
+    result: Payload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalActivityFailed(Event):
+    type: ClassVar[str] = "local_activity_failed"
+    call_id: str
+    activity_name: str
+    arguments: str  # a digest of them
+    kind: str | None  # the time limit that was reached: schedule_to_close or start_to_close; None: it raised
+    failure: dict[str, Any]
+
+
 # Timers and signals
 
 
@@ -288,6 +311,8 @@ HistoryEvent = (
     | ActivityTimedOut
     | ActivityCanceled
     | ActivityCancelRequested
+    | LocalActivityCompleted
+    | LocalActivityFailed
     | TimerStarted
     | TimerFired
     | TimerCanceled

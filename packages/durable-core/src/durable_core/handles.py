@@ -114,6 +114,12 @@ def _result_of_activity(handle: ActivityHandle, end: e.HistoryEvent | None) -> A
             raise ActivityTimeout(name, kind=end.kind, **_parts(end.failure))
         case e.ActivityFailed():
             raise ActivityError(name, **_parts(end.failure))
+        case e.LocalActivityCompleted():
+            return decode(end.result)
+        case e.LocalActivityFailed(kind=str() as kind):
+            raise ActivityTimeout(name, kind=kind, **_parts(end.failure))
+        case e.LocalActivityFailed():
+            raise ActivityError(name, **_parts(end.failure))
         case e.ActivityCanceled():
             raise ActivityCanceled(name, type_name="ActivityCanceled", message=end.reason)
         case _:

@@ -19,6 +19,8 @@ OUTCOMES = (
     e.ActivityFailed,
     e.ActivityTimedOut,
     e.ActivityCanceled,
+    e.LocalActivityCompleted,
+    e.LocalActivityFailed,
     e.ChildWorkflowCompleted,
     e.ChildWorkflowFailed,
     e.ChildWorkflowCanceled,
@@ -38,12 +40,22 @@ class Outcomes:
         self._futures: dict[str, Future] = {}
         self._children: dict[str, _Child] = {}  # open ones
         self._asked_to_end: dict[str, str] = {}  # why, by call_id
+        self._local: dict[str, c.RunLocalActivity] = {}  # without an outcome, by call_id
 
     def expect(self, command: c.ScheduleActivity | c.StartChildWorkflow) -> None:
         """Something was started."""
         self._futures[command.call_id] = Future(command.call_id)
         if isinstance(command, c.StartChildWorkflow):
             self._children[command.call_id] = _Child(command.child_id, command.options.cancel_with_parent)
+
+    def expect_here(self, command: c.RunLocalActivity) -> None:
+        """A local activity was asked for."""
+        self._futures[command.call_id] = Future(command.call_id)
+        self._local[command.call_id] = command
+
+    def local(self) -> list[c.RunLocalActivity]:
+        """Local activities that have not ended."""
+        return list(self._local.values())
 
     def ask_to_end(self, fact: e.ActivityCancelRequested | e.ChildWorkflowCancelRequested) -> None:
         """The code wants it no more. How it ends is up to itself: it may have ended before it hears of that."""
@@ -65,6 +77,7 @@ class Outcomes:
         if not future.done_at:
             future.resolve(self._with_our_reason(fact))
             self._children.pop(call_id, None)
+            self._local.pop(call_id, None)
         return True
 
     def _with_our_reason(self, fact: e.HistoryEvent) -> e.HistoryEvent:

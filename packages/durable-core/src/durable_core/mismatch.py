@@ -63,6 +63,8 @@ def describe(event: e.HistoryEvent) -> str:
     match event:
         case e.ActivityScheduled():
             return f"activity {event.activity_name!r}{call}"
+        case e.LocalActivityCompleted() | e.LocalActivityFailed():
+            return f"local activity {event.activity_name!r}{call}"
         case e.ActivityCancelRequested():
             return f"a cancel of the activity of call {event.call_id}"
         case e.ChildWorkflowCancelRequested():
@@ -114,6 +116,16 @@ def asked_for_other(found: e.HistoryEvent, seq: int, asked: e.HistoryEvent, plac
     return NondeterminismError(
         f"The history holds {describe(found)} at seq {seq}, but the code asked for {describe(asked)} at {place}. "
         f"{likely_cause(found, asked)}"
+    )
+
+
+def other_local_activity(
+    found: e.LocalActivityCompleted | e.LocalActivityFailed, asked: str, place: Place
+) -> NondeterminismError:
+    return NondeterminismError(
+        f"The history holds {describe(found)}, but the code, at {place}, asked for local activity {asked!r} by that "
+        "call. The activity was probably renamed, or calls were added or removed: register it with name= and its old "
+        "name, guard the change with ctx.patched(), or put the old code back."
     )
 
 

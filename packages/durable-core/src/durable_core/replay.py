@@ -20,7 +20,7 @@ from durable_core import events as e
 from durable_core import mismatch
 from durable_core.codec import EMPTY_OBJECT, decode, encode
 from durable_core.context import WorkflowContext
-from durable_core.decision import Decision, RunSettings
+from durable_core.decision import LOCAL_PATIENCE, Decision, RunSettings
 from durable_core.engine import Engine, too_long
 from durable_core.errors import CodeFailed, CodeStuck, RunEvicted
 from durable_core.execution import Status, error_of, record
@@ -324,6 +324,10 @@ class WorkflowRun:
             deadline, timer = self.info.deadline, self._engine.timers.next()
             decision.wake_at = timer if deadline is None or timer is None else min(deadline, timer)
             decision.wake_at = decision.wake_at or deadline
+            decision.local = self._engine.outcomes.local()
+            if decision.local:  # nothing in the store says so, if the worker dies that performs them
+                back_by = self._engine.time + LOCAL_PATIENCE
+                decision.wake_at = back_by if decision.wake_at is None else min(decision.wake_at, back_by)
             return decision
         if self._settings.block_on_error and self._failure is not None:
             raise CodeFailed(error_of(end)) from self._failure

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from durable_core import composition
 from durable_core.batches import map_items
-from durable_core.calls import start_activity, start_child
+from durable_core.calls import start_activity, start_child, start_local_activity
 from durable_core.functions import P, R
 from durable_core.handles import ActivityHandle, ChildHandle
 
@@ -44,6 +44,19 @@ class StartingCalls:
         `UnknownActivityError`, `TypeError` or `PayloadError` at once when the call itself is wrong.
         """
         return self.wait_activity(start_activity(self._engine, activity, args, kwargs))
+
+    @overload
+    def run_local_activity(self, activity: KnownActivity[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    @overload
+    def run_local_activity(self, activity: str, /, *args: Any, **kwargs: Any) -> Any: ...
+    def run_local_activity(self, activity: Activity, /, *args: Any, **kwargs: Any) -> Any:
+        """The result of an activity that runs beside this code, in this worker: for what takes moments.
+
+        It has no row and no queue; its outcome is one event. All of its attempts together have 10 s (as long as
+        ``WORKFLOW_CODE_TIMEOUT``), or a shorter *timeout* of its own. One that was under way when its worker died is
+        begun again. Raises as `run_activity`, and `ConfigurationError` for one that must not be local.
+        """
+        return composition.wait_here(self._engine, start_local_activity(self._engine, activity, args, kwargs))
 
     @overload
     def start_activity(

@@ -58,6 +58,10 @@ class Transcript:
         self._next = 0  # what the code must ask for next
         self._end = 0  # where the next step begins
         self.warnings: list[str] = []
+        self._local: dict[str, e.LocalActivityCompleted | e.LocalActivityFailed] = {}
+        for fact in self._facts:
+            if isinstance(fact, e.LocalActivityCompleted | e.LocalActivityFailed):
+                self._local.setdefault(fact.call_id, fact)
         patches.load(self._facts)
 
     @property
@@ -105,6 +109,26 @@ class Transcript:
                 self._park(NondeterminismError(message + " DURABLE['STRICT_INPUTS'] makes this a mismatch."))
             self.warnings.append(message)
         return found
+
+    def local_outcome(self, call_id: str) -> e.LocalActivityCompleted | e.LocalActivityFailed | None:
+        """How a local activity ended that was asked for by this call, here or further on; None: nobody knows."""
+        return self._local.get(call_id)
+
+    def check_local(self, asked: c.RunLocalActivity) -> None:
+        """What the code asks for leaves no event of its own to be compared with; its outcome has the names."""
+        found = self._local.get(asked.call_id)
+        if found is None:
+            return
+        if found.activity_name != asked.activity_name:
+            self._park(self._newer_code() or mismatch.other_local_activity(found, asked.activity_name, caller()))
+        if found.arguments != asked.arguments:
+            message = (
+                f"The arguments of local activity {asked.activity_name!r} (call {asked.call_id}) are not those that "
+                f"led to the recorded outcome, which holds. The call is at {caller()}."
+            )
+            if self._strict_inputs:
+                self._park(NondeterminismError(message + " DURABLE['STRICT_INPUTS'] makes this a mismatch."))
+            self.warnings.append(message)
 
     def never_asked(self, whereabouts: str) -> DurableError:
         """Why a step cannot be over yet. *whereabouts* is what the code does instead."""

@@ -83,7 +83,7 @@ class BranchEnd(Future):
 class Waiting(NamedTuple):
     """What code waits for, as `waiting_for` tells it."""
 
-    kind: str  # activity, child, signal, timer, branch, several or condition
+    kind: str  # activity, local activity, child, signal, timer, branch, several or condition
     what: str
 
 

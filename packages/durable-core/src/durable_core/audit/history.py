@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 from durable_core import events as e
 from durable_core.audit.effects import seal_of
-from durable_core.audit.story import ACTIVITY_OUTCOMES, CHILD_OUTCOMES, TIMERS, UPDATE_FACTS, as_text_column
+from durable_core.audit.story import (
+    ACTIVITY_OUTCOMES,
+    CHILD_OUTCOMES,
+    LOCAL_OUTCOMES,
+    TIMERS,
+    UPDATE_FACTS,
+    as_text_column,
+)
 from durable_core.audit.violations import Invariant
 from durable_core.execution import STATUS_AFTER, Status, error_of
 
@@ -138,6 +145,11 @@ def outcomes(story: Story) -> Iterator[Violation]:
                 found = f"{fact.type} by a call that was {asked[call_id].type} before"
                 yield story.violation(Invariant.OUTCOMES, found, "each call once", seq=placed.seq, call_id=call_id)
             asked.setdefault(call_id, fact)
+        elif isinstance(fact, LOCAL_OUTCOMES):
+            if call_id in asked:
+                found = f"{fact.type} by a call that was {asked[call_id].type} before"
+                yield story.violation(Invariant.OUTCOMES, found, "each call once", seq=placed.seq, call_id=call_id)
+            asked[call_id] = fact
         elif not _belongs(fact, asked.get(call_id)):
             found, expected = f"{fact.type} of nothing that was asked for", "an earlier call that it belongs to"
             yield story.violation(Invariant.OUTCOMES, found, expected, seq=placed.seq, call_id=call_id)

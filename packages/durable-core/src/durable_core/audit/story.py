@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from durable_core.ports import AuditedRun, AuditedTask, RunRecord
 
 ACTIVITY_OUTCOMES = (e.ActivityCompleted, e.ActivityFailed, e.ActivityTimedOut, e.ActivityCanceled)
+LOCAL_OUTCOMES = (e.LocalActivityCompleted, e.LocalActivityFailed)
 CHILD_OUTCOMES = (
     e.ChildWorkflowCompleted,
     e.ChildWorkflowFailed,

@@ -153,7 +153,9 @@ def _decide(slot: Slot, record: RunRecord, run: WorkflowRun, now: datetime) -> D
         facts.append(e.WorkflowStarted(workflow_name=record.workflow_name, input=record.input))
     facts += [e.event_of(e.EventRecord(0, mail.type, mail.call_id, mail.details, now)) for mail in slot.mail]
     facts += [outcome.fact for outcome in slot.outcomes if outcome.fact is not None]
-    return run.advance(facts, now)
+    decision = run.advance([*facts, *slot.ended], now)
+    slot.local = decision.local
+    return decision
 
 
 def _is_news(decision: Decision, slot: Slot) -> bool:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from uuid import UUID
 
+    from durable_core.events import HistoryEvent
     from durable_core.ports import Claim, HistoryStore, TaskQueue
     from durable_core.worker.activities import ActivityDesk
     from durable_core.worker.slots import Slot
@@ -62,6 +63,11 @@ class Holdings:
         slot = self._slots.touch(claim.entry.ref)
         slot.claims.append(claim)
         slot.must_read_mail = True
+        self.mark(slot)
+
+    def accept_local(self, run_id: UUID, fact: HistoryEvent) -> None:
+        slot = self._slots.touch(run_id)
+        slot.ended.append(fact)
         self.mark(slot)
 
     def mark(self, slot: Slot) -> None:

@@ -12,6 +12,8 @@ import os
 import random
 import socket
 from contextlib import ExitStack
+from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from durable_core.crashpoints import crashpoint
@@ -22,6 +24,7 @@ from durable_core.ports import PRIVATE, EntryKind, SystemClock, WorkerInfo, new_
 from durable_core.worker.activities import ActivityDesk
 from durable_core.worker.executors import make_executor
 from durable_core.worker.liveness import CodeWatch, Liveness
+from durable_core.worker.local import LocalDesk
 from durable_core.worker.runs import RunDesk
 from durable_core.worker.scheduler import Scheduler
 from durable_core.worker.settings import WorkerSettings
@@ -74,21 +77,27 @@ class Worker:
         self._queue = queue = as_hint(queue, self._clock)
         threads = threads or SystemThreads()
         self._wake = threads.event()
-        self._executor = make_executor(
+        make = partial(
+            make_executor,
             registry,
             self.settings,
             clock=self._clock,
             wake=self._wake.set,
             release_thread=release_thread,
-            on_begin=self._on_begin,
             threads=threads,
-            transactions=Transactions(store, queue, joins=self.settings.inline),
         )
+        self._executor = make(
+            on_begin=self._on_begin, transactions=Transactions(store, queue, joins=self.settings.inline)
+        )
+        # Threads of their own: none of these waits behind an activity that takes hours, and no row in the store is
+        # looked after for them.
+        limit = timedelta(seconds=self.settings.stuck_after)
+        self._local = LocalDesk(make(), registry, self._clock, limit=limit)
         watch = CodeWatch(self._clock, self.settings.stuck_after, threads)
         self._activities = ActivityDesk(
             store, queue, registry, self._executor, self.id, max_crashes=self.settings.max_crashes
         )
-        self._runs = RunDesk(store, queue, registry, self.settings, self._activities, watch, self.id)
+        self._runs = RunDesk(store, queue, registry, self.settings, self._activities, watch, self.id, self._local.want)
         self._scheduler = Scheduler(store, queue, self._clock, self.settings)
         self._liveness = Liveness(
             self.id,
@@ -181,12 +190,16 @@ class Worker:
         return worked and not self._runs.is_busy
 
     def _collect(self) -> bool:
-        outcomes = self._activities.collect(self._store.now())
+        now = self._store.now()
+        outcomes = self._activities.collect(now)
         for outcome in outcomes:
             self._runs.accept(outcome)
+        ended = self._local.collect(now)
+        for run_id, fact in ended:
+            self._runs.accept_local(run_id, fact)
         self._activities.share_backlog()
         claimed = self._stop_reason is None and self._claim()
-        return bool(outcomes) or claimed
+        return bool(outcomes or ended) or claimed
 
     def _claim(self) -> bool:
         now = self._clock.monotonic()
@@ -218,9 +231,9 @@ class Worker:
     def _rest(self) -> None:
         """Until something comes in, or is due."""
         timeout = min(self.settings.tick, self._scheduler.seconds_to_next_look())
-        overdue = self._executor.next_overdue()
-        if overdue is not None:
-            timeout = min(timeout, max(overdue - self._clock.monotonic(), 0.0))
+        for due in (self._executor.next_overdue(), self._local.next_due()):
+            if due is not None:
+                timeout = min(timeout, max(due - self._clock.monotonic(), 0.0))
         if self._runs.is_busy:
             timeout = min(timeout, BUSY_PAUSE)
         if self._failures:
@@ -230,7 +243,7 @@ class Worker:
         self._clock.wait(self._wake, timeout)
 
     def _is_idle(self) -> bool:
-        if not (self._activities.is_idle and not self._runs.dirty and not self._failures):
+        if not (self._is_at_rest and not self._failures):
             return False
         try:
             due = self._scheduler.next_due
@@ -280,10 +293,15 @@ class Worker:
                 self._on_outage(error)
         if self._forced or now >= self._drain_until:
             return True
-        return self._activities.is_idle and not self._runs.dirty
+        return self._is_at_rest
+
+    @property
+    def _is_at_rest(self) -> bool:
+        return self._activities.is_idle and self._local.is_idle and not self._runs.dirty
 
     def _leave(self) -> None:
         self._activities.leaving = True
+        self._local.close()
         try:
             self._activities.withdraw(begun=True)
             self._runs.forget_all()
@@ -312,6 +330,7 @@ class Worker:
     def _start_over(self) -> None:
         """Others took this worker for dead and have its work: drop all of it, and begin as a new one."""
         logger.warning("declared dead by other workers (paused, or cut off from the database?); starting over")
+        self._local.forget_all()
         self._activities.abandon_all(self._store.now())
         self._runs.forget_all()
         self._register()

@@ -75,6 +75,7 @@ def propose(
         error=decision.error,
         waiting_for=decision.waiting_for,
         due_at=decision.wake_at,
+        crashes=slot.crashes if decision.local else 0,  # what it does next may be what killed them
         worker_id=worker_id,
         mail_read=[mail.id for mail in slot.mail],
         tasks=tasks,
@@ -87,7 +88,8 @@ def propose(
             for news in decision.updates.values()
         ],
     )
-    return Proposal(commit, slot.outcomes, slot.claims, eager)
+    # While a local activity is under way, the run's claims are kept: if this process dies over it, that is charged.
+    return Proposal(commit, slot.outcomes, [] if decision.local else slot.claims, eager, slot.ended)
 
 
 def propose_block(slot: Slot, error: str, now: datetime, *, tries_again: bool = True) -> Commit:

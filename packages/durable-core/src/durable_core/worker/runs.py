@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, assert_never
 
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from durable_core.commands import RunLocalActivity
     from durable_core.definitions import Registry
+    from durable_core.events import HistoryEvent
     from durable_core.hooks import News
     from durable_core.ports import Claim, CommitResult, Committed, HistoryStore, TaskOutcome, TaskQueue
     from durable_core.worker.activities import ActivityDesk
@@ -35,6 +38,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("durable.worker")
 
 SUSPECT_RUN_DELAY = timedelta(milliseconds=100)  # before another worker is asked to decide; that takes milliseconds
+
+# Perform these local activities of a run, and none besides.
+WantLocal = Callable[["UUID", "list[RunLocalActivity]", "datetime"], None]
 
 
 class RunDesk:
@@ -49,8 +55,10 @@ class RunDesk:
         activities: ActivityDesk,
         watch: CodeWatch,
         worker_id: UUID,
+        want_local: WantLocal = lambda run_id, commands, now: None,
     ) -> None:
         self._store = store
+        self._want_local = want_local
         self._queue = queue
         self._activities = activities
         self._held = Holdings(store, queue, activities, settings.cache_size)
@@ -89,6 +97,10 @@ class RunDesk:
             return
         slot.outcomes.append(outcome)
         self._held.mark(slot)
+
+    def accept_local(self, run_id: UUID, fact: HistoryEvent) -> None:
+        """How a local activity ended. Nobody else knows: the run is loaded for it if need be."""
+        self._held.accept_local(run_id, fact)
 
     # The round
 
@@ -139,20 +151,22 @@ class RunDesk:
             advance = _not_its_codes_fault(error, "made")
         match advance:
             case Proposal():
-                slot.mail, slot.outcomes, slot.claims = [], [], []
+                slot.mail, slot.outcomes, slot.ended = [], [], []
+                slot.claims = slot.claims if slot.local else []
                 return advance
             case Block():
                 return self._block(slot, advance, now)
             case Leave():
                 self._held.leave(slot, advance.waiting_for)
             case Nothing.TO_DO:
+                self._want_local(slot.run_id, [], now)
                 self._held.retire(slot)
             case Nothing.NEW:
                 # An outcome that is no news is that of an activity which is not known here: another worker has gone on
                 # with the run.
                 self._held.report(slot)
-                self._held.spend(slot)
-                slot.mail = []
+                self._held.spend(slot)  # nothing local is under way: that alone is news, for it has a time
+                slot.mail, slot.ended = [], []
             case _:
                 assert_never(advance)
         return None
@@ -163,7 +177,7 @@ class RunDesk:
         self._held.report(slot)
         commit = propose_block(slot, block.error, now, tries_again=block.tries_again)
         proposal = Proposal(commit, [], slot.claims)
-        slot.claims = []
+        slot.claims, slot.local, slot.ended = [], [], []
         slot.evict()
         return proposal
 
@@ -254,15 +268,16 @@ class RunDesk:
         slot.version, slot.history_length = slot.version + 1, commit.history_length
         for task in proposal.eager:
             self._activities.submit(task)
+        self._want_local(slot.run_id, slot.local, self._store.now())
         self._activities.cancel(slot.run_id, {cancel.call_id for cancel in commit.cancels})
         if commit.status.is_closed or commit.status is Status.BLOCKED:
             self._held.retire(slot)
             return
-        slot.status, slot.failures, slot.crashes = commit.status, 0, 0
+        slot.status, slot.failures, slot.crashes = commit.status, 0, commit.crashes
         if commit.due_at is not None and (self.wake_at is None or commit.due_at < self.wake_at):
             self.wake_at = commit.due_at
         slot.mail = result.mail
-        if not slot.is_idle:
+        if slot.has_news:
             self._held.mark(slot)
 
 

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Set
     from uuid import UUID
 
-    from durable_core.events import EventRecord
+    from durable_core.commands import RunLocalActivity
+    from durable_core.events import EventRecord, HistoryEvent
     from durable_core.ports import Claim, Commit, Mail, RunRecord, TaskOutcome, TaskRecord
     from durable_core.replay import WorkflowRun
 
@@ -25,6 +26,7 @@ class Proposal:
     outcomes: list[TaskOutcome]  # of activities that ran here; their facts are among the commit's events
     claims: list[Claim]  # done once it is committed
     eager: list[TaskRecord] = field(default_factory=list)  # tasks to be begun here once it is committed
+    ended: list[HistoryEvent] = field(default_factory=list)  # facts of local activities, among the commit's events
 
 
 @dataclass(slots=True, eq=False)
@@ -42,13 +44,22 @@ class Slot:
     history_length: int = 0  # as committed, like the version; *record* is as it was loaded
     mail: list[Mail] = field(default_factory=list)  # to be applied at the next step
     outcomes: list[TaskOutcome] = field(default_factory=list)  # of activities that ran here
+    ended: list[HistoryEvent] = field(default_factory=list)  # how local activities ended that ran here
+    local: list[RunLocalActivity] = field(default_factory=list)  # that its code waits for
     claims: list[Claim] = field(default_factory=list)
     proposal: Proposal | None = None  # decided, but somebody held the row
     must_read_mail: bool = False
 
     @property
     def is_idle(self) -> bool:
-        return not (self.mail or self.outcomes or self.claims or self.proposal)
+        return not (self.mail or self.outcomes or self.ended or self.claims or self.proposal)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there is something to decide. Claims that are kept for a local activity are nothing new."""
+        if self.mail or self.outcomes or self.ended or self.must_read_mail:
+            return True
+        return bool(self.claims) and not self.local
 
     def evict(self) -> None:
         """Drop the code; what it has not committed is decided again from the store."""
@@ -61,6 +72,7 @@ class Slot:
     def take_back(self, proposal: Proposal) -> None:
         """What a proposal was made of is to be decided on again."""
         self.outcomes = proposal.outcomes + self.outcomes
+        self.ended = proposal.ended + self.ended
         self.claims = proposal.claims + self.claims
         self.proposal = None
 

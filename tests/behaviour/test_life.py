@@ -10,10 +10,14 @@ from django_durable import (
     NotReopenable,
     WorkflowFailed,
     WorkflowTimeout,
+    pause_workflow,
+    resume_workflow,
     retry_workflow,
+    send_signal,
     start_workflow,
 )
 from tests.scenarios import ledger
+from tests.waiting import wait_until
 
 # Retry
 
@@ -85,3 +89,66 @@ def test_a_reopening_is_whole_or_has_not_happened(point, quiet_site, queue, key)
         assert handle.result(timeout=30) == key
     assert site.history(handle).count("workflow_reopened") == 1
     assert len(ledger.effects(f"{key}-before")) == 1
+
+
+# Pause and resume
+
+
+@pytest.mark.promise("P6")
+def test_a_paused_run_decides_nothing_and_loses_nothing(site, key):
+    handle = site.start("works_on_signals", key=key)
+    site.until_waiting(handle, "signal")
+    assert pause_workflow(handle, reason="look at it")
+    send_signal(handle, "item", "a")
+    other = site.run("echoes", value=1)  # the worker has gone round meanwhile
+    assert other == 1
+    paused = site.execution(handle)
+    assert (paused.status, paused.pause_reason) == ("RUNNING", "look at it")
+    assert paused.mailbox.count() == 1
+    assert ledger.effects(f"{key}-a") == []
+    assert resume_workflow(handle)
+    send_signal(handle, "item", "b")
+    assert handle.result(timeout=30) == ["a", "b"]
+    assert [len(ledger.effects(f"{key}-{item}")) for item in "ab"] == [1, 1]
+
+
+def test_an_activity_of_a_paused_run_ends_and_is_heard_of_later(site, key):
+    handle = site.start("gates", key=key)
+    site.until_waiting(handle, "activity")
+    wait_until(lambda: ledger.effects(key), "the activity to begin")
+    pause_workflow(handle)
+    ledger.open_gate(key)
+    wait_until(lambda: site.tasks(handle)[0].status == "COMPLETED", "the activity to end")
+    assert site.execution(handle).status == "RUNNING"
+    resume_workflow(handle)
+    assert handle.result(timeout=30) == "through"
+    assert len(ledger.effects(key)) == 1
+
+
+def test_a_paused_run_times_out(quiet_site, queue):
+    site = quiet_site
+    handle = start_workflow(site.on_queue("waits_for_answer", queue, timeout=0.5))
+    pause_workflow(handle)
+    with site.project.worker("--queue-name", queue), pytest.raises(WorkflowTimeout):
+        handle.result(timeout=30)
+    assert site.history(handle) == ["workflow_started", "workflow_timed_out"]
+
+
+@pytest.mark.promise("P1", "P6")
+def test_a_pause_survives_a_death_and_so_does_what_came_in(quiet_site, queue, key):
+    site = quiet_site
+    impatient = {"HEARTBEAT_INTERVAL": 0.1, "WORKER_TIMEOUT": 0.3}
+    handle = start_workflow(site.on_queue("works_on_signals", queue), key=key)
+    with site.project.worker("--queue-name", queue, DURABLE_CRASH_AT="decision-inside:2", durable=impatient) as doomed:
+        site.until_waiting(handle, "signal")
+        pause_workflow(handle)
+        send_signal(handle, "item", "a")
+        resume_workflow(handle)
+        assert doomed.wait() == -signal.SIGKILL, doomed.said
+    assert pause_workflow(handle)
+    send_signal(handle, "item", "b")
+    with site.project.worker("--queue-name", queue, durable=impatient):
+        site.run_on(queue, "echoes", value=1)
+        assert ledger.effects(f"{key}-b") == []
+        resume_workflow(handle)
+        assert handle.result(timeout=30) == ["a", "b"]

@@ -305,6 +305,29 @@ class StoreThatKeepsTheOldDeadline(InMemoryHistoryStore):
         return super().reopen(replace(reopening, deadline=run.record.deadline))
 
 
+class StoreThatPausesInSilence(InMemoryHistoryStore):
+    def _mark(self, run_id: UUID, paused_at: datetime | None, due_at: datetime | None) -> None:
+        before = self.get(run_id)
+        super()._mark(run_id, paused_at, due_at)
+        run = self._runs.get(run_id)
+        assert run is not None
+        assert before is not None
+        self._runs.put(run_id, replace(run, record=replace(run.record, version=before.version)))
+
+
+class StoreThatWakesThePaused(InMemoryHistoryStore):
+    def pause(self, run_id: UUID, reason: str) -> None:
+        self._mark(run_id, self.now(), self.now())
+
+
+class StoreThatForgetsDeadlines(InMemoryHistoryStore):
+    def _mark(self, run_id: UUID, paused_at: datetime | None, due_at: datetime | None) -> None:
+        super()._mark(run_id, paused_at, due_at)
+        run = self._runs.get(run_id)
+        assert run is not None
+        self._runs.put(run_id, replace(run, due_at=due_at))
+
+
 class StoreThatForgetsClosedTasks(InMemoryHistoryStore):
     def tasks_of(self, run_id: UUID) -> list[PastTask]:
         return [past for past in super().tasks_of(run_id) if not past.record.status.is_closed]
@@ -331,6 +354,10 @@ LIES: list[tuple[type[Any], str]] = [
     (StoreThatTriesCanceledTasksAgain, "test_canceled_task_that_is_given_back_ends_and_its_run_is_told"),
     (StoreThatTellsNobodyToStop, "test_canceled_running_task_is_told_to_stop_and_says_how_it_ended"),
     (StoreWithoutVersions, "test_nobody_is_told_of_a_cancel_in_a_conflict"),
+    (StoreThatPausesInSilence, "test_decision_from_before_a_pause_or_a_resumption_is_a_conflict"),
+    (StoreThatWakesThePaused, "test_paused_run_is_due_at_its_deadline_and_not_before"),
+    (StoreThatForgetsDeadlines, "test_paused_run_is_due_at_its_deadline_and_not_before"),
+    (StoreThatForgetsDeadlines, "test_resumed_run_is_due_when_it_is_told_or_at_its_deadline"),
     (StoreThatBelievesOldAttempts, "test_attempt_from_before_the_reopening_is_refused"),
     (StoreThatReopensNamesakes, "test_workflow_id_that_another_run_has_keeps_a_run_closed"),
     (StoreThatReopensNamesakes, "test_start_and_reopening_that_race_for_a_workflow_id_agree"),

@@ -174,3 +174,45 @@ def test_pages_have_no_inline_styles_or_scripts_of_ours(admin, run):
     text = admin.get(url(WorkflowExecution, "change", run.pk)).content.decode()
     body = text[text.index('id="content"') :]
     assert not re.search(r"<(table|td|tr|pre|code)[^>]*style=", body)
+
+
+@pytest.fixture
+def operator() -> Iterator[Client]:
+    user = User.objects.create_user("operator", is_staff=True)
+    names = ["view_workflowexecution", "change_workflowexecution"]
+    user.user_permissions.add(*Permission.objects.filter(codename__in=names))
+    yield from client_of(user)
+
+
+def act(client, action, run):
+    chosen = {"action": action, "_selected_action": [str(run.id)]}
+    return client.post(url(WorkflowExecution, "changelist"), chosen, follow=True).content.decode()
+
+
+def test_operators_try_failed_runs_again(operator, run):
+    assert "1 of 1 will be tried again" in act(operator, "retry", run)
+    run.refresh_from_db()
+    assert run.status == "RUNNING"
+    assert run.history.last().details["reason"] == "by operator, in the admin"
+    assert "it goes on by itself" in act(operator, "retry", run)
+
+
+def test_operators_pause_and_resume(operator):
+    run = start_workflow("approval").execution
+    assert "1 of 1 paused" in act(operator, "pause", run)
+    run.refresh_from_db()
+    assert run.pause_reason == "by operator, in the admin"
+    page = operator.get(url(WorkflowExecution, "change", run.id)).content.decode()
+    assert "by operator, in the admin" in page
+    assert "0 of 1 paused" in act(operator, "pause", run)
+    assert "1 of 1 resumed" in act(operator, "resume", run)
+    run.refresh_from_db()
+    assert run.paused_at is None
+
+
+def test_who_may_only_look_may_do_nothing(viewer, run):
+    act(viewer, "retry", run)
+    act(viewer, "pause", run)
+    run.refresh_from_db()
+    assert (run.status, run.paused_at) == ("FAILED", None)
+    assert "Try again" not in viewer.get(url(WorkflowExecution, "changelist")).content.decode()

@@ -456,3 +456,17 @@ def test_a_table_keeps_its_columns():
     assert lines[0].startswith("a ")
     assert lines[2].endswith("…  y z")
     assert len(lines) == 3
+
+
+# durable_pause, durable_resume
+
+
+def test_pause_and_resume():
+    handle = start_workflow("approval")
+    call_command("durable_pause", str(handle), reason="look at it", verbosity=0)
+    assert "was paused already" in str(refusal("durable_pause", str(handle)))
+    said = io.StringIO()
+    call_command("durable_status", str(handle), stdout=said)
+    assert "look at it" in said.getvalue()
+    call_command("durable_resume", str(handle), verbosity=0)
+    assert "was not paused" in str(refusal("durable_resume", str(handle)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django_durable import RetryPolicy, register
 
 from . import ledger
-from .durable_activities import effect
+from .durable_activities import effect, gated
 
 
 @register.activity(retry_policy=RetryPolicy(initial_interval=0.01, non_retryable_error_types=("ValueError",)))
@@ -37,3 +37,17 @@ def raises_once(ctx, key):
 @register.workflow
 def waits_for_a_mended_child(ctx, key):
     return ctx.run_workflow("works_once_mended", key=key)
+
+
+@register.workflow
+def works_on_signals(ctx, key):
+    items = []
+    for _ in range(2):
+        items.append(ctx.wait_signal("item"))
+        ctx.run_activity(effect, f"{key}-{items[-1]}")
+    return items
+
+
+@register.workflow
+def gates(ctx, key):
+    return ctx.run_activity(gated, key, "through")

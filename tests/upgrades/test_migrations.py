@@ -65,6 +65,8 @@ TAKEN_AWAY = {  # columns, by migrations that go back
     ("activitytask", "at_most_once"),
     ("worker", "exclude"),
     ("workflowexecution", "chain_id"),
+    ("workflowexecution", "pause_reason"),
+    ("workflowexecution", "paused_at"),
     ("workflowexecution", "timeout"),
 }
 

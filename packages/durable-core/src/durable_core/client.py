@@ -15,6 +15,7 @@ from uuid import UUID
 from durable_core import events as e
 from durable_core.codec import MAX_PAYLOAD_BYTES, Payload, decode, encode, excerpt
 from durable_core.crashpoints import crashpoint
+from durable_core.ending import end_from_outside
 from durable_core.errors import (
     ConfigurationError,
     DurableError,
@@ -28,13 +29,12 @@ from durable_core.errors import (
     WorkflowFailed,
     WorkflowTimeout,
 )
-from durable_core.execution import STATUS_AFTER, Status, TaskStatus, error_of
+from durable_core.execution import Status, TaskStatus
 from durable_core.hints import as_hint
 from durable_core.hooks import SILENT, Announcer
 from durable_core.options import DEFAULT_QUEUE, as_timedelta, check_name
 from durable_core.ports import (
     REDELIVERY,
-    Commit,
     Entry,
     Letter,
     LoadedRun,
@@ -42,6 +42,7 @@ from durable_core.ports import (
     NewMessage,
     NewRun,
     Verdict,
+    Wake,
     new_id,
 )
 from durable_core.reopening import reopen
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     from durable_core.definitions import Registry, WorkflowDefinition
     from durable_core.hooks import News
     from durable_core.options import Duration
-    from durable_core.ports import HistoryStore, RunRecord, TaskQueue, Wake
+    from durable_core.ports import HistoryStore, RunRecord, TaskQueue
 
 FIRST_POLL = 0.002  # seconds between two looks at a run that is waited for; grows
 LONGEST_POLL = 0.1
@@ -263,6 +264,34 @@ class Client:
         crashpoint("start-committed")
         self._hooks.announce([(one.record.id, one.record.workflow_name, [one.event]) for one in reopened])
 
+    def pause(self, run_id: UUID, *, reason: str = "") -> bool:
+        """Have nothing decided for the run, or the newest that goes on for it, until it is resumed.
+
+        False if it was paused already. Raises `WorkflowClosed` and `UnknownExecutionError`.
+        """
+        encode(reason, what="the reason of a pause", limit=self._payload_limit)
+        with self._store.transaction():
+            record = self._lock_open(run_id, "cannot be paused").record
+            if record.paused_at is not None:
+                return False
+            self._store.pause(record.id, reason)
+        return True
+
+    def resume(self, run_id: UUID) -> bool:
+        """Let a paused run go on, with all that has come in meanwhile; False if it was not paused.
+
+        Raises as `pause`.
+        """
+        with self._store.transaction():
+            record = self._lock_open(run_id, "cannot be resumed").record
+            if record.paused_at is None:
+                return False
+            begins_later = record.start_at is not None and record.start_at > self._store.now()
+            self._store.resume(record.id, record.start_at if begins_later else self._again_at())
+            if not begins_later:
+                self._wake([Wake(record.id, record.queue, record.priority, None)])
+        return True
+
     def find(self, run_id: UUID) -> RunRecord:
         """Raises `UnknownExecutionError`."""
         record = self._store.get(run_id)
@@ -327,6 +356,16 @@ class Client:
                 return locked
             run_id = newest.id
 
+    def _lock_open(self, run_id: UUID, what: str) -> LoadedRun:
+        locked = self._lock_newest(run_id)
+        record = locked.record
+        if record.status.is_closed:
+            raise WorkflowClosed(
+                f"workflow {record.workflow_name!r} ({record.id}) is {record.status}; it {what}.",
+                execution_id=record.id,
+            )
+        return locked
+
     def _cancel_tree(self, locked: LoadedRun, reason: str, *, keep_queued: bool) -> list[News]:
         record = locked.record
         children = self._store.children(record.id)
@@ -342,38 +381,13 @@ class Client:
         record = locked.record
         # Clocks of processes are a little apart, and a history does not go back.
         now = max([self._store.now(), *(event.created_at for event in locked.events)])
-        # A run that never ran still has a history that begins with its start.
-        facts: list[tuple[str, str]] = []
-        if not record.history_length:
-            started = e.WorkflowStarted(workflow_name=record.workflow_name, input=record.input)
-            facts.append((started.type, e.details_of(started)))
-        facts += [(mail.type, mail.details) for mail in locked.mail if mail.type == e.SignalReceived.type]
-        facts.append((end.type, e.details_of(end)))
-        events = [
-            e.EventRecord(record.history_length + place, kind, None, details, now)
-            for place, (kind, details) in enumerate(facts, start=1)
-        ]
-        letters = []
-        if record.parent_id is not None and record.parent_call_id is not None:
-            letters.append(
-                Letter.of(record.parent_id, e.ChildWorkflowCanceled(call_id=record.parent_call_id, reason=end.reason))
-            )
-        commit = Commit(
-            run_id=record.id,
-            version=record.version,
-            status=STATUS_AFTER[type(end)],
-            events=events,
-            history_length=record.history_length + len(events),
-            error=error_of(end),
-            mail_read=[mail.id for mail in locked.mail],
-            letters=letters,
-            close_tasks_as=None if keep_queued else TaskStatus.FAILED,
-        )
+        commit = end_from_outside(record, locked.mail, end, now)
+        commit.close_tasks_as = None if keep_queued else TaskStatus.FAILED
         committed = self._store.commit([commit])
         match (result := committed.results[record.id]).verdict:
             case Verdict.COMMITTED:
                 self._wake(committed.wakes)
-                return record.id, record.workflow_name, events
+                return record.id, record.workflow_name, commit.events
             case Verdict.UNREAD:
                 # How an activity or a child ended may be written to a run that somebody has locked.
                 later = LoadedRun(record, locked.events, [*locked.mail, *result.mail])

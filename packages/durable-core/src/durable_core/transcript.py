@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 
 def decided(history: Sequence[e.EventRecord]) -> Sequence[e.EventRecord]:
-    """A history without what was written to it from outside when it was canceled, and its code was not asked.
+    """A history without what was written to it from outside when it ended, and its code was not asked.
 
-    That ends with the cancel, has signals before it, and begins with the start where the run never ran.
+    That ends with the cancel or the deadline, has signals before it, and begins with the start where the run never ran.
     """
-    if not history or history[-1].type != e.WorkflowCanceled.type:
+    if not history or history[-1].type not in (e.WorkflowCanceled.type, e.WorkflowTimedOut.type):
         return history
     end = history[-1]
     first = len(history) - 1

@@ -36,7 +36,14 @@ from django_durable.api import (
     update_workflow,
     wait_workflow,
 )
-from django_durable.life import aretry_workflow, retry_workflow
+from django_durable.life import (
+    apause_workflow,
+    aresume_workflow,
+    aretry_workflow,
+    pause_workflow,
+    resume_workflow,
+    retry_workflow,
+)
 from django_durable.registration import register
 from durable_core.activity import activity_heartbeat, current_activity
 from durable_core.context import WorkflowContext
@@ -121,7 +128,9 @@ __all__ = [
     "WorkflowTimeout",
     "acancel_workflow",
     "activity_heartbeat",
+    "apause_workflow",
     "aquery_workflow",
+    "aresume_workflow",
     "aretry_workflow",
     "arun_workflow",
     "asend_signal",
@@ -132,10 +141,12 @@ __all__ = [
     "await_workflow",
     "cancel_workflow",
     "current_activity",
+    "pause_workflow",
     "query_workflow",
     "register",
     "remote_activity",
     "remote_workflow",
+    "resume_workflow",
     "retry_workflow",
     "run_workflow",
     "send_signal",

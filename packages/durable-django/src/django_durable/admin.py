@@ -15,6 +15,7 @@ from django.db.models import Q
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 
+from django_durable import admin_actions
 from django_durable.conf import conf
 from django_durable.fields import PayloadField
 from django_durable.models import ActivityTask, HistoryEvent, Message, WorkflowExecution
@@ -47,7 +48,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # generic only 
 
     show_full_result_count = False  # counting a big table takes long
     show_facets = admin.ShowFacets.NEVER
-    actions = None
+    actions: Any = None
     list_per_page = 50
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -86,13 +87,14 @@ class WorkflowNameFilter(admin.SimpleListFilter):
 
 @admin.register(WorkflowExecution)
 class WorkflowExecutionAdmin(ReadOnlyAdmin):
+    actions = (admin_actions.retry, admin_actions.pause, admin_actions.resume)
     list_display = ("id", "status", "workflow_name", "waits_for", "workflow_id", "created_at", "duration")
     list_filter = ("status", WorkflowNameFilter, "created_at")
     search_fields = ("id", "workflow_id")
     search_help_text = "Id of the execution, or the beginning of its workflow id"
     ordering = ("-created_at",)  # not by id: those of children do not grow with time
     fieldsets = (
-        (None, {"fields": ("workflow_name", "status", "waits_for", "waits_at", "error_text", "duration")}),
+        (None, {"fields": ("workflow_name", "status", "paused", "waits_for", "waits_at", "error_text", "duration")}),
         ("Data", {"fields": ("input_text", "result_text")}),
         ("Activities", {"fields": ("activities_table",)}),
         ("Messages", {"fields": ("messages_table",)}),
@@ -134,9 +136,19 @@ class WorkflowExecutionAdmin(ReadOnlyAdmin):
             wanted |= Q(pk=run_id)
         return queryset.filter(wanted), False
 
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        """For actions; rows themselves cannot be changed here."""
+        return request.user.has_perm("django_durable.change_workflowexecution")
+
     @admin.display(description="waits for")
     def waits_for(self, run: WorkflowExecution) -> str:
-        return "-" if run.finished_at or not run.waiting_for else waiting_in_words(run.waiting_for)
+        if run.finished_at or not run.waiting_for:
+            return "-" if run.finished_at or run.paused_at is None else "paused"
+        return f"{'paused: ' if run.paused_at else ''}{waiting_in_words(run.waiting_for)}"
+
+    @admin.display(description="paused")
+    def paused(self, run: WorkflowExecution) -> str:
+        return "-" if run.finished_at or run.paused_at is None else f"since {_text(run.paused_at)}: {run.pause_reason}"
 
     @admin.display(description="at")
     def waits_at(self, run: WorkflowExecution) -> str:

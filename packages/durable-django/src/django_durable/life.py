@@ -1,4 +1,4 @@
-"""What people do to runs beside talking to them: try them again."""
+"""What people do to runs beside talking to them: try them again, pause and resume them."""
 
 from __future__ import annotations
 
@@ -34,6 +34,20 @@ def retry_workflow(execution: Execution, *, reason: str = "") -> None:
         _unblock(made, record.id)
 
 
+def pause_workflow(execution: Execution, *, reason: str = "") -> bool:
+    """Have nothing decided for a run, or the newest of its chain, until it is resumed; False if it was paused already.
+
+    Activities that it has started go on; their outcomes, signals and other mail are kept, and no timer fires. Its own
+    `timeout` goes on. Raises `UnknownExecutionError` and `WorkflowClosed`.
+    """
+    return engine().client.pause(id_of(execution), reason=reason)
+
+
+def resume_workflow(execution: Execution) -> bool:
+    """Let a paused run go on, with all that has come in meanwhile; False if it was not paused. Raises as above."""
+    return engine().client.resume(id_of(execution))
+
+
 def _unblock(made: Engine, run_id: UUID) -> None:
     from django_durable.models import WorkflowExecution
 
@@ -47,10 +61,22 @@ def _unblock(made: Engine, run_id: UUID) -> None:
             raise DurableError(
                 f"workflow {record.workflow_name!r} ({run_id}) is {record.status}, not BLOCKED: it goes on by itself."
             )
+        if record.paused_at is not None:
+            raise DurableError(f"workflow {record.workflow_name!r} ({run_id}) is paused. Resume it.")
         rows = WorkflowExecution.objects.using(made.conf.database).filter(pk=run_id, status=Status.BLOCKED.value)
         rows.update(due_at=made.store.now(), crashes=0, failures=0)
         if made.queue.transactional:  # another queue hears of it from the scheduler
             made.queue.enqueue([Entry(EntryKind.RUN, run_id, record.queue, record.priority)])
+
+
+async def apause_workflow(execution: Execution, *, reason: str = "") -> bool:
+    """`pause_workflow` for async code."""
+    return await sync_to_async(pause_workflow)(execution, reason=reason)
+
+
+async def aresume_workflow(execution: Execution) -> bool:
+    """`resume_workflow` for async code."""
+    return await sync_to_async(resume_workflow)(execution)
 
 
 async def aretry_workflow(execution: Execution, *, reason: str = "") -> None:

@@ -59,6 +59,8 @@ class WorkflowExecution(models.Model):
     deadline = InstantField(null=True, blank=True)
     timeout = models.FloatField(null=True, blank=True)  # seconds from its start to that
     due_at = InstantField(null=True, blank=True)  # when the scheduler must look at it
+    paused_at = InstantField(null=True, blank=True)  # since when nothing is decided for it
+    pause_reason = models.TextField(null=True, blank=True)
     waiting_for = PayloadField(null=True)  # object: kind, what, since, until, at
     worker_id = models.UUIDField(null=True, blank=True)  # who has it in memory; no key: workers come and go
     failures = models.IntegerField(default=0)  # decisions in a row that ended BLOCKED

@@ -48,7 +48,10 @@ def _of_run(story: Story, now: datetime, patience: timedelta) -> Iterator[Need]:
     if record.status not in (Status.PENDING, Status.RUNNING):  # a BLOCKED one waits for a person
         return
     found = None
-    if record.status is Status.PENDING and not _is_soon(run.due_at, record.start_at, now, patience):
+    if record.paused_at is not None:
+        if record.deadline is not None and not _is_soon(run.due_at, record.deadline, now, patience):
+            found = "a paused run with a deadline"
+    elif record.status is Status.PENDING and not _is_soon(run.due_at, record.start_at, now, patience):
         found = "a PENDING run"
     elif run.events and run.events[-1].type == WorkflowReopened.type and not _is_soon(run.due_at, None, now, patience):
         found = "a reopened run"

@@ -76,6 +76,7 @@ class RunRecord:
     failures: int  # decisions in a row that ended BLOCKED
     crashes: int  # workers in a row that died over it
     created_at: datetime
+    paused_at: datetime | None = None  # since when nothing is decided for it
 
     @property
     def time_given(self) -> timedelta | None:

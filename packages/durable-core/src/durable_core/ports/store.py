@@ -87,6 +87,15 @@ class HistoryStore(Protocol):
     def children(self, run_id: UUID) -> list[UUID]:
         """Open children that are canceled with this run."""
 
+    def pause(self, run_id: UUID, reason: str) -> None:
+        """Mark an open run that the caller has locked as paused. It is due at its deadline, and at no other time.
+
+        Its version goes up: a decision that is under way does not stand.
+        """
+
+    def resume(self, run_id: UUID, due_at: datetime | None) -> None:
+        """Take that mark away again; *due_at* is when the scheduler must look, if not at its deadline."""
+
     def tasks_of(self, run_id: UUID) -> list[PastTask]:
         """All activities of a run, oldest first."""
 

@@ -11,6 +11,7 @@ from durable_core.testing.rows import TaskRow
 from durable_core.testing.state import State
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from uuid import UUID
 
     from durable_core.ports import Reopening
@@ -18,6 +19,19 @@ if TYPE_CHECKING:
 
 class LifeMethods(State):
     """The part of `HistoryStore` that opens closed runs again."""
+
+    def pause(self, run_id: UUID, reason: str) -> None:
+        self._mark(run_id, self.now(), None)
+
+    def resume(self, run_id: UUID, due_at: datetime | None) -> None:
+        self._mark(run_id, None, due_at)
+
+    def _mark(self, run_id: UUID, paused_at: datetime | None, due_at: datetime | None) -> None:
+        with self.transaction():
+            run = self._open_run(run_id)
+            assert run is not None, run_id
+            record = replace(run.record, paused_at=paused_at, version=run.record.version + 1, worker_id=None)
+            self._runs.put(run_id, replace(run, record=record, due_at=earliest(due_at, record.deadline)))
 
     def tasks_of(self, run_id: UUID) -> list[PastTask]:
         with self.transaction():
@@ -43,6 +57,7 @@ class LifeMethods(State):
                 deadline=reopening.deadline,
                 failures=0,
                 crashes=0,
+                paused_at=None,
                 worker_id=None,
             )
             due_at = earliest(reopening.due_at, reopening.deadline)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from durable_core import events as e
 from durable_core.crashpoints import crashpoint
 from durable_core.decision import WARN_HISTORY
+from durable_core.ending import end_from_outside
 from durable_core.errors import CodeFailed, CodeStuck, NewerCodeNeeded, NondeterminismError, did_you_mean
 from durable_core.execution import Status
 from durable_core.logs import sketch
@@ -83,8 +84,10 @@ class Advancer:
         record, run = slot.record, slot.run
         if record is None:
             return Nothing.TO_DO  # closed meanwhile, or its start was rolled back
+        if record.paused_at is not None:
+            return _end(slot, record, now) or Nothing.TO_DO
         if slot.crashes >= self._settings.max_crashes:
-            return self._give_up(slot)
+            return _end(slot, record, now) or self._give_up(slot)
         if run is None:
             hint = did_you_mean(record.workflow_name, self._registry.workflows)
             logger.warning(
@@ -101,9 +104,13 @@ class Advancer:
             return Leave(unknown_name("workflow version", record.workflow_name))
         except (NondeterminismError, CodeFailed) as problem:
             cause = problem.__cause__
-            return Block(f"{type(problem).__name__}: {problem}", told="" if cause is None else sketch(cause))
+            return _end(slot, record, now) or Block(
+                f"{type(problem).__name__}: {problem}", told="" if cause is None else sketch(cause)
+            )
         except CodeStuck:
-            return Block("CodeStuck: the workflow's code ran for too long without a ctx call")
+            return _end(slot, record, now) or Block(
+                "CodeStuck: the workflow's code ran for too long without a ctx call"
+            )
         for warning in decision.warnings:
             logger.warning("%s", warning, extra=ids_of(slot))
         if not _is_news(decision, slot):
@@ -137,6 +144,15 @@ class Advancer:
     def _serves(self, queue: str) -> bool:
         settings = self._settings
         return queue in settings.queues if settings.queues else queue not in settings.exclude
+
+
+def _end(slot: Slot, record: RunRecord, now: datetime) -> Proposal | None:
+    """The end of a run whose code is not asked, be it paused or unable to go on; None: it has not come yet."""
+    if slot.end is None:
+        return None
+    last = max((event.created_at for event in slot.history or ()), default=now)
+    commit = end_from_outside(record, slot.mail, slot.end, max(now, last), children=slot.children)
+    return Proposal(commit, [], slot.claims)
 
 
 def _never(name: str, queue: str) -> bool:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from durable_core.ending import why_it_ends
 from durable_core.engine import WorkflowInfo
+from durable_core.execution import Status
 from durable_core.replay import WorkflowRun
 
 if TYPE_CHECKING:
@@ -50,6 +52,10 @@ class Loader:
             return
         record = loaded.record
         slot.record, slot.mail = record, loaded.mail
+        if record.paused_at is not None or record.status is Status.BLOCKED:
+            now = self._store.now()
+            slot.end = why_it_ends(record, loaded.mail, now)
+            slot.children = [] if slot.end is None else self._store.children(record.id)
         slot.version, slot.history_length = record.version, record.history_length
         slot.status, slot.failures, slot.crashes = record.status, record.failures, record.crashes
         definition = self._registry.workflows.get(record.workflow_name)

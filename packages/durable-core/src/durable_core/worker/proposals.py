@@ -112,7 +112,7 @@ def propose_block(slot: Slot, error: str, now: datetime, *, tries_again: bool = 
         history_length=slot.history_length,
         error=error,
         waiting_for=encode(waiting_for),
-        due_at=due_at,
+        due_at=earliest(due_at, record.deadline),
         failures=slot.failures + 1,
         crashes=slot.crashes,
     )

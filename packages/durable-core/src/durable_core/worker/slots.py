@@ -36,6 +36,8 @@ class Slot:
     run_id: UUID
     run: WorkflowRun | None = None
     record: RunRecord | None = None  # None: closed, or unknown to the store
+    end: HistoryEvent | None = None  # that it comes to, if its code cannot be asked
+    children: list[UUID] = field(default_factory=list)  # that end with it then
     history: list[EventRecord] | None = None  # loaded, to be replayed first
     version: int = 0
     status: Status = Status.PENDING
@@ -65,7 +67,7 @@ class Slot:
         """Drop the code; what it has not committed is decided again from the store."""
         if self.run is not None:
             self.run.close()
-        self.run = self.record = self.history = None
+        self.run = self.record = self.history = self.end = None
         self.failures = self.crashes = 0
         self.mail = []
 

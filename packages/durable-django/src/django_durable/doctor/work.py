@@ -33,6 +33,7 @@ def examine() -> Iterator[Finding]:
     yield from _queues(alive, now)
     yield from _overdue(now)
     yield from _blocked()
+    yield from _paused(now)
 
 
 def _workers(workers: list[Worker], alive: list[Worker]) -> Iterator[Finding]:
@@ -118,6 +119,14 @@ def _blocked() -> Iterator[Finding]:
         f"{number:,} BLOCKED: {words}",
         "manage.py durable_status ID says why; after the fix they go on by themselves, at once with durable_retry.",
     )
+
+
+def _paused(now: datetime) -> Iterator[Finding]:
+    paused = _open_runs().filter(paused_at__isnull=False).aggregate(number=Count("pk"), since=Min("paused_at"))
+    if paused["number"]:
+        since = span_in_words(now - paused["since"])
+        advice = "manage.py durable_resume ID lets one go on."
+        yield Finding(Level.WARNING, "runs", f"{paused['number']:,} paused, the oldest for {since}", advice)
 
 
 def _open_runs() -> QuerySet[WorkflowExecution]:

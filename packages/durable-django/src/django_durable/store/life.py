@@ -1,4 +1,4 @@
-"""What people do to runs: open closed ones again."""
+"""What people do to runs: pause and resume them, and open closed ones again."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from django.db import IntegrityError, transaction
 
 from django_durable.store.database import uuid
-from django_durable.store.records import task_of
+from django_durable.store.records import storable, task_of
 from django_durable.store.runs import ATTEMPTS, Runs
 from durable_core.errors import StoreUnavailable
 from durable_core.ports import PastTask, earliest
@@ -20,6 +20,18 @@ if TYPE_CHECKING:
 
 
 class Lives(Runs):
+    def pause(self, run_id: UUID, reason: str) -> None:
+        at = self.db.stamp()
+        with self.db.transaction():
+            self.db.run(self.sql.pause, at, storable(reason), at, self.db.ids([run_id]))
+
+    def resume(self, run_id: UUID, due_at: datetime | None) -> None:
+        with self.db.transaction():
+            run = self.get(run_id)
+            assert run is not None, run_id
+            due = self.db.at(earliest(due_at, run.deadline))
+            self.db.run(self.sql.resume, due, self.db.stamp(), self.db.ids([run_id]))
+
     def tasks_of(self, run_id: UUID) -> list[PastTask]:
         rows = self.db.rows(self.sql.tasks_of, self.db.ids([run_id]))
         return [PastTask(task_of(tuple(columns)), result) for *columns, result in rows]

@@ -47,6 +47,7 @@ def run_of(row: Row) -> RunRecord:
         failures=row[16],
         crashes=row[17],
         created_at=created_at,
+        paused_at=instant(row[22]),
     )
 
 

@@ -1,8 +1,8 @@
-"""Closed runs are opened again."""
+"""Runs are paused and resumed, and closed ones opened again."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -35,6 +35,58 @@ class LifeCases(StoreCases):
 
     def fail(self, run_id: UUID, **changes: Any) -> None:
         self.close(run_id, status=Status.FAILED, error="ValueError: no", **changes)
+
+    def pause(self, run_id: UUID) -> None:
+        with self.store.transaction():
+            assert self.store.lock(run_id) is not None
+            self.store.pause(run_id, "look at it")
+
+    def resume(self, run_id: UUID, due_at: datetime | None = None) -> None:
+        with self.store.transaction():
+            assert self.store.lock(run_id) is not None
+            self.store.resume(run_id, due_at)
+
+    def test_paused_run_says_since_when(self) -> None:
+        run_id, before = self.start(), self.store.now()
+        self.pause(run_id)
+        record = self.record_of(run_id)
+        assert record.status is Status.PENDING
+        assert record.paused_at is not None
+        assert before - HOUR < record.paused_at < before + HOUR
+        self.resume(run_id)
+        assert self.record_of(run_id).paused_at is None
+
+    def test_decision_from_before_a_pause_or_a_resumption_is_a_conflict(self) -> None:
+        run_id = self.start()
+        for mark in (self.pause, self.resume):
+            decision = self.decision(run_id, "workflow_started")
+            mark(run_id)
+            assert self.store.commit([decision]).results[run_id].verdict is Verdict.CONFLICT
+        assert self.event_types(run_id) == []
+
+    def test_paused_run_is_due_at_its_deadline_and_not_before(self) -> None:
+        run_id = self.start(due_at=self.store.now(), deadline=self.later(2 * HOUR))
+        unlimited = self.start(due_at=self.store.now())
+        self.pause(run_id)
+        self.pause(unlimited)
+        assert self.due_runs(self.later(HOUR)) == []
+        assert self.due_runs(self.later(3 * HOUR)) == [run_id]
+
+    def test_resumed_run_is_due_when_it_is_told_or_at_its_deadline(self) -> None:
+        soon, late = self.start(), self.start(deadline=self.later(2 * HOUR))
+        for run_id in (soon, late):
+            self.pause(run_id)
+        self.resume(soon, self.store.now())
+        self.resume(late, self.later(9 * HOUR))
+        assert self.due_runs(self.later(timedelta(seconds=1))) == [soon]
+        assert self.due_runs(self.later(3 * HOUR)) == [late]
+
+    def test_reopened_run_is_not_paused(self) -> None:
+        run_id = self.start()
+        self.pause(run_id)
+        self.fail(run_id)
+        self.reopen(run_id)
+        assert self.record_of(run_id).paused_at is None
 
     def test_reopened_run_is_running_and_forgets_how_it_ended(self) -> None:
         run_id = self.start(deadline=self.later())

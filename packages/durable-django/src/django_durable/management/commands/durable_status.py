@@ -102,6 +102,8 @@ def _facts(row: WorkflowExecution, now: datetime) -> Iterator[str]:
         waiting = row.waiting_for
         facts.append(("waits for", waiting_in_words(waiting, now)))
         facts.append(("at", waiting.get("at")))
+    if not ended and row.paused_at is not None:
+        facts.append(("paused", f"since {instant_in_words(row.paused_at)} {row.pause_reason}".rstrip()))
     facts += [
         ("workflow id", row.workflow_id),
         ("parent", row.parent_id),

@@ -1,4 +1,4 @@
-"""What people do to runs: open closed ones again."""
+"""What people do to runs: pause and resume them, and open closed ones again."""
 
 from __future__ import annotations
 
@@ -28,6 +28,17 @@ BEGUN_ANEW = {
 
 class LifeStatements:
     def __init__(self, d: Dialect) -> None:
+        # Nothing is decided for a run until it is resumed; what is being decided does not stand.
+        # Parameters: the time, the reason, the time, the run.
+        self.pause = (
+            f"UPDATE {RUN} SET paused_at = {d.instant}, pause_reason = %s, due_at = deadline, worker_id = NULL, "
+            f"version = version + 1, updated_at = {d.instant} WHERE id {d.among}"
+        )
+        # Parameters: when it is due, the time, the run.
+        self.resume = (
+            f"UPDATE {RUN} SET paused_at = NULL, pause_reason = NULL, due_at = {d.instant}, "
+            f"version = version + 1, updated_at = {d.instant} WHERE id {d.among}"
+        )
         # The activities of a run, open and closed.
         self.tasks_of = (
             f"SELECT {TASK_COLUMNS}, result FROM {TASK} WHERE execution_id {d.among} ORDER BY scheduled_at, id"
@@ -38,7 +49,8 @@ class LifeStatements:
             REOPENED,
             f"status = 'RUNNING', version = {RUN}.version + 1, history_length = v.history_length, result = NULL, "
             "error = '', waiting_for = v.waiting_for, deadline = v.deadline, due_at = v.due_at, failures = 0, "
-            "crashes = 0, worker_id = NULL, finished_at = NULL, updated_at = v.updated_at",
+            "crashes = 0, paused_at = NULL, pause_reason = NULL, worker_id = NULL, finished_at = NULL, "
+            "updated_at = v.updated_at",
         )
         # Their activities begin anew, as if never tried; an attempt that is still under way is nobody's.
         self.begin_anew = d.update(

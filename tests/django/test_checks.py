@@ -150,3 +150,16 @@ def test_the_package_can_be_imported_before_django_is_set_up():
         [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_an_annotation_that_is_not_there_at_run_time(monkeypatch):
+    registry = Registry()
+
+    def scale(by: NotThere, to: int) -> None:  # type: ignore[name-defined]  # noqa: F821
+        """What `if TYPE_CHECKING` imports is not there."""
+
+    registry.activity_from(scale)
+    monkeypatch.setattr(register, "activities", registry.activities)
+    message = run_checks()["durable.W012"]
+    assert message.level == checks.WARNING
+    assert message.msg.startswith("activity 'scale' has the annotation 'NotThere'")

@@ -33,6 +33,7 @@ from . import (  # noqa: F401 - registers more
     local_workflows,
     messaged_workflows,
     transactional_workflows,
+    typed_workflows,
 )
 from .durable_activities import (
     ERRORS,

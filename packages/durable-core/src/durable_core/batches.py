@@ -144,7 +144,7 @@ class _Batch:
     def _look_at(self, number: int) -> None:
         handle = self._going_on.pop(number)
         try:
-            value = result_of(handle, self._engine.end_of(handle.call_id))
+            value = result_of(self._engine, handle, self._engine.end_of(handle.call_id))
         except Exception as error:  # noqa: BLE001 - whatever the code of a branch raised
             self._outcomes[number] = ItemOutcome(ItemStatus.FAILED, error=error)
             self._failed += 1
@@ -169,7 +169,9 @@ class _Batch:
 
     def _end_of_branch(self, handle: BranchHandle) -> ItemOutcome[Any]:
         try:
-            return ItemOutcome(ItemStatus.SUCCEEDED, result_of(handle, self._engine.end_of(handle.call_id)))
+            return ItemOutcome(
+                ItemStatus.SUCCEEDED, result_of(self._engine, handle, self._engine.end_of(handle.call_id))
+            )
         except BranchCanceled:
             return CANCELED
         except Exception as error:  # noqa: BLE001 - whatever its code raised

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from durable_core import commands as c
 from durable_core import events as e
-from durable_core.codec import decode, encode
+from durable_core.codec import decode
 from durable_core.definitions import ActivityDefinition, WorkflowDefinition
 from durable_core.errors import ConfigurationError, PayloadError
 from durable_core.handles import ActivityHandle, ChildHandle
 from durable_core.options import ActivityOptions, WorkflowOptions
+from durable_core.typed import encode_by_value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,17 +37,26 @@ def start_activity(
     engine: Engine, activity: Activity, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> ActivityHandle[Any]:
     """Raises `UnknownActivityError`, `TypeError` or `PayloadError`; nothing has happened then."""
-    name, options = _activity(engine, activity, args, kwargs)
-    what = f"the arguments of activity {name!r}"
-    payload = encode({"args": args, "kwargs": kwargs}, what=what, limit=engine.payload_limit)
-    return _schedule(engine, engine.next_call_id(), name, payload, options)
+    definition = _find_activity(engine, activity)
+    given = {"args": args, "kwargs": kwargs}
+    if definition is None:
+        payload = encode_by_value(given, limit=engine.payload_limit)
+        return _schedule(engine, engine.next_call_id(), str(activity), payload, None)
+    try:
+        definition.check_input(args, kwargs)
+        payload = definition.encode_input(args, kwargs, limit=engine.payload_limit)
+    except (TypeError, PayloadError):
+        payload = _as_recorded(engine, e.ActivityScheduled.type, definition.name, given)
+    return _schedule(engine, engine.next_call_id(), definition.name, payload, definition)
 
 
 def _schedule(
-    engine: Engine, call_id: str, name: str, payload: Payload, options: ActivityOptions
+    engine: Engine, call_id: str, name: str, payload: Payload, definition: ActivityDefinition | None
 ) -> ActivityHandle[Any]:
+    options = ActivityOptions() if definition is None else definition.options
     engine.issue(c.ScheduleActivity(call_id=call_id, activity_name=name, input=payload, options=options))
-    handle: ActivityHandle[Any] = ActivityHandle(call_id, name)
+    typed = None if definition is None else definition.typed.if_result
+    handle: ActivityHandle[Any] = ActivityHandle(call_id, name, typed)
     engine.branch.scope.add(handle)
     return handle
 
@@ -55,12 +65,27 @@ def start_local_activity(
     engine: Engine, activity: Activity, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> ActivityHandle[Any]:
     """Raises as `start_activity`, and `ConfigurationError` for one that cannot be local."""
-    name, options = _local_activity(engine, activity, args, kwargs)
-    what = f"the arguments of local activity {name!r}"
-    payload = encode({"args": args, "kwargs": kwargs}, what=what, limit=engine.payload_limit)
+    past = engine.past
+    ended = None if past is None else past.local_outcome(engine.branch.coming_call_id)
+    given = {"args": args, "kwargs": kwargs}
+    if isinstance(activity, str) and activity not in engine.registry.activities and ended is not None:
+        name, options, typed = activity, ActivityOptions(), None
+        payload = encode_by_value(given, limit=engine.payload_limit)
+    else:
+        definition = engine.registry.find_activity(activity)
+        name, options, typed = definition.name, definition.options, definition.typed.if_result
+        try:
+            _check_local(engine, definition)
+            definition.check_input(args, kwargs)
+            payload = definition.encode_input(args, kwargs, limit=engine.payload_limit)
+        except (TypeError, ConfigurationError, PayloadError):
+            accepted = _or_none(given)  # when the code first came here, if the history holds it
+            if ended is None or accepted is None or ended.arguments != c.digest_of(accepted):
+                raise
+            payload = accepted
     call_id = engine.next_call_id()
     engine.run_here(c.RunLocalActivity(call_id=call_id, activity_name=name, input=payload, options=options))
-    return ActivityHandle(call_id, name)
+    return ActivityHandle(call_id, name, typed)
 
 
 def start_child(engine: Engine, workflow: Workflow, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ChildHandle[Any]:
@@ -68,20 +93,29 @@ def start_child(engine: Engine, workflow: Workflow, args: tuple[Any, ...], kwarg
     if args:
         kwargs = engine.registry.find_workflow(workflow).named(args, kwargs)
     changes = {"timeout": kwargs.pop("timeout")} if "timeout" in kwargs else {}
-    name, options = _child(engine, workflow, changes, kwargs)
-    payload = encode(kwargs, what=f"the input of workflow {name!r}", limit=engine.payload_limit)
-    return _start_child(engine, engine.next_call_id(), name, payload, options)
+    definition = _find_child(engine, workflow, changes)
+    if definition is None:
+        payload = encode_by_value(kwargs, limit=engine.payload_limit)
+        return _start_child(engine, engine.next_call_id(), str(workflow), payload, None)
+    try:
+        definition.check_input(kwargs)
+        payload = definition.encode_input(kwargs, limit=engine.payload_limit)
+    except (TypeError, PayloadError):
+        payload = _as_recorded(engine, e.ChildWorkflowScheduled.type, definition.name, kwargs)
+    return _start_child(engine, engine.next_call_id(), definition.name, payload, definition)
 
 
 def _start_child(
-    engine: Engine, call_id: str, name: str, payload: Payload, options: WorkflowOptions
+    engine: Engine, call_id: str, name: str, payload: Payload, definition: WorkflowDefinition | None
 ) -> ChildHandle[Any]:
+    options = WorkflowOptions() if definition is None else definition.options
     # Made from the parent's id, so that a replay, or a second worker, can only mean the same child.
     child_id = uuid.uuid5(engine.info.execution_id, call_id)
     engine.issue(
         c.StartChildWorkflow(call_id=call_id, workflow_name=name, child_id=child_id, input=payload, options=options)
     )
-    handle: ChildHandle[Any] = ChildHandle(call_id, name, child_id)
+    typed = None if definition is None else definition.typed.if_result
+    handle: ChildHandle[Any] = ChildHandle(call_id, name, child_id, typed)
     engine.branch.scope.add(handle)
     return handle
 
@@ -93,16 +127,21 @@ def many_activities(
 
     Raises what `start_activity` raises, for any of the items.
     """
-    if isinstance(activity, str) and activity not in engine.registry.activities and _is_in_history(engine):
-        name, options = activity, ActivityOptions()
-    else:
+    definition = None
+    was_accepted = _is_in_history(engine)
+    if not (isinstance(activity, str) and activity not in engine.registry.activities and was_accepted):
         definition = engine.registry.find_activity(activity)
-        name, options = definition.name, definition.options
-        for item in () if _is_in_history(engine) else items:
+    name = str(activity) if definition is None else definition.name
+
+    def encoded(item: Any) -> Payload:
+        if definition is None:
+            return encode_by_value({"args": (item,), "kwargs": {}}, limit=engine.payload_limit)
+        if not was_accepted:
             definition.check_input((item,), {})
-    what = f"the arguments of activity {name!r}"
-    inputs = [encode({"args": (item,), "kwargs": {}}, what=what, limit=engine.payload_limit) for item in items]
-    return name, lambda call_id, n: _schedule(engine, call_id, name, inputs[n], options)
+        return definition.encode_input((item,), {}, limit=engine.payload_limit)
+
+    inputs = [encoded(item) for item in items]
+    return name, lambda call_id, n: _schedule(engine, call_id, name, inputs[n], definition)
 
 
 def many_children(
@@ -111,13 +150,16 @@ def many_children(
     """The same for a workflow. Raises what `start_child` raises, for any of the items."""
     definition = engine.registry.find_workflow(workflow)
     _check_no_id(definition)
-    name, options = definition.name, definition.options
-    given = [definition.named((item,), {}) for item in items]
-    for kwargs in () if _is_in_history(engine) else given:
-        definition.check_input(kwargs)
-    what = f"the input of workflow {name!r}"
-    inputs = [encode(kwargs, what=what, limit=engine.payload_limit) for kwargs in given]
-    return name, lambda call_id, n: _start_child(engine, call_id, name, inputs[n], options)
+    was_accepted = _is_in_history(engine)
+
+    def encoded(item: Any) -> Payload:
+        kwargs = definition.named((item,), {})
+        if not was_accepted:
+            definition.check_input(kwargs)
+        return definition.encode_input(kwargs, limit=engine.payload_limit)
+
+    inputs = [encoded(item) for item in items]
+    return definition.name, lambda call_id, n: _start_child(engine, call_id, definition.name, inputs[n], definition)
 
 
 def _is_in_history(engine: Engine) -> bool:
@@ -130,46 +172,20 @@ def continue_as_new(engine: Engine, kwargs: dict[str, Any]) -> NoReturn:
     """Raises `TypeError` or `PayloadError`; nothing has happened then."""
     if not engine.replaying:
         engine.definition.check_input(kwargs)
-    what = f"the input of workflow {engine.definition.name!r}"
-    payload = encode(kwargs, what=what, limit=engine.payload_limit)
+    payload = engine.definition.encode_input(kwargs, limit=engine.payload_limit)
     next_id = uuid.uuid5(engine.info.execution_id, NEXT)
     engine.continue_as_new(c.ContinueAsNew(input=payload, next_id=next_id))
 
 
-def _activity(
-    engine: Engine, activity: Activity, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[str, ActivityOptions]:
+def _find_activity(engine: Engine, activity: Activity) -> ActivityDefinition | None:
+    """None: the history holds this call, and the process does not know the name."""
     if (
         isinstance(activity, str)
         and activity not in engine.registry.activities
         and engine.recorded_input(e.ActivityScheduled.type, activity) is not None
     ):
-        return activity, ActivityOptions()
-    definition = engine.registry.find_activity(activity)
-    try:
-        definition.check_input(args, kwargs)
-    except TypeError:
-        recorded = engine.recorded_input(e.ActivityScheduled.type, definition.name)
-        if not _is_the_same(recorded, {"args": args, "kwargs": kwargs}):
-            raise
-    return definition.name, definition.options
-
-
-def _local_activity(
-    engine: Engine, activity: Activity, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[str, ActivityOptions]:
-    past = engine.past
-    ended = None if past is None else past.local_outcome(engine.branch.coming_call_id)
-    if isinstance(activity, str) and activity not in engine.registry.activities and ended is not None:
-        return activity, ActivityOptions()
-    definition = engine.registry.find_activity(activity)
-    try:
-        _check_local(engine, definition)
-        definition.check_input(args, kwargs)
-    except (TypeError, ConfigurationError):
-        if ended is None or ended.arguments != _digest({"args": args, "kwargs": kwargs}):
-            raise
-    return definition.name, definition.options
+        return None
+    return engine.registry.find_activity(activity)
 
 
 def _check_local(engine: Engine, definition: ActivityDefinition) -> None:
@@ -186,32 +202,19 @@ def _check_local(engine: Engine, definition: ActivityDefinition) -> None:
         )
 
 
-def _digest(value: object) -> str | None:
-    try:
-        return c.digest_of(encode(value))
-    except PayloadError:
-        return None
-
-
-def _child(
-    engine: Engine, workflow: Workflow, changes: dict[str, Any], kwargs: dict[str, Any]
-) -> tuple[str, WorkflowOptions]:
+def _find_child(engine: Engine, workflow: Workflow, changes: dict[str, Any]) -> WorkflowDefinition | None:
+    """None: as above."""
     if (
         isinstance(workflow, str)
         and workflow not in engine.registry.workflows
         and engine.recorded_input(e.ChildWorkflowScheduled.type, workflow) is not None
     ):
-        return workflow, WorkflowOptions()
+        return None
     definition = engine.registry.find_workflow(workflow)
     if changes:
         definition = definition.using(**changes)
     _check_no_id(definition)
-    try:
-        definition.check_input(kwargs)
-    except TypeError:
-        if not _is_the_same(engine.recorded_input(e.ChildWorkflowScheduled.type, definition.name), kwargs):
-            raise
-    return definition.name, definition.options
+    return definition
 
 
 def _check_no_id(definition: WorkflowDefinition) -> None:
@@ -222,11 +225,22 @@ def _check_no_id(definition: WorkflowDefinition) -> None:
         )
 
 
-def _is_the_same(recorded: Payload | None, given: object) -> bool:
-    """Whether the history holds a call with this input: it was accepted when the code first came here."""
-    if recorded is None:
-        return False
+def _or_none(given: object) -> Payload | None:
     try:
-        return bool(decode(recorded) == decode(encode(given)))
+        return encode_by_value(given)
     except PayloadError:
-        return False
+        return None
+
+
+def _as_recorded(engine: Engine, event_type: str, name: str, given: object) -> Payload:
+    """The input that the history holds, if it is this one: then it was accepted when the code first came here.
+
+    For use while the call is refused; raises that error again if the history holds another call, or none.
+    """
+    recorded = engine.recorded_input(event_type, name)
+    if recorded is None:
+        raise  # noqa: PLE0704 - what the caller handles
+    accepted = _or_none(given)
+    if accepted is None or decode(recorded) != decode(accepted):
+        raise  # noqa: PLE0704 - the same
+    return recorded

@@ -46,6 +46,7 @@ from durable_core.ports import (
     new_id,
 )
 from durable_core.reopening import reopen
+from durable_core.typed import encode_by_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -167,7 +168,7 @@ class Client:
         definition = self._registry.find_workflow(workflow)
         options = definition.options
         definition.check_input(kwargs)
-        payload = encode(kwargs, what=f"the input of workflow {definition.name!r}", limit=self._payload_limit)
+        payload = definition.encode_input(kwargs, limit=self._payload_limit)
         span = options.timeout if timeout is None else as_timedelta(timeout, what="start_workflow(timeout=)")
         now = self._store.now()
         start_at = options.start_at(now)
@@ -207,7 +208,7 @@ class Client:
 
     def _signal_of(self, name: str, payload: Any) -> e.SignalReceived:
         check_name(name, "the signal's name")
-        text = encode(payload, what=f"the payload of signal {name!r}", limit=self._payload_limit)
+        text = encode_by_value(payload, what=f"the payload of signal {name!r}", limit=self._payload_limit)
         return e.SignalReceived(name=name, payload=text)
 
     def send(self, run_id: UUID, fact: e.HistoryEvent, what: str, note: NewMessage | None = None) -> None:
@@ -318,7 +319,9 @@ class Client:
         while True:
             record = self.find_newest(run_id)
             if record.status.is_closed:
-                return _result_of(record)
+                result = _result_of(record)
+                definition = self._registry.workflows.get(record.workflow_name)
+                return result if definition is None else definition.typed.load_result(result)
             run_id = record.id
             if deadline is not None and time.monotonic() >= deadline:
                 raise WaitTimeout(

@@ -141,7 +141,11 @@ def _culprit(value: object, path: str, above: set[int], depth: int) -> tuple[str
 def _refusal(value: object) -> str:
     if isinstance(value, bytes | bytearray):
         return f"{type(value).__name__} (encode it, for instance as base64 text)"
-    hint = "pass its primary key instead" if hasattr(value, "_meta") else "convert it to plain data first"
+    hint = (
+        "pass its primary key instead, or ModelRef.of() it"
+        if hasattr(value, "_meta")
+        else "convert it to plain data first"
+    )
     return f"an object of type {type(value).__qualname__} ({hint})"
 
 

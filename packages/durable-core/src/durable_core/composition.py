@@ -24,6 +24,7 @@ from durable_core.handles import (
 )
 from durable_core.inbox import Listener
 from durable_core.options import seconds_of, span_of
+from durable_core.typed import load_as
 from durable_core.waits import Waiting
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def wait(engine: Engine, handle: Handle, timeout: Duration | None) -> Any:
     end, waiting = engine.end_of(handle.call_id), waiting_for(handle)
     if timeout is None:
         engine.wait([end], waiting)
-        return result_of(handle, end)
+        return result_of(engine, handle, end)
     span = span_of(timeout, f"the timeout of a wait for {waiting.what!r}")
     call_id = engine.next_call_id()  # taken whether or not the fact is there: ids depend on code alone
     if not end.done_at:
@@ -52,14 +53,14 @@ def wait(engine: Engine, handle: Handle, timeout: Duration | None) -> Any:
             engine.wait([end, *timer], waiting, until=fact.fire_at)
         if not end.done_at:
             raise WaitTimeout(f"{waiting.kind} {waiting.what!r} was not done within {seconds_of(timeout)} s")
-    return result_of(handle, end)
+    return result_of(engine, handle, end)
 
 
 def wait_here(engine: Engine, handle: ActivityHandle[Any]) -> Any:
     """The result of a local activity."""
     end = engine.end_of(handle.call_id)
     engine.wait([end], Waiting("local activity", handle.activity_name))
-    return result_of(handle, end)
+    return result_of(engine, handle, end)
 
 
 def gather(engine: Engine, handles: Sequence[Handle], *, return_exceptions: bool) -> list[Any]:
@@ -73,7 +74,7 @@ def gather(engine: Engine, handles: Sequence[Handle], *, return_exceptions: bool
     failure: Exception | None = None
     for handle, end in zip(handles, ends, strict=True):
         try:
-            results.append(result_of(handle, end))
+            results.append(result_of(engine, handle, end))
         except Exception as error:  # noqa: BLE001 - whatever the code of a branch raised
             failure = failure or error
             results.append(error)
@@ -115,7 +116,7 @@ def select(engine: Engine, waitables: Mapping[str, Handle | SignalToCome], timeo
     if not done:
         return "timeout", None
     first = min(done, key=lambda name: ends[name].done_at)
-    return first, _value_of(waitables[first], ends[first])
+    return first, _value_of(engine, waitables[first], ends[first])
 
 
 def _came_at(engine: Engine, waitable: Handle | SignalToCome) -> int:
@@ -134,14 +135,15 @@ def _ends(engine: Engine, call_id: str, waitables: Mapping[str, Handle | SignalT
     }
 
 
-def _value_of(waitable: Handle | SignalToCome, end: Future) -> Any:
-    return payload_of(end) if isinstance(waitable, SignalToCome) else result_of(waitable, end)
+def _value_of(engine: Engine, waitable: Handle | SignalToCome, end: Future) -> Any:
+    return payload_of(end, waitable.type) if isinstance(waitable, SignalToCome) else result_of(engine, waitable, end)
 
 
-def payload_of(end: Future) -> Any:
-    """Of a signal that came."""
+def payload_of(end: Future, annotation: Any = None) -> Any:
+    """Of a signal that came, as the type that *annotation* says. Raises `PayloadError` for one that does not fit."""
     assert isinstance(end.fact, e.SignalReceived)
-    return decode(end.fact.payload)
+    value = decode(end.fact.payload)
+    return value if annotation is None else load_as(annotation, value, f"the payload of signal {end.fact.name!r}")
 
 
 def withdraw(engine: Engine, end: Future) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from random import Random
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
 from durable_core import canceling, composition
 from durable_core import commands as c
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from durable_core.engine import Engine
     from durable_core.handles import Handle
     from durable_core.options import Duration
+
+T = TypeVar("T")
 
 
 class WorkflowContext(StartingCalls):
@@ -136,11 +138,16 @@ class WorkflowContext(StartingCalls):
 
     # Signals
 
-    def wait_signal(self, name: str, *, timeout: Duration | None = None) -> Any:
+    @overload
+    def wait_signal(self, name: str, *, timeout: Duration | None = None, type: type[T]) -> T: ...
+    @overload
+    def wait_signal(self, name: str, *, timeout: Duration | None = None, type: Any = None) -> Any: ...
+    def wait_signal(self, name: str, *, timeout: Duration | None = None, type: Any = None) -> Any:
         """The payload of the oldest signal *name* that was not consumed yet.
 
-        Signals are kept from the moment they are sent, also before the code waits. After *timeout* (seconds or
-        timedelta): `WaitTimeout`.
+        Signals are kept from the moment they are sent, also before the code waits. *type* is what an annotation would
+        be: the payload comes as that, and raises `PayloadError` if it does not fit; the signal is consumed all the
+        same. After *timeout* (seconds or timedelta): `WaitTimeout`.
         """
         engine = self._engine
         if not _is_name(name):
@@ -157,13 +164,13 @@ class WorkflowContext(StartingCalls):
             composition.withdraw(engine, signal)
         if not signal.done_at:
             raise WaitTimeout(f"no signal {name!r} came within {seconds_of(timeout)} s")
-        return composition.payload_of(signal)
+        return composition.payload_of(signal, type)
 
-    def signal(self, name: str) -> SignalToCome:
-        """For `select`: the oldest signal *name* that was not consumed yet, or the next one."""
+    def signal(self, name: str, *, type: Any = None) -> SignalToCome:
+        """For `select`: the oldest signal *name* that was not consumed yet, or the next one; *type* as above."""
         if not _is_name(name):
             raise TypeError(f"signal() got {name!r}; expected the signal's name.")
-        return SignalToCome(name)
+        return SignalToCome(name, type)
 
     # Several things at once
 

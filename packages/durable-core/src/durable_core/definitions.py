@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, overload
 
+from durable_core.codec import decode, encode
 from durable_core.errors import (
     ConfigurationError,
     UnknownActivityError,
@@ -21,8 +22,10 @@ from durable_core.functions import P, Params, R, R_co
 from durable_core.functions import WorkflowFunction as WorkflowFunction  # noqa: PLC0414 - the same
 from durable_core.options import ActivityOptions, Duration, WorkflowOptions, changed, check_name
 from durable_core.retry import DEFAULT_RETRY_POLICY, RetryPolicy
+from durable_core.typed import Typed, TypedElsewhere
 
 if TYPE_CHECKING:
+    from durable_core.codec import Payload
     from durable_core.context import WorkflowContext
     from durable_core.functions import ActivityDecorator, WorkflowDecorator
 
@@ -35,6 +38,7 @@ class WorkflowDefinition(Generic[Params, R_co]):
     fn: Callable[..., Any]  # the first parameter takes the context
     options: WorkflowOptions
     signature: inspect.Signature  # without the context
+    typed: Typed
 
     def using(self, **changes: Any) -> WorkflowDefinition[Params, R_co]:
         return replace(self, options=changed(self.options, changes, what=self.name))
@@ -58,6 +62,21 @@ class WorkflowDefinition(Generic[Params, R_co]):
         except TypeError as error:
             raise TypeError(f"workflow {self.name!r}: {error}; its signature is {self._in_words()}") from None
 
+    def encode_input(self, kwargs: dict[str, Any], *, limit: int) -> Payload:
+        """As it is stored. Raises `PayloadError` for what does not fit its annotation, or cannot be stored."""
+        _, stored = self.typed.dump_arguments((), kwargs)
+        return encode(stored, what=f"the input of workflow {self.name!r}", limit=limit)
+
+    def decode_input(self, payload: Payload) -> dict[str, Any]:
+        """As the function gets it. Raises `PayloadError`."""
+        _, kwargs = self.typed.load_arguments((), decode(payload))
+        given: dict[str, Any] = kwargs
+        return given
+
+    def encode_result(self, value: Any, *, limit: int) -> Payload:
+        """As `encode_input`."""
+        return encode(self.typed.dump_result(value), what=f"the result of workflow {self.name!r}", limit=limit)
+
     def _in_words(self) -> str:
         return f"{self.name}(ctx, {str(self.signature)[1:]}"
 
@@ -70,6 +89,7 @@ class ActivityDefinition(Generic[Params, R_co]):
     signature: inspect.Signature
     is_async: bool
     arity: tuple[int, float]  # how many positional arguments alone satisfy the signature
+    typed: Typed
     transactional: bool = False  # its outcome commits with what it writes to the store's database
 
     @property
@@ -103,6 +123,12 @@ class ActivityDefinition(Generic[Params, R_co]):
         except TypeError as error:
             raise TypeError(f"activity {self.name!r}: {error}; its signature is {self.name}{self.signature}") from None
 
+    def encode_input(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, limit: int) -> Payload:
+        """As it is stored. Raises `PayloadError` for what does not fit its annotation, or cannot be stored."""
+        args, kwargs = self.typed.dump_arguments(args, kwargs)
+        what = f"the arguments of activity {self.name!r}"
+        return encode({"args": args, "kwargs": kwargs}, what=what, limit=limit)
+
 
 def remote_workflow(name: str, *, queue: str, **options: Any) -> WorkflowDefinition:
     """A workflow that this process does not know, but workers of *queue* do: for starts, and as a child.
@@ -111,7 +137,9 @@ def remote_workflow(name: str, *, queue: str, **options: Any) -> WorkflowDefinit
     `ConfigurationError`.
     """
     check_name(name, "the name of a remote workflow")
-    made = WorkflowDefinition(name, _elsewhere, WorkflowOptions(), inspect.signature(lambda **kwargs: None))
+    signature = inspect.signature(lambda **kwargs: None)
+    typed = TypedElsewhere(f"workflow {name!r}", _elsewhere, signature)
+    made = WorkflowDefinition(name, _elsewhere, WorkflowOptions(), signature, typed)
     return made.using(queue=queue, **options)
 
 
@@ -123,7 +151,8 @@ def remote_activity(name: str, *, queue: str, **options: Any) -> ActivityDefinit
     """
     check_name(name, "the name of a remote activity")
     signature = inspect.signature(lambda *args, **kwargs: None)
-    made = ActivityDefinition(name, _elsewhere, ActivityOptions(), signature, False, (0, math.inf))
+    typed = TypedElsewhere(f"activity {name!r}", _elsewhere, signature)
+    made = ActivityDefinition(name, _elsewhere, ActivityOptions(), signature, False, (0, math.inf), typed)
     return made.using(queue=queue, **options)
 
 
@@ -196,7 +225,13 @@ class Registry:
                 f"workflow {label!r} has a parameter 'timeout', which start_workflow() takes for itself; rename it."
             )
         clean = {key: value for key, value in options.items() if value is not None}
-        definition = WorkflowDefinition(label, fn, changed(WorkflowOptions(), clean, what=label), signature)
+        definition = WorkflowDefinition(
+            label,
+            fn,
+            changed(WorkflowOptions(), clean, what=label),
+            signature,
+            Typed(f"workflow {label!r}", fn, signature),
+        )
         self._add(self.workflows, "workflow", definition, fn)
         return fn
 
@@ -251,6 +286,7 @@ class Registry:
             inspect.signature(fn),
             inspect.iscoroutinefunction(fn),
             _arity(inspect.signature(fn)),
+            Typed(f"activity {label!r}", fn, inspect.signature(fn)),
             transactional,
         )
         self._add(self.activities, "activity", definition, fn)

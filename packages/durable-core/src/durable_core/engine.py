@@ -124,7 +124,7 @@ class Engine:
         return self._length if past is None else past.length
 
     def begin_replay(self, records: Sequence[e.EventRecord]) -> Transcript:
-        self.past = Transcript(records, self.patches, park=self._park, strict_inputs=self.settings.strict_inputs)
+        self.past = Transcript(records, self.patches, park=self.park, strict_inputs=self.settings.strict_inputs)
         return self.past
 
     def end_replay(self) -> None:
@@ -404,7 +404,8 @@ class Engine:
 
     # Inside
 
-    def _park(self, problem: DurableError) -> NoReturn:
+    def park(self, problem: DurableError) -> NoReturn:
+        """The code goes no further: it must be mended first."""
         if not self.branch.is_running:
             raise problem
         self.branch.park(problem)

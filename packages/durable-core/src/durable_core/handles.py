@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, assert_never
 
 from durable_core import events as e
@@ -12,6 +12,8 @@ from durable_core.errors import (
     ActivityError,
     ActivityTimeout,
     ChildCanceled,
+    CodeFailed,
+    PayloadError,
     TimerCanceled,
     WorkflowFailed,
     WorkflowTimeout,
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from durable_core.codec import Payload
+    from durable_core.engine import Engine
+    from durable_core.typed import Typed
     from durable_core.waits import Future
 
 
@@ -34,6 +39,7 @@ class ActivityHandle(Generic[R_co]):
 
     call_id: str
     activity_name: str
+    typed: Typed | None = field(default=None, repr=False, compare=False)  # None: results need no conversion
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,7 @@ class ChildHandle(Generic[R_co]):
     call_id: str
     workflow_name: str
     id: UUID
+    typed: Typed | None = field(default=None, repr=False, compare=False)  # as above
 
     def __str__(self) -> str:
         return str(self.id)
@@ -69,6 +76,7 @@ class SignalToCome:
     """In `ctx.select`: the oldest signal of this name that nobody has read, or the next one."""
 
     name: str
+    type: Any = None  # annotation of its payload
 
 
 Handle = ActivityHandle | ChildHandle | BranchHandle | TimerHandle
@@ -90,13 +98,13 @@ def waiting_for(handle: Handle) -> Waiting:
             assert_never(handle)
 
 
-def result_of(handle: Handle, end: Future) -> Any:
+def result_of(engine: Engine, handle: Handle, end: Future) -> Any:
     """What it came to, now that *end* is done; raises as it failed. What was stored comes as a fresh copy."""
     match handle:
         case ActivityHandle():
-            return _result_of_activity(handle, end.fact)
+            return _result_of_activity(engine, handle, end.fact)
         case ChildHandle():
-            return _result_of_child(handle, end.fact)
+            return _result_of_child(engine, handle, end.fact)
         case BranchHandle():
             return _result_of_branch(end)
         case TimerHandle():
@@ -105,17 +113,17 @@ def result_of(handle: Handle, end: Future) -> Any:
             assert_never(handle)
 
 
-def _result_of_activity(handle: ActivityHandle, end: e.HistoryEvent | None) -> Any:
+def _result_of_activity(engine: Engine, handle: ActivityHandle, end: e.HistoryEvent | None) -> Any:
     name = handle.activity_name
     match end:
         case e.ActivityCompleted():
-            return decode(end.result)
+            return _loaded(engine, handle.typed, end.result)
         case e.ActivityTimedOut():
             raise ActivityTimeout(name, kind=end.kind, **_parts(end.failure))
         case e.ActivityFailed():
             raise ActivityError(name, **_parts(end.failure))
         case e.LocalActivityCompleted():
-            return decode(end.result)
+            return _loaded(engine, handle.typed, end.result)
         case e.LocalActivityFailed(kind=str() as kind):
             raise ActivityTimeout(name, kind=kind, **_parts(end.failure))
         case e.LocalActivityFailed():
@@ -126,11 +134,11 @@ def _result_of_activity(handle: ActivityHandle, end: e.HistoryEvent | None) -> A
             raise AssertionError(f"{end} is no outcome of an activity")
 
 
-def _result_of_child(handle: ChildHandle, end: e.HistoryEvent | None) -> Any:
+def _result_of_child(engine: Engine, handle: ChildHandle, end: e.HistoryEvent | None) -> Any:
     label = f"child workflow {handle.workflow_name!r}"
     match end:
         case e.ChildWorkflowCompleted():
-            return decode(end.result)
+            return _loaded(engine, handle.typed, end.result)
         case e.ChildWorkflowFailed():
             raise WorkflowFailed(
                 f"{label} failed: {summary(end.failure)}",
@@ -144,6 +152,17 @@ def _result_of_child(handle: ChildHandle, end: e.HistoryEvent | None) -> Any:
             raise WorkflowTimeout(f"{label} timed out", execution_id=handle.id)
         case _:
             raise AssertionError(f"{end} is no end of a child")
+
+
+def _loaded(engine: Engine, typed: Typed | None, result: Payload) -> Any:
+    value = decode(result)
+    if typed is None:
+        return value
+    try:
+        return typed.load_result(value)
+    except PayloadError as misfit:
+        # It was checked where it was made: the annotation has changed since, and may be put right.
+        engine.park(CodeFailed(f"{misfit} It was written by other code; give the annotation that fits what is stored."))
 
 
 def _result_of_branch(end: Future) -> Any:

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from durable_core import commands as c
 from durable_core import events as e
 from durable_core import mismatch
-from durable_core.codec import EMPTY_OBJECT, decode, encode
+from durable_core.codec import EMPTY_OBJECT
 from durable_core.context import WorkflowContext
 from durable_core.decision import LOCAL_PATIENCE, Decision, RunSettings
 from durable_core.engine import Engine, too_long
-from durable_core.errors import CodeFailed, CodeStuck, RunEvicted
+from durable_core.errors import CodeFailed, CodeStuck, PayloadError, RunEvicted
 from durable_core.execution import Status, error_of, record
 from durable_core.failures import describe
 from durable_core.inbox import OUTCOMES
@@ -249,9 +249,15 @@ class WorkflowRun:
         """All that runs on the code's own greenlet."""
         cancellation = self._engine.cancellation
         try:
-            value = self._definition.fn(WorkflowContext(self._engine), **decode(self._input))
-            what = f"the result of workflow {self._definition.name!r}"
-            result = encode(value, what=what, limit=self._settings.payload_limit)
+            kwargs = self._definition.decode_input(self._input)
+        except PayloadError as misfit:
+            self._branches.main.problem = CodeFailed(
+                f"{misfit} Give the annotation that fits what is stored, or cancel the run."
+            )
+            return
+        try:
+            value = self._definition.fn(WorkflowContext(self._engine), **kwargs)
+            result = self._definition.encode_result(value, limit=self._settings.payload_limit)
             command: c.Command = c.CompleteWorkflow(result=result)
             if cancellation.was_raised:
                 command = cancellation.command()

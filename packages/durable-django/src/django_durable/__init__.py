@@ -44,6 +44,7 @@ from django_durable.life import (
     resume_workflow,
     retry_workflow,
 )
+from django_durable.refs import ModelRef
 from django_durable.registration import register
 from durable_core.activity import activity_heartbeat, current_activity
 from durable_core.context import WorkflowContext
@@ -99,6 +100,7 @@ __all__ = [
     "DurableError",
     "ItemStatus",
     "LimitExceeded",
+    "ModelRef",
     "NondeterminismError",
     "NotReopenable",
     "PayloadError",

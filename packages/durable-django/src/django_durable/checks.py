@@ -41,7 +41,15 @@ ADVICE = (
 
 
 def connect() -> None:
-    for check in (check_settings, check_queue, check_registrations, check_plugins, check_database, check_transactional):
+    for check in (
+        check_settings,
+        check_queue,
+        check_registrations,
+        check_annotations,
+        check_plugins,
+        check_database,
+        check_transactional,
+    ):
         checks.register(check, TAG)
     checks.register(check_server, TAG, deploy=True)
 
@@ -98,6 +106,21 @@ def check_registrations(**kwargs: Any) -> list[CheckMessage]:
         for workflow, query in register.orphan_queries
     ]
     return found
+
+
+def check_annotations(**kwargs: Any) -> list[CheckMessage]:
+    functions = [each.typed for each in register.workflows.values()]
+    functions += [each.typed for each in register.activities.values()]
+    return [
+        checks.Warning(
+            f"{typed.what} has the annotation {annotation!r}, which is not there at run time: values are "
+            "passed as JSON has them.",
+            hint="Import it outside of `if TYPE_CHECKING:`.",
+            id="durable.W012",
+        )
+        for typed in functions
+        for annotation in typed.unresolved
+    ]
 
 
 def check_plugins(**kwargs: Any) -> list[CheckMessage]:

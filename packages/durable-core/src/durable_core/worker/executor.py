@@ -354,6 +354,7 @@ class ActivityExecutor:
 
     def _encoded(self, attempt: Attempt, value: Any) -> Payload:
         crashpoint("activity-returned")
+        value = attempt.definition.typed.dump_result(value)
         if value is None:
             return NULL
         what = f"the result of activity {attempt.definition.name!r}"
@@ -361,7 +362,10 @@ class ActivityExecutor:
 
     def _value_of(self, attempt: Attempt) -> Any:
         arguments = decode(attempt.task.input)
-        args, kwargs = arguments["args"], arguments["kwargs"]
+        try:
+            args, kwargs = attempt.definition.typed.load_arguments(arguments["args"], arguments["kwargs"])
+        except PayloadError as misfit:
+            raise TypeError(str(misfit)) from misfit  # as a signature that does not fit: other code may know better
         if not self._hooks.wraps_activities:
             return self._invoke(attempt.definition, args, kwargs)
         perform = partial(self._invoke, attempt.definition, args, kwargs)

@@ -33,6 +33,7 @@ def test_all_keys_are_read():
         "MAX_PAYLOAD": 10,
         "STRICT_INPUTS": True,
         "ON_WORKFLOW_ERROR": "block",
+        "REDACT": ["Password"],
     }
     with override_settings(DURABLE=durable):
         assert conf() == Conf(
@@ -47,6 +48,7 @@ def test_all_keys_are_read():
             max_payload=10,
             strict_inputs=True,
             on_workflow_error="block",
+            redact=frozenset(["password"]),
         )
 
 
@@ -56,6 +58,8 @@ def test_all_keys_are_read():
         ([], "durable.E005", "must be a dict"),
         ({"MAX_CRASH": 1}, "durable.E005", "Did you mean 'MAX_CRASHES'?"),
         ({"MAX_CRASHES": 0}, "durable.E005", "1 or more"),
+        ({"REDACT": "password"}, "durable.E005", "a list of names of keys"),
+        ({"REDACT": [1]}, "durable.E005", "a list of names of keys"),
         ({"MAX_CRASHES": True}, "durable.E005", "1 or more"),
         ({"HEARTBEAT_INTERVAL": "5"}, "durable.E005", "seconds"),
         ({"WORKFLOW_CODE_TIMEOUT": 0}, "durable.E005", "more than 0"),

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import logging
 import traceback
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from durable_core.places import Place, raised_at
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from durable_core.engine import Engine
+
+
+_redact: Callable[[Any], Any] | None = None
+
+
+def redact_with(redact: Callable[[Any], Any] | None) -> None:
+    """From now on, what workflow code logs goes through *redact*, an argument at a time. One for the whole process."""
+    global _redact  # noqa: PLW0603 - loggers are made where nobody could hand it to them
+    _redact = redact
 
 
 def sketch(error: BaseException) -> str:
@@ -47,3 +56,9 @@ class ReplaySafeLogger(logging.LoggerAdapter[logging.Logger]):
 
     def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - logging's own name
         return not self._engine.is_silent and super().isEnabledFor(level)
+
+    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
+        if _redact is not None and self.isEnabledFor(level):
+            args = tuple(_redact(arg) for arg in args)
+        kwargs["stacklevel"] = kwargs.get("stacklevel", 1) + 1  # the line that logs is not this one
+        super().log(level, msg, *args, **kwargs)

@@ -19,6 +19,7 @@ from django_durable import admin_actions
 from django_durable.conf import conf
 from django_durable.fields import PayloadField
 from django_durable.models import ActivityTask, HistoryEvent, Message, WorkflowExecution
+from django_durable.redaction import redacted, redacted_details, redacted_input
 from django_durable.wording import json_in_words, span_in_words, waiting_in_words
 from durable_core.definitions import register
 from durable_core.execution import Status
@@ -227,7 +228,7 @@ class WorkflowExecutionAdmin(ReadOnlyAdmin):
                 event.created_at,
                 event.type,
                 event.call_id or "",
-                format_html("<code>{}</code>", json_in_words(event.details, limit=SHORT)),
+                format_html("<code>{}</code>", json_in_words(redacted_details(event), limit=SHORT)),
             )
             for event in reversed(events[:EVENTS_SHOWN])
         ]
@@ -262,7 +263,7 @@ class HistoryEventAdmin(OfExecutionAdmin):
 
     @admin.display(description="details")
     def details_text(self, event: HistoryEvent) -> SafeString:
-        return _payload(event.details)
+        return _payload(redacted_details(event))
 
 
 @admin.register(Message)
@@ -329,7 +330,7 @@ class ActivityTaskAdmin(OfExecutionAdmin):
 
     @admin.display(description="input")
     def input_text(self, task: ActivityTask) -> SafeString:
-        return _payload(task.input)
+        return _payload(redacted_input(task))
 
     @admin.display(description="result")
     def result_text(self, task: ActivityTask) -> SafeString:
@@ -357,7 +358,7 @@ class ActivityTaskAdmin(OfExecutionAdmin):
 
 
 def _payload(value: Any) -> SafeString:
-    return _block(json_in_words(value, limit=LONG, indent=2))
+    return _block(json_in_words(redacted(value), limit=LONG, indent=2))
 
 
 def _block(text: str) -> SafeString:

@@ -54,6 +54,7 @@ class Conf:
     strict_inputs: bool = False
     on_workflow_error: str = "fail"  # or "block"
     plugins: Sequence[str] = ()  # modules of the project with hooks
+    redact: frozenset[str] = frozenset()  # keys whose values people are not shown, casefolded
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ KEYS = {
     "PLUGINS": _Key("plugins", backends.is_list_of_modules, "a list of modules, such as ['shop.durable_hooks']"),
     "ON_WORKFLOW_ERROR": _Key("on_workflow_error", lambda v: v in ("fail", "block"), "'fail' or 'block'"),
 }
-NAMES = [*KEYS, "QUEUE"]
+NAMES = [*KEYS, "QUEUE", "REDACT"]
 
 
 def conf() -> Conf:
@@ -111,6 +112,8 @@ def inspect() -> tuple[Conf, tuple[Problem, ...]]:
     for name, value in raw.items():
         if name == "QUEUE":
             chosen |= _queue(value, problems)
+        elif name == "REDACT":
+            chosen |= _redact(value, problems)
         elif (key := KEYS.get(name)) is None:
             unknown = f"DURABLE has an unknown key {name!r}."
             problems.append(Problem("durable.E005", unknown, did_you_mean(str(name), NAMES)))
@@ -145,6 +148,14 @@ def _contradictions(found: Conf) -> list[Problem]:
             )
         )
     return problems
+
+
+def _redact(value: Any, problems: list[Problem]) -> dict[str, Any]:
+    if isinstance(value, list | tuple | set | frozenset) and all(isinstance(name, str) and name for name in value):
+        return {"redact": frozenset(name.casefold() for name in value)}
+    wrong = f"DURABLE['REDACT'] is {value!r}."
+    problems.append(Problem("durable.E005", wrong, "It must be a list of names of keys, such as ['password']."))
+    return {}
 
 
 def _queue(value: Any, problems: list[Problem]) -> dict[str, Any]:

@@ -15,9 +15,9 @@ from asgiref.sync import async_to_sync, sync_to_async
 from django.core.signals import setting_changed
 from django.db import close_old_connections, connections, reset_queries, transaction
 
-from django_durable import backends
+from django_durable import backends, redaction
 from django_durable.conf import Conf, conf
-from durable_core import codec
+from durable_core import codec, logs
 from durable_core.client import Client
 from durable_core.decision import RunSettings
 from durable_core.definitions import register
@@ -55,6 +55,7 @@ def engine() -> Engine:
     queue = as_hint(backends.make_queue(chosen.queue_backend, chosen.queue_options, store))
     hooks = Announcer(backends.plugins().manager, after_commit=partial(_once_committed, chosen.database))
     codec.convert_with(hooks.encode if hooks.encodes else None)
+    logs.redact_with(redaction.redacted if chosen.redact else None)
     client = Client(
         store,
         queue,

@@ -11,9 +11,11 @@ from django.core.management.base import CommandError
 
 from django_durable import api
 from django_durable.management.shared import DurableCommand, add_input, read_json, read_object
+from django_durable.redaction import redacted
 from django_durable.wording import json_in_words
 from durable_core.definitions import WorkflowDefinition, register, remote_workflow
 from durable_core.errors import WaitTimeout, WorkflowCanceled, WorkflowError, WorkflowFailed, WorkflowTimeout
+from durable_core.shapes import plain
 
 FAILED, CANCELED, TIMED_OUT, WAIT_RAN_OUT = 3, 4, 5, 124  # exit codes with --wait
 FOR_EVER = math.inf
@@ -71,7 +73,7 @@ class Command(DurableCommand):
             raise CommandError(str(error), returncode=WAIT_RAN_OUT) from error
         except WorkflowError as error:
             raise CommandError(str(error), returncode=_code_of(error)) from error
-        self.say(f"completed: {json_in_words(result)}")
+        self.say(f"completed: {json_in_words(redacted(plain(result)))}")
 
 
 def _seconds(text: str) -> float:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from django_durable import api
 from django_durable.management.shared import DurableCommand, add_execution, add_input, read_object, table
+from django_durable.redaction import redacted, redacted_details
 from django_durable.wording import instant_in_words, json_in_words, span_in_words, waiting_in_words
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Command(DurableCommand):
         if options["query"] is not None:
             payload = read_object(options["input"], "the input of a query")
             answer = api.query_workflow(handle, options["query"], **payload)
-            self.stdout.write(json.dumps(answer, default=str))
+            self.stdout.write(json.dumps(redacted(answer), default=str))
             return
         row = handle.execution
         if options["format"] == "json":
@@ -47,6 +48,7 @@ def as_json(row: WorkflowExecution, limit: int) -> dict[str, Any]:
     answer = api.status_of(row)
     for name in ("input", "workflow_id", "queue", "history_length"):
         answer[name] = getattr(row, name)
+    answer |= {name: redacted(answer[name]) for name in ("input", "result")}
     for name in ("created_at", "started_at", "finished_at", "deadline"):
         at = getattr(row, name)
         answer[name] = None if at is None else at.isoformat()
@@ -60,7 +62,7 @@ def as_json(row: WorkflowExecution, limit: int) -> dict[str, Any]:
             "seq": event.seq,
             "type": event.type,
             "call_id": event.call_id,
-            "details": event.details,
+            "details": redacted_details(event),
             "created_at": event.created_at.isoformat(),
         }
         for event in newest_events(row, limit)
@@ -88,10 +90,20 @@ def as_text(row: WorkflowExecution, limit: int) -> Iterator[str]:
         older = row.history_length - len(events)
         yield f"\nhistory{f', after {older} older events' if older > 0 else ''}"
         rows = [
-            (e.seq, f"{e.created_at:%H:%M:%S.%f}"[:-3], e.type, e.call_id, json_in_words(e.details, limit=DETAILS))
+            (
+                e.seq,
+                f"{e.created_at:%H:%M:%S.%f}"[:-3],
+                e.type,
+                e.call_id,
+                json_in_words(redacted_details(e), limit=DETAILS),
+            )
             for e in events
         ]
         yield table(("seq", "time", "type", "call", "details"), rows, width=lambda place: DETAILS if place == 4 else 40)
+
+
+def _details(event: Any) -> str:
+    return json_in_words(redacted_details(event), limit=DETAILS)
 
 
 def _facts(row: WorkflowExecution, now: datetime) -> Iterator[str]:
@@ -116,9 +128,9 @@ def _facts(row: WorkflowExecution, now: datetime) -> Iterator[str]:
     ]
     if ended:
         facts.append(("took", span_in_words(row.finished_at - row.created_at)))
-    facts.append(("input", json_in_words(row.input, limit=1000)))
+    facts.append(("input", json_in_words(redacted(row.input), limit=1000)))
     if status == "COMPLETED":
-        facts.append(("result", json_in_words(row.result, limit=1000)))
+        facts.append(("result", json_in_words(redacted(row.result), limit=1000)))
     facts.append(("error", row.error))
     for name, value in facts:
         if value is not None and value != "":

@@ -10,6 +10,7 @@ from django.core.management.base import CommandError
 
 from django_durable import api
 from django_durable.management.shared import DurableCommand, add_execution, add_input, read_object
+from django_durable.redaction import redacted
 from durable_core.errors import UpdateFailed, UpdateRejected, WaitTimeout
 
 FAILED, REJECTED, WAIT_RAN_OUT = 3, 6, 124  # exit codes
@@ -44,4 +45,4 @@ class Command(DurableCommand):
             raise CommandError(str(error), returncode=FAILED) from error
         except WaitTimeout as error:
             raise CommandError(str(error), returncode=WAIT_RAN_OUT) from error
-        self.stdout.write(json.dumps(answer))
+        self.stdout.write(json.dumps(redacted(answer)))

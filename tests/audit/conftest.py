@@ -16,6 +16,7 @@ from django_durable import UpdateRejected, cancel_workflow, send_signal, start_w
 from django_durable.management.commands.durable_audit import Command
 from django_durable.models import WorkflowExecution
 from tests.sites import BACKENDS, Site, entered, key, site_on
+from tests.store.databases import TABLES
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class World:
     def sql(self, statement: str, *params: Any) -> int:
         """Below all that would keep it from being done; how many rows it was done to. Table names want no prefix."""
         connection = connections[self.site.alias]
-        for table in ("workflowexecution", "historyevent", "activitytask", "queueentry", "mail", "message"):
+        for table in TABLES:
             statement = statement.replace(f" {table} ", f" django_durable_{table} ")
         keys = [self.key(p) if hasattr(p, "hex") and not isinstance(p, float) else p for p in params]
         with connection.cursor() as cursor:

@@ -515,3 +515,24 @@ def an_update_was_accepted_twice(world: World) -> UUID:
     details = '{"name":"add","update_id":"a","input":{"amount":3}}'
     append(world, world.account, "workflow_update_accepted", details, "u1")
     return world.account
+
+
+# 18: outputs
+
+
+@finds(I.OUTPUTS, "event 'stage' with another value")
+def an_event_has_another_value(world: World) -> UUID:
+    world.sql("UPDATE eventvalue SET value = '\"lost\"' WHERE execution_id = %s", world.done)
+    return world.done
+
+
+@finds(I.OUTPUTS, "event 'stage' without a value")
+def an_event_has_no_value(world: World) -> UUID:
+    world.sql("DELETE FROM eventvalue WHERE execution_id = %s", world.done)
+    return world.done
+
+
+@finds(I.OUTPUTS, "a value of event 'never'")
+def a_value_was_never_set(world: World) -> UUID:
+    world.sql("UPDATE eventvalue SET \"key\" = 'never' WHERE execution_id = %s", world.done)
+    return world.done

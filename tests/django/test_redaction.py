@@ -13,7 +13,7 @@ from django.test import Client, override_settings
 from django.urls import reverse
 
 from django_durable import register, run_workflow, start_workflow
-from django_durable.models import ActivityTask, HistoryEvent, WorkflowExecution
+from django_durable.models import ActivityTask, EventValue, HistoryEvent, WorkflowExecution
 from django_durable.redaction import redacted
 from durable_core.definitions import remote_activity
 
@@ -30,6 +30,8 @@ def pay(card_number, *more, note="", **others):
 def buys(ctx, account):
     ctx.logger.info("pays %s of %s", {"card_number": account["card_number"]}, SHOWN)
     paid = ctx.run_activity(pay, account["card_number"], note=SHOWN, password=account["card_number"])
+    ctx.set_event("password", account["card_number"])
+    ctx.set_event("account", account)
     return [paid, {"password": account["card_number"]}]
 
 
@@ -49,6 +51,7 @@ def run():
 
 def pages_of(run):
     rows = [run, *HistoryEvent.objects.filter(execution=run), *ActivityTask.objects.filter(execution=run)]
+    rows += EventValue.objects.filter(execution=run)
     User.objects.filter(username="root").delete()
     client = Client()
     client.force_login(User.objects.create_superuser("root"))

@@ -57,7 +57,9 @@ def everything(ctx, key):
     found = [ctx.wait_activity(first), ctx.wait_activity(queued)]
     found.append(ctx.run_activity(falters, f"{key}-falters", 3))
     ctx.sleep(0.05)
+    ctx.set_event("stage", "waits")
     found.append(ctx.wait_signal("word"))
+    ctx.set_event("stage", "goes on")
     found.append(ctx.run_workflow(marks, key=f"{key}-child"))
     found.append(ctx.run_activity(mark, f"{key}-last", 4))
     return found

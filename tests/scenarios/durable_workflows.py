@@ -32,6 +32,7 @@ from . import (  # noqa: F401 - registers more
     lived_workflows,
     local_workflows,
     messaged_workflows,
+    telling_workflows,
     transactional_workflows,
     typed_workflows,
 )

@@ -10,12 +10,12 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 
-from django_durable.models import ActivityTask, HistoryEvent, Mail, QueueEntry, Worker, WorkflowExecution
+from django_durable.models import ActivityTask, EventValue, HistoryEvent, Mail, QueueEntry, Worker, WorkflowExecution
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MODELS = (WorkflowExecution, HistoryEvent, ActivityTask)
+MODELS = (WorkflowExecution, HistoryEvent, ActivityTask, EventValue)
 TABLES = (*MODELS, Mail, QueueEntry, Worker)
 METHODS = ("get", "post", "put", "delete")
 PAGES = ("changelist", "add", "change", "history", "delete")
@@ -68,7 +68,8 @@ def rows(text: str) -> dict[Any, Any]:
         failure={"traceback": text, "message": text},
         error=text,
     )
-    return {WorkflowExecution: run, HistoryEvent: event, ActivityTask: task}
+    value = made(EventValue, execution=run, chain_id=run.pk, key=short, value=payload)
+    return {WorkflowExecution: run, HistoryEvent: event, ActivityTask: task, EventValue: value}
 
 
 def url(model: Any, page: str, key: Any) -> str:

@@ -18,6 +18,7 @@ from django.test import override_settings
 from django_durable import (
     WaitTimeout,
     cancel_workflow,
+    get_event,
     query_workflow,
     register,
     retry_workflow,
@@ -216,6 +217,7 @@ def test_every_right_of_web_is_needed(both: Logins, queue: dict[str, Any]) -> No
             with pytest.raises(WaitTimeout):
                 update_workflow(running, "change", timeout=0)
             assert list(running.execution.history.all())  # as the admin and queries do
+            assert get_event(running, "stage", default=None) is None
             assert cancel_workflow(running)
             assert cancel_workflow(blocked)
 

@@ -28,7 +28,16 @@ if not settings.configured:
     django.setup()
 
 _numbers = count(1)  # an alias that was given up may still be on somebody's mind
-TABLES = ("queueentry", "mail", "message", "historyevent", "activitytask", "workflowexecution", "worker")
+TABLES = (
+    "queueentry",
+    "mail",
+    "message",
+    "historyevent",
+    "activitytask",
+    "eventvalue",
+    "workflowexecution",
+    "worker",
+)
 WAL = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL"
 
 

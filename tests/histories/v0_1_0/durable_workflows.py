@@ -343,6 +343,16 @@ def goes_on_as_new(ctx, turn=0):
     return [turn, ctx.wait_signal("kept")]
 
 
+# What others may read
+
+
+@register.workflow
+def tells_others(ctx):
+    ctx.set_event("stage", {"done": 1})
+    ctx.sleep(0.05)
+    ctx.set_event("stage", None)
+
+
 # In the middle of their lives
 
 

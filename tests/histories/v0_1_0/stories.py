@@ -225,5 +225,6 @@ STORIES = {
     "updated": Story(workflows.updated, {}, _update),
     "goes_on_as_new": Story(workflows.goes_on_as_new, {}, _go_on_as_new),
     "reopened": Story(workflows.reopened, {"gate": "reopened"}, _reopen),
+    "tells_others": Story(workflows.tells_others),
     "blocked": Story(workflows.blocked, {"gate": "mended"}, _mend, {"queue": STRICT}),
 }

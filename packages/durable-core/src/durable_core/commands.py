@@ -110,6 +110,13 @@ class RecordVersion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SetEvent:
+    call_id: str
+    key: str
+    value: Payload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CompleteWorkflow:
     result: Payload
     call_id: str | None = None
@@ -147,6 +154,7 @@ Command = (
     | CancelChild
     | RecordSideEffect
     | RecordVersion
+    | SetEvent
     | CompleteWorkflow
     | FailWorkflow
     | CancelWorkflow

@@ -10,7 +10,7 @@ import uuid
 from random import Random
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
-from durable_core import canceling, composition
+from durable_core import canceling, composition, outputs
 from durable_core import commands as c
 from durable_core import events as e
 from durable_core.calls import continue_as_new
@@ -241,6 +241,15 @@ class WorkflowContext(StartingCalls):
     def all_handlers_finished(self) -> bool:
         """Whether no accepted update is under way: ``ctx.wait_until(ctx.all_handlers_finished)`` before the end."""
         return not self._engine.updates.under_way
+
+    # What others may read
+
+    def set_event(self, key: str, value: Any) -> None:
+        """Let others read *value* under *key* with `get_event()`, from this step on, until it is set anew.
+
+        Raises `ConfigurationError` for a key that is no name, and `PayloadError` for what JSON cannot hold.
+        """
+        outputs.set_event(self._engine, key, value)
 
     # Changing code under running workflows
 

@@ -190,6 +190,9 @@ class Engine:
                 self.outcomes.ask_to_end(event)
                 if past is None:
                     self.decision.cancels.append(command)
+            case c.SetEvent():
+                if past is None:
+                    self.decision.values[command.key] = command.value
             case _:
                 pass
         return event

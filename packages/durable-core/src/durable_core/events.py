@@ -245,6 +245,17 @@ class VersionMarker(Event):
     call_id: str | None = None
 
 
+# What others may read
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventSet(Event):
+    type: ClassVar[str] = "event_set"
+    call_id: str
+    key: str
+    value: Payload
+
+
 # The run
 
 
@@ -329,6 +340,7 @@ HistoryEvent = (
     | ChildWorkflowCancelRequested
     | SideEffectRecorded
     | VersionMarker
+    | EventSet
     | WorkflowCancelRequested
     | WorkflowCompleted
     | WorkflowFailed
@@ -355,6 +367,7 @@ COMMANDED = (
     ChildWorkflowCancelRequested,
     SideEffectRecorded,
     VersionMarker,
+    EventSet,
 )
 # Of those, what code asks about something it has started: by the call_id of that, with none of their own.
 CANCELS = (ActivityCancelRequested, TimerCanceled, ChildWorkflowCancelRequested)

@@ -147,6 +147,8 @@ def record(command: c.Command) -> e.HistoryEvent:
             return e.SideEffectRecorded(call_id=command.call_id, result=command.result, failure=command.failure)
         case c.RecordVersion():
             return e.VersionMarker(change_id=command.change_id, version=command.version, deprecated=command.deprecated)
+        case c.SetEvent():
+            return e.EventSet(call_id=command.call_id, key=command.key, value=command.value)
         case c.CompleteWorkflow():
             return e.WorkflowCompleted(result=command.result)
         case c.FailWorkflow():

@@ -26,6 +26,8 @@ def identity(event: e.HistoryEvent) -> tuple[object, ...]:
             return event.type, event.call_id, event.name, event.fire_at is None
         case e.ChildWorkflowScheduled():
             return event.type, event.call_id, event.workflow_name, event.child_id
+        case e.EventSet():
+            return event.type, event.call_id, event.key
         case _:
             return event.type, event.call_id
 
@@ -84,6 +86,8 @@ def describe(event: e.HistoryEvent) -> str:
             return f"update {event.name!r}{call}"
         case e.SideEffectRecorded():
             return f"a side effect{call}"
+        case e.EventSet():
+            return f"event {event.key!r}{call}"
         case e.WorkflowFailed():
             return f"{event.type} with {event.failure.get('type')}"  # its text is not for logs
         case _:

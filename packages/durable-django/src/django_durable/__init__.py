@@ -44,6 +44,7 @@ from django_durable.life import (
     resume_workflow,
     retry_workflow,
 )
+from django_durable.outputs import aget_event, get_event
 from django_durable.refs import ModelRef
 from django_durable.registration import register
 from durable_core.activity import activity_heartbeat, current_activity
@@ -130,6 +131,7 @@ __all__ = [
     "WorkflowTimeout",
     "acancel_workflow",
     "activity_heartbeat",
+    "aget_event",
     "apause_workflow",
     "aquery_workflow",
     "aresume_workflow",
@@ -143,6 +145,7 @@ __all__ = [
     "await_workflow",
     "cancel_workflow",
     "current_activity",
+    "get_event",
     "pause_workflow",
     "query_workflow",
     "register",

@@ -18,8 +18,8 @@ from django.utils.html import format_html, format_html_join
 from django_durable import admin_actions
 from django_durable.conf import conf
 from django_durable.fields import PayloadField
-from django_durable.models import ActivityTask, HistoryEvent, Message, WorkflowExecution
-from django_durable.redaction import redacted, redacted_details, redacted_input
+from django_durable.models import ActivityTask, EventValue, HistoryEvent, Message, WorkflowExecution
+from django_durable.redaction import redacted, redacted_details, redacted_input, redacted_value
 from django_durable.wording import json_in_words, span_in_words, waiting_in_words
 from durable_core.definitions import register
 from durable_core.execution import Status
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 EVENTS_SHOWN = 100  # newest events on the page of a run
 TASKS_SHOWN = 100
 MESSAGES_SHOWN = 20
+VALUES_SHOWN = 50
 LONG = 20_000  # characters of a payload on a page
 SHORT = 300  # in a table
 
@@ -99,6 +100,7 @@ class WorkflowExecutionAdmin(ReadOnlyAdmin):
         ("Data", {"fields": ("input_text", "result_text")}),
         ("Activities", {"fields": ("activities_table",)}),
         ("Messages", {"fields": ("messages_table",)}),
+        ("Events", {"fields": ("events_table",)}),
         ("History", {"fields": ("history_table",)}),
         (
             "Details",
@@ -218,6 +220,20 @@ class WorkflowExecutionAdmin(ReadOnlyAdmin):
         ]
         everything = _url_of_list(Message, run)
         return _table(("name", "kind", "status", "key", "sent"), rows, everything, more=len(messages) > MESSAGES_SHOWN)
+
+    @admin.display(description="set by the code")
+    def events_table(self, run: WorkflowExecution) -> SafeString | str:
+        values = list(run.events.order_by("-id")[: VALUES_SHOWN + 1])
+        rows = [
+            (
+                value.key,
+                value.set_at,
+                format_html("<code>{}</code>", json_in_words(redacted_value(value.key, value.value), limit=SHORT)),
+            )
+            for value in reversed(values[:VALUES_SHOWN])
+        ]
+        everything = _url_of_list(EventValue, run)
+        return _table(("key", "set", "value"), rows, everything, more=len(values) > VALUES_SHOWN)
 
     @admin.display(description="events")
     def history_table(self, run: WorkflowExecution) -> SafeString | str:
@@ -352,6 +368,17 @@ class ActivityTaskAdmin(OfExecutionAdmin):
     @admin.display(description="last heartbeat's details")
     def heartbeat_text(self, task: ActivityTask) -> SafeString:
         return _payload(task.heartbeat_details)
+
+
+@admin.register(EventValue)
+class EventValueAdmin(OfExecutionAdmin):
+    list_display = ("id", "key", "execution_link", "set_at")
+    ordering = ("-id",)
+    fields = ("execution_link", "key", "set_at", "value_text")
+
+    @admin.display(description="value")
+    def value_text(self, value: EventValue) -> SafeString:
+        return _payload(redacted_value(value.key, value.value))
 
 
 # HTML. All text of users goes through format_html, which escapes it.

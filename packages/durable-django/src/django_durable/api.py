@@ -174,7 +174,7 @@ def wait_workflow(execution: Execution, timeout: Duration | None = None) -> Any:
     transaction that keeps workers from seeing the run.
     """
     run_id = id_of(execution)
-    _check_wait_can_end(run_id, timeout)
+    check_wait_can_end(run_id, timeout)
     return engine().client.result(run_id, timeout=timeout)
 
 
@@ -457,7 +457,8 @@ class _Uncommitted:
         """Committed: nothing is to be done."""
 
 
-def _check_wait_can_end(run_id: UUID, timeout: Duration | None) -> None:
+def check_wait_can_end(run_id: UUID, timeout: Duration | None) -> None:
+    """Raises `DurableError` inside of a transaction that keeps workers from what is waited for."""
     made = engine()
     connection = connections[made.conf.database]
     if not connection.in_atomic_block:

@@ -177,6 +177,28 @@ class ActivityTask(models.Model):
         return f"{self.activity_name} {self.id}"
 
 
+class EventValue(models.Model):
+    """What `ctx.set_event` has set last, in one run, under one key."""
+
+    execution = models.ForeignKey(  # no constraint: see HistoryEvent
+        WorkflowExecution, models.CASCADE, related_name="events", db_index=False, db_constraint=False
+    )
+    chain_id = models.UUIDField()  # the first run of the chain; of two runs of one, the later has the higher id
+    key = models.CharField(max_length=NAME_LENGTH)
+    value = PayloadField(null=True)
+    set_at = InstantField(default=utc_now)
+
+    objects = RunsOwn["EventValue"]()
+
+    class Meta:
+        verbose_name = "event"
+        constraints = (models.UniqueConstraint(fields=["execution", "key"], name="durable_one_value_per_key"),)
+        indexes = (models.Index(fields=["chain_id", "key", "id"], name="durable_event_of_chain"),)
+
+    def __str__(self) -> str:
+        return self.key
+
+
 class Mail(models.Model):
     """A fact that waits in a run's mailbox until the run's writer moves it into the history."""
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from django_durable.conf import conf
 from durable_core.definitions import register
-from durable_core.events import ActivityScheduled
+from durable_core.events import ActivityScheduled, EventSet
 
 if TYPE_CHECKING:
     from django_durable.models import ActivityTask, HistoryEvent
@@ -30,7 +30,14 @@ def redacted_details(event: HistoryEvent) -> Any:
     details = event.details
     if conf().redact and event.type == ActivityScheduled.type and isinstance(details, dict):
         details = {**details, "input": _named(details.get("activity_name"), details.get("input"))}
+    if event.type == EventSet.type and isinstance(details, dict):
+        details = {**details, "value": redacted_value(details.get("key"), details.get("value"))}
     return redacted(details)
+
+
+def redacted_value(key: Any, value: Any) -> Any:
+    """The same of what stands under a key."""
+    return next(iter(redacted({key: value}).values()))
 
 
 def redacted_input(task: ActivityTask) -> Any:

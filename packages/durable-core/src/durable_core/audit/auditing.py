@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from durable_core import events as e
-from durable_core.audit import children, history, needs, quiescence, signals, tasks, updates, witnesses
+from durable_core.audit import children, history, needs, outputs, quiescence, signals, tasks, updates, witnesses
 from durable_core.audit.effects import NOTHING_WITNESSED
 from durable_core.audit.replaying import replay
 from durable_core.audit.report import Report
@@ -42,6 +42,7 @@ CHECKS: tuple[Callable[[Story], Iterator[Violation]], ...] = (
     tasks.attempts,
     tasks.told,
     children.family,
+    outputs.values,
     signals.signals,
     updates.updates,
     quiescence.quiescence,

@@ -30,6 +30,7 @@ class Invariant(IntEnum):
     LIVENESS = 15  # closes in time, once faults have stopped
     CONSERVATION = 16  # what transfers must not change
     UPDATES = 17  # taken once, answered once, and its sender is told what the history says
+    OUTPUTS = 18  # what others may read of a run is what its history tells
 
     @property
     def title(self) -> str:

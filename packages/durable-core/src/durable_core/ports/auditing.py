@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 from uuid import UUID
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime
 
@@ -70,6 +70,7 @@ class AuditedRun:
     children: Sequence[AuditedChild]  # whose parent it is, whatever its history says
     namesakes: Sequence[UUID] = ()  # other open runs with its workflow_id
     messages: Sequence[MessageRecord] = ()  # with keys, that it was sent or has taken
+    values: Mapping[str, Payload] = field(default_factory=dict)  # of its events, by key
     chain_ends: int = 0  # runs of its chain that were not continued as new
 
 

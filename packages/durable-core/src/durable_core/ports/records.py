@@ -319,6 +319,17 @@ class BeatReply:
     lost: frozenset[UUID]  # tasks that are no longer this worker's
 
 
+# What code lets others read
+
+
+class NewValue(NamedTuple):
+    """An event of a run is set: its value from now on."""
+
+    chain_id: UUID  # the first run of its chain, or itself: whoever reads finds it by that
+    key: str
+    value: Payload
+
+
 # Decisions
 
 
@@ -357,6 +368,7 @@ class Commit:
     children: Sequence[NewRun] = ()
     letters: Sequence[Letter] = ()
     updates: Sequence[MessageNews] = ()
+    values: Sequence[NewValue] = ()  # one of a key
     # What becomes of QUEUED tasks when the run closes; None keeps them. RUNNING ones are told to stop.
     close_tasks_as: TaskStatus | None = TaskStatus.CANCELED
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
     from uuid import UUID
 
+    from durable_core.codec import Payload
     from durable_core.ports.records import (
         Beat,
         BeatReply,
@@ -173,6 +174,11 @@ class HistoryStore(Protocol):
 
         By their tokens: an outcome of an earlier attempt at the same task may be known still.
         """
+
+    # What runs let others read
+
+    def value(self, run_id: UUID, key: str) -> Payload | None:
+        """Of an event, as the newest run has set it of those in the chain that have; None: none has."""
 
     # Time
 

@@ -57,6 +57,7 @@ class AuditMethods(State):
             events=tuple(self._events.get(record.id, ())),
             mail=sorted(AuditedMail(row.mail, row.due_at) for row in self._mail.group("run", record.id)),
             tasks=[self._audited_task(row) for row in self._tasks.group("run", record.id)],
+            values={row.value.key: row.value.value for row in self._values.group("run", record.id)},
             chain_ends=sum(
                 later.record.status is not Status.CONTINUED_AS_NEW
                 for later in self._runs.group("chain", record.chain_id or record.id)

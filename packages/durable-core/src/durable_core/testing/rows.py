@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from durable_core.codec import decode, encode
 from durable_core.execution import Status, TaskStatus
@@ -12,6 +12,7 @@ from durable_core.ports import (
     MessageRecord,
     NewRun,
     NewTask,
+    NewValue,
     RunRecord,
     TaskRecord,
     WorkerInfo,
@@ -50,6 +51,12 @@ class MessageRow:
     number: int  # later ones have higher numbers
     chain_id: UUID
     record: MessageRecord
+
+
+class ValueRow(NamedTuple):
+    number: int  # higher in a later run of the chain
+    run_id: UUID
+    value: NewValue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from durable_core.execution import Status
 from durable_core.ports import REDELIVERY, Mail, Wake
-from durable_core.testing.rows import MailRow, MessageRow, RunRow, TaskRow, WorkerRow
+from durable_core.testing.rows import MailRow, MessageRow, RunRow, TaskRow, ValueRow, WorkerRow
 from durable_core.testing.tables import Journal, Table
 
 if TYPE_CHECKING:
@@ -52,6 +52,14 @@ class State:
             },
             due_at=lambda row: row.due_at,
         )
+        self._values: Table[tuple[UUID, str], ValueRow] = Table(
+            self.journal,
+            groups={
+                "event": lambda row: (row.value.chain_id, row.value.key),
+                "run": lambda row: row.run_id,
+            },
+        )
+        self._numbers = count(1)  # of rows, in the order in which they came
         self._workers: Table[UUID, WorkerRow] = Table(self.journal)
 
     def now(self) -> datetime:

@@ -13,6 +13,7 @@ from durable_core.testing.auditing import AuditMethods
 from durable_core.testing.life import LifeMethods
 from durable_core.testing.liveness import WorkerMethods
 from durable_core.testing.messages import MessageMethods
+from durable_core.testing.outputs import OutputMethods
 from durable_core.testing.rows import new_run, new_task
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from durable_core.testing.rows import RunRow
 
 
-class InMemoryHistoryStore(ActivityMethods, MessageMethods, WorkerMethods, LifeMethods, AuditMethods):
+class InMemoryHistoryStore(ActivityMethods, MessageMethods, OutputMethods, WorkerMethods, LifeMethods, AuditMethods):
     """Runs, histories, mail, tasks and workers, in this process and gone with it.
 
     Transactions run one after another, so no row is ever busy; one inside another joins it. May be used from
@@ -216,6 +217,7 @@ class InMemoryHistoryStore(ActivityMethods, MessageMethods, WorkerMethods, LifeM
         self._tell(commit.run_id, commit.updates)
         if commit.status is Status.CONTINUED_AS_NEW:
             self._forget_messages(run.record.chain_id or commit.run_id)
+        self._set_values(commit.run_id, commit.values)
         if commit.status.is_closed:
             self._close_queued(commit.run_id, commit.close_tasks_as)
 

@@ -15,6 +15,7 @@ from durable_core.ports import (
     MessageNews,
     NewRun,
     NewTask,
+    NewValue,
     TaskCancel,
     due_while_running,
     earliest,
@@ -87,6 +88,7 @@ def propose(
             MessageNews(record.chain_id or record.id, news.update_id, news.status, news.result, news.failure)
             for news in decision.updates.values()
         ],
+        values=[NewValue(record.chain_id or record.id, key, value) for key, value in decision.values.items()],
     )
     # While a local activity is under way, the run's claims are kept: if this process dies over it, that is charged.
     return Proposal(commit, slot.outcomes, [] if decision.local else slot.claims, eager, slot.ended)

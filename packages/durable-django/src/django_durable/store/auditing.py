@@ -44,6 +44,7 @@ class Audits(Workers):
             sql.audited_tasks,
             sql.audited_children,
             sql.audited_messages,
+            sql.audited_values,
             sql.namesakes,
         )
         with self.snapshot():
@@ -51,12 +52,14 @@ class Audits(Workers):
         events, mail = _by_run(others[0], _event_of), _by_run(others[1], _mail_of)
         tasks, children = _by_run(others[2], _task_of), _by_run(others[3], _child_of)
         messages = _by_run(others[4], lambda row: (row[0], message_of(row)))
+        values = _by_run(others[5], lambda row: (row[0], row[1:]))
         namesakes: dict[str, list[UUID]] = {}
         for name, run_id in names:
             namesakes.setdefault(name, []).append(uuid(run_id))
         return [
             AuditedRun(
                 record=(record := run_of(row)),
+                values=dict(values.get(record.id, ())),
                 chain_ends=row[-3],
                 waiting_for=row[-2],
                 due_at=instant(row[-1]),

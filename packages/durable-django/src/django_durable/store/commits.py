@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from django_durable.store.database import hex_of, uuid
 from django_durable.store.mail import Mailboxes
 from django_durable.store.messages import Messages
+from django_durable.store.outputs import Outputs
 from django_durable.store.records import failure_text, mail_of, row_of_task, storable
 from django_durable.store.runs import Runs
 from durable_core.events import ActivityCanceled
@@ -36,7 +37,7 @@ Held = dict[Any, tuple[str, int]]  # by id: status, and what a writer must name 
 WHY_CLOSED = {Status.CANCELED: "workflow canceled", Status.TIMED_OUT: "workflow timed out"}
 
 
-class Commits(Runs, Mailboxes, Messages):
+class Commits(Runs, Mailboxes, Messages, Outputs):
     def commit(self, commits: Sequence[Commit]) -> Committed:
         if not commits:
             return Committed({}, [])
@@ -146,6 +147,7 @@ class Commits(Runs, Mailboxes, Messages):
                 [row_of_task(task, c.run_id, c.worker_id, now, db) for c in commits for task in c.tasks],
             ),
             (sql.end_attempts, [self._outcome_row(outcome, None, now) for c in commits for outcome in c.outcomes]),
+            (sql.set_values, list(self._value_rows(commits, now))),
             (sql.delete_read, [(number, c.run_id.hex) for c in commits for number in c.mail_read]),
             (sql.tell_updates, self._update_rows(commits, now)),
         )

@@ -16,6 +16,7 @@ from durable_core.testing.contracts.store_commits import CommitCases
 from durable_core.testing.contracts.store_life import LifeCases
 from durable_core.testing.contracts.store_mail import MailCases
 from durable_core.testing.contracts.store_messages import MessageCases
+from durable_core.testing.contracts.store_outputs import OutputCases
 from durable_core.testing.contracts.store_runs import RunCases
 from durable_core.testing.contracts.store_tasks import TaskCases
 from durable_core.testing.contracts.store_text import TextCases
@@ -42,6 +43,7 @@ class HistoryStoreContract(
     WorkerCases,
     TextCases,
     TransactionCases,
+    OutputCases,
     StoreAuditCases,
 ):
     """Give `make_store`, `read_waiting_for` and `read_task_status`; `pass_time` and `session` if yours needs them."""

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from django_durable import api
 from django_durable.management.shared import DurableCommand, add_execution, add_input, read_object, table
-from django_durable.redaction import redacted, redacted_details
+from django_durable.redaction import redacted, redacted_details, redacted_value
 from django_durable.wording import instant_in_words, json_in_words, span_in_words, waiting_in_words
 
 if TYPE_CHECKING:
     from django_durable.models import WorkflowExecution
 
+EVENTS_SHOWN = 50  # newest keys
 DETAILS = 70  # characters of an event's details in the table
 
 
@@ -55,6 +56,7 @@ def as_json(row: WorkflowExecution, limit: int) -> dict[str, Any]:
     answer["parent"] = None if row.parent_id is None else str(row.parent_id)
     answer["chain_id"] = None if row.chain_id is None else str(row.chain_id)
     answer["newest"] = str(row.newest.id)
+    answer["events"] = redacted(dict(row.events.order_by("id").values_list("key", "value")))
     activities = row.activities.order_by("scheduled_at", "id")
     answer["activities"] = list(activities.values("id", "activity_name", "status", "attempt", "error"))
     answer["history"] = [
@@ -85,25 +87,32 @@ def as_text(row: WorkflowExecution, limit: int) -> Iterator[str]:
                 for a in activities[-50:]
             ],
         )
+    yield from _events_set(row, now)
     events = newest_events(row, limit)
     if events:
         older = row.history_length - len(events)
         yield f"\nhistory{f', after {older} older events' if older > 0 else ''}"
-        rows = [
-            (
-                e.seq,
-                f"{e.created_at:%H:%M:%S.%f}"[:-3],
-                e.type,
-                e.call_id,
-                json_in_words(redacted_details(e), limit=DETAILS),
-            )
-            for e in events
-        ]
+        rows = [(e.seq, f"{e.created_at:%H:%M:%S.%f}"[:-3], e.type, e.call_id, _details(e)) for e in events]
         yield table(("seq", "time", "type", "call", "details"), rows, width=lambda place: DETAILS if place == 4 else 40)
 
 
 def _details(event: Any) -> str:
     return json_in_words(redacted_details(event), limit=DETAILS)
+
+
+def _events_set(row: WorkflowExecution, now: datetime) -> Iterator[str]:
+    values = list(row.events.order_by("-id")[:EVENTS_SHOWN])
+    if values:
+        yield "\nevents"
+        rows = [
+            (
+                value.key,
+                f"{span_in_words(now - value.set_at)} ago",
+                json_in_words(redacted_value(value.key, value.value), limit=DETAILS),
+            )
+            for value in reversed(values)
+        ]
+        yield table(("key", "set", "value"), rows, width=lambda place: DETAILS if place == 2 else 40)
 
 
 def _facts(row: WorkflowExecution, now: datetime) -> Iterator[str]:

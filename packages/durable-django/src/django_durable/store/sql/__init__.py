@@ -9,6 +9,7 @@ from django_durable.store.sql.commits import CommitStatements
 from django_durable.store.sql.life import LifeStatements
 from django_durable.store.sql.mail import MailStatements
 from django_durable.store.sql.messages import MessageStatements
+from django_durable.store.sql.outputs import OutputStatements
 from django_durable.store.sql.runs import RunStatements
 from django_durable.store.sql.schedule import ScheduleStatements
 from django_durable.store.sql.tasks import TaskStatements
@@ -22,6 +23,7 @@ PARTS = (
     CommitStatements,
     MailStatements,
     MessageStatements,
+    OutputStatements,
     TaskStatements,
     ScheduleStatements,
     WorkerStatements,
@@ -35,6 +37,7 @@ class Statements(
     CommitStatements,
     MailStatements,
     MessageStatements,
+    OutputStatements,
     TaskStatements,
     ScheduleStatements,
     WorkerStatements,

@@ -14,6 +14,7 @@ from django_durable.store.sql.tables import (
     RUN_COLUMNS,
     TASK,
     TASK_COLUMNS,
+    VALUE,
     WORKER,
 )
 from durable_core.events import WorkflowCancelRequested
@@ -57,6 +58,7 @@ class AuditStatements:
             f"EXISTS (SELECT 1 FROM {MAIL} m WHERE m.execution_id = {RUN}.id "
             f"AND m.type = '{WorkflowCancelRequested.type}') FROM {RUN} WHERE parent_id {d.among} ORDER BY id"
         )
+        self.audited_values = f"SELECT execution_id, key, value FROM {VALUE} WHERE execution_id {d.among} ORDER BY id"
         # Open runs with a workflow_id that an open one of these has, themselves included.
         self.namesakes = (
             f"SELECT workflow_id, id FROM {RUN} WHERE status IN {OPEN} AND workflow_id IN "

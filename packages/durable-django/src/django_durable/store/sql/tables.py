@@ -7,6 +7,7 @@ from durable_core.execution import OPEN_STATUSES, Status
 RUN = "django_durable_workflowexecution"
 EVENT = "django_durable_historyevent"
 TASK = "django_durable_activitytask"
+VALUE = "django_durable_eventvalue"
 MAIL = "django_durable_mail"
 MESSAGE = "django_durable_message"
 WORKER = "django_durable_worker"

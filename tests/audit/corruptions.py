@@ -536,3 +536,19 @@ def an_event_has_no_value(world: World) -> UUID:
 def a_value_was_never_set(world: World) -> UUID:
     world.sql("UPDATE eventvalue SET \"key\" = 'never' WHERE execution_id = %s", world.done)
     return world.done
+
+
+@finds(I.OUTPUTS, "no item of stream 'default'")
+def an_item_is_gone(world: World) -> UUID:
+    world.sql("DELETE FROM publisheditem WHERE execution_id = %s", world.done)
+    return world.done
+
+
+@finds(I.OUTPUTS, "an item of stream 'default' by a call that never published")
+def an_item_comes_from_nowhere(world: World) -> UUID:
+    world.sql(
+        "INSERT INTO publisheditem (execution_id, chain_id, stream, call_id, number, item, created_at) SELECT "
+        "execution_id, chain_id, stream, '4711', number, item, created_at FROM publisheditem WHERE execution_id = %s",
+        world.done,
+    )
+    return world.done

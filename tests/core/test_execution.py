@@ -37,6 +37,7 @@ COMMANDS = {
         e.VersionMarker(change_id="p", version=2, deprecated=True)
     ),
     c.SetEvent(call_id="5", key="k", value=NULL): e.EventSet(call_id="5", key="k", value=NULL),
+    c.PublishItem(call_id="6", stream="s", item=NULL): e.ItemPublished(call_id="6", stream="s"),
     c.CompleteWorkflow(result=NULL): e.WorkflowCompleted(result=NULL),
     c.CancelWorkflow(reason="r"): e.WorkflowCanceled(reason="r"),
     c.ContinueAsNew(input=Payload("{}"), next_id=UUID(int=2)): (

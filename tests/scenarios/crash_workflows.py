@@ -60,6 +60,7 @@ def everything(ctx, key):
     ctx.set_event("stage", "waits")
     found.append(ctx.wait_signal("word"))
     ctx.set_event("stage", "goes on")
+    ctx.publish("goes on")
     found.append(ctx.run_workflow(marks, key=f"{key}-child"))
     found.append(ctx.run_activity(mark, f"{key}-last", 4))
     return found

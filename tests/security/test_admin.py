@@ -10,12 +10,21 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 
-from django_durable.models import ActivityTask, EventValue, HistoryEvent, Mail, QueueEntry, Worker, WorkflowExecution
+from django_durable.models import (
+    ActivityTask,
+    EventValue,
+    HistoryEvent,
+    Mail,
+    PublishedItem,
+    QueueEntry,
+    Worker,
+    WorkflowExecution,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MODELS = (WorkflowExecution, HistoryEvent, ActivityTask, EventValue)
+MODELS = (WorkflowExecution, HistoryEvent, ActivityTask, EventValue, PublishedItem)
 TABLES = (*MODELS, Mail, QueueEntry, Worker)
 METHODS = ("get", "post", "put", "delete")
 PAGES = ("changelist", "add", "change", "history", "delete")
@@ -69,7 +78,8 @@ def rows(text: str) -> dict[Any, Any]:
         error=text,
     )
     value = made(EventValue, execution=run, chain_id=run.pk, key=short, value=payload)
-    return {WorkflowExecution: run, HistoryEvent: event, ActivityTask: task, EventValue: value}
+    item = made(PublishedItem, execution=run, chain_id=run.pk, stream=short, call_id=short, number=0, item=payload)
+    return {WorkflowExecution: run, HistoryEvent: event, ActivityTask: task, EventValue: value, PublishedItem: item}
 
 
 def url(model: Any, page: str, key: Any) -> str:

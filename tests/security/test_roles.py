@@ -20,6 +20,7 @@ from django_durable import (
     cancel_workflow,
     get_event,
     query_workflow,
+    read_stream,
     register,
     retry_workflow,
     send_signal,
@@ -218,6 +219,7 @@ def test_every_right_of_web_is_needed(both: Logins, queue: dict[str, Any]) -> No
                 update_workflow(running, "change", timeout=0)
             assert list(running.execution.history.all())  # as the admin and queries do
             assert get_event(running, "stage", default=None) is None
+            assert not list(read_stream(running, follow=False))
             assert cancel_workflow(running)
             assert cancel_workflow(blocked)
 

@@ -35,6 +35,7 @@ TABLES = (
     "historyevent",
     "activitytask",
     "eventvalue",
+    "publisheditem",
     "workflowexecution",
     "worker",
 )

@@ -33,6 +33,7 @@ def import_contacts(user_id: int) -> dict:
         time.sleep(IMPORT_SECONDS)
         # The heartbeat may be older than the last row, so a row may be there already.
         Contact.objects.get_or_create(account_id=user_id, number=number, defaults={"attempt": me.attempt})
+        me.publish({"done": number, "of": CONTACTS}, stream="import", number=number - 1)
         activity_heartbeat(number)
     return {"contacts": CONTACTS, "attempt": me.attempt, "began_behind": done}
 

@@ -4,7 +4,8 @@ from unittest import mock
 
 from django.test import TestCase, override_settings
 
-from django_durable import WorkflowFailed, current_activity, run_workflow, send_signal
+from django_durable import WorkflowFailed, arun_workflow, current_activity, run_workflow, send_signal
+from django_durable.models import WorkflowExecution
 from onboarding.models import Account, Contact, Email
 
 
@@ -23,6 +24,23 @@ class OnboardingTest(TestCase):
         assert result["click"] == {"clicked": True}
         assert Contact.objects.count() == 8
         assert Account.objects.get().state == "customer"
+
+    async def test_a_browser_watches_the_import(self):
+        with (
+            mock.patch("onboarding.mail.deliver", side_effect=click),
+            mock.patch("onboarding.durable_activities.IMPORT_SECONDS", 0),
+        ):
+            await arun_workflow("onboard_user", user_id=7, trial=0)
+        execution = await WorkflowExecution.objects.aget(workflow_name="onboard_user")
+        response = await self.async_client.get(f"/imports/{execution.pk}/events/")
+        said = b"".join([line async for line in response]).decode()
+        assert said.count("data: {") == 8
+        assert '{"done": 8, "of": 8}' in said
+        assert said.endswith("event: end\ndata: null\n\n")
+        last = said.split("id: ")[7].splitlines()[0]
+        response = await self.async_client.get(f"/imports/{execution.pk}/events/", headers={"Last-Event-ID": last})
+        said = b"".join([line async for line in response]).decode()
+        assert said.count("data: {") == 1
 
     def test_somebody_who_never_clicks_is_nudged_once(self):
         result = run_workflow("onboard_user", user_id=7, nudge_after=0.01)

@@ -349,6 +349,8 @@ def goes_on_as_new(ctx, turn=0):
 @register.workflow
 def tells_others(ctx):
     ctx.set_event("stage", {"done": 1})
+    ctx.publish([1, 2])
+    ctx.publish(None, stream="other")
     ctx.sleep(0.05)
     ctx.set_event("stage", None)
 

@@ -117,6 +117,13 @@ class SetEvent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PublishItem:
+    call_id: str
+    stream: str
+    item: Payload  # for those who read the stream; the history does not keep it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CompleteWorkflow:
     result: Payload
     call_id: str | None = None
@@ -155,6 +162,7 @@ Command = (
     | RecordSideEffect
     | RecordVersion
     | SetEvent
+    | PublishItem
     | CompleteWorkflow
     | FailWorkflow
     | CancelWorkflow

@@ -28,7 +28,7 @@ from durable_core.errors import (
 from durable_core.failures import describe, type_names
 from durable_core.handles import A_HANDLE, HANDLES, ActivityHandle, BranchHandle, ChildHandle, SignalToCome, TimerHandle
 from durable_core.logs import ReplaySafeLogger
-from durable_core.options import seconds_of, span_of
+from durable_core.options import DEFAULT_STREAM, seconds_of, span_of
 from durable_core.started import StartingCalls
 from durable_core.waits import Waiting
 
@@ -250,6 +250,13 @@ class WorkflowContext(StartingCalls):
         Raises `ConfigurationError` for a key that is no name, and `PayloadError` for what JSON cannot hold.
         """
         outputs.set_event(self._engine, key, value)
+
+    def publish(self, item: Any, *, stream: str = DEFAULT_STREAM) -> None:
+        """Append *item* to a stream of this run, which others read with `read_stream()`.
+
+        Raises `ConfigurationError` for a stream that is no name, and `PayloadError` for what JSON cannot hold.
+        """
+        outputs.publish(self._engine, item, stream)
 
     # Changing code under running workflows
 

@@ -193,6 +193,9 @@ class Engine:
             case c.SetEvent():
                 if past is None:
                     self.decision.values[command.key] = command.value
+            case c.PublishItem():
+                if past is None:
+                    self.decision.items.append((self._length, command))
             case _:
                 pass
         return event

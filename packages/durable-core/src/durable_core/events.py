@@ -256,6 +256,13 @@ class EventSet(Event):
     value: Payload
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemPublished(Event):
+    type: ClassVar[str] = "item_published"
+    call_id: str
+    stream: str
+
+
 # The run
 
 
@@ -341,6 +348,7 @@ HistoryEvent = (
     | SideEffectRecorded
     | VersionMarker
     | EventSet
+    | ItemPublished
     | WorkflowCancelRequested
     | WorkflowCompleted
     | WorkflowFailed
@@ -368,6 +376,7 @@ COMMANDED = (
     SideEffectRecorded,
     VersionMarker,
     EventSet,
+    ItemPublished,
 )
 # Of those, what code asks about something it has started: by the call_id of that, with none of their own.
 CANCELS = (ActivityCancelRequested, TimerCanceled, ChildWorkflowCancelRequested)

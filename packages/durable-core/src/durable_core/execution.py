@@ -149,6 +149,8 @@ def record(command: c.Command) -> e.HistoryEvent:
             return e.VersionMarker(change_id=command.change_id, version=command.version, deprecated=command.deprecated)
         case c.SetEvent():
             return e.EventSet(call_id=command.call_id, key=command.key, value=command.value)
+        case c.PublishItem():
+            return e.ItemPublished(call_id=command.call_id, stream=command.stream)
         case c.CompleteWorkflow():
             return e.WorkflowCompleted(result=command.result)
         case c.FailWorkflow():

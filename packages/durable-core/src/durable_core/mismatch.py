@@ -28,6 +28,8 @@ def identity(event: e.HistoryEvent) -> tuple[object, ...]:
             return event.type, event.call_id, event.workflow_name, event.child_id
         case e.EventSet():
             return event.type, event.call_id, event.key
+        case e.ItemPublished():
+            return event.type, event.call_id, event.stream
         case _:
             return event.type, event.call_id
 
@@ -88,6 +90,8 @@ def describe(event: e.HistoryEvent) -> str:
             return f"a side effect{call}"
         case e.EventSet():
             return f"event {event.key!r}{call}"
+        case e.ItemPublished():
+            return f"an item for stream {event.stream!r}{call}"
         case e.WorkflowFailed():
             return f"{event.type} with {event.failure.get('type')}"  # its text is not for logs
         case _:

@@ -15,6 +15,7 @@ Duration = float | timedelta  # seconds, or a timedelta
 
 MAX_NAME = 200  # characters; the width of the columns that hold names
 DEFAULT_QUEUE = "default"
+DEFAULT_STREAM = "default"
 LONGEST = timedelta(days=365_000)  # about a thousand years; any later, and the sum with a date overflows
 YEARS = range(2, 9000)  # of a date that a timeout may be added to, and that has a time in UTC
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from durable_core.client import Client
     from durable_core.codec import Payload
     from durable_core.options import Duration
-    from durable_core.ports import HistoryStore
+    from durable_core.ports import HistoryStore, StoredItem
 
 
 def pauses(timeout: Duration | None, what: str) -> Iterator[float]:
@@ -43,3 +43,14 @@ def event_of(client: Client, store: HistoryStore, run_id: UUID, key: str) -> Pay
             execution_id=run_id,
         )
     return value
+
+
+def items_of(
+    client: Client, store: HistoryStore, run_id: UUID, stream: str, *, after: int, limit: int
+) -> tuple[list[StoredItem], bool]:
+    """The next items of a stream, and whether there will be no others behind those that are there now.
+
+    Raises `UnknownExecutionError`.
+    """
+    newest = client.find_newest(run_id)  # before the items: what was published before the end is there
+    return store.items(run_id, stream, after=after, limit=limit), newest.status.is_closed

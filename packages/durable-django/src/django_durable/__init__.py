@@ -44,7 +44,7 @@ from django_durable.life import (
     resume_workflow,
     retry_workflow,
 )
-from django_durable.outputs import aget_event, get_event
+from django_durable.outputs import StreamItem, aget_event, aread_stream, get_event, read_stream
 from django_durable.refs import ModelRef
 from django_durable.registration import register
 from durable_core.activity import activity_heartbeat, current_activity
@@ -110,6 +110,7 @@ __all__ = [
     "ScopeCanceled",
     "SideEffectError",
     "StoreUnavailable",
+    "StreamItem",
     "TimerCanceled",
     "TransactionConflict",
     "TransactionRefused",
@@ -134,6 +135,7 @@ __all__ = [
     "aget_event",
     "apause_workflow",
     "aquery_workflow",
+    "aread_stream",
     "aresume_workflow",
     "aretry_workflow",
     "arun_workflow",
@@ -148,6 +150,7 @@ __all__ = [
     "get_event",
     "pause_workflow",
     "query_workflow",
+    "read_stream",
     "register",
     "remote_activity",
     "remote_workflow",

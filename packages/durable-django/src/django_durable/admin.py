@@ -18,7 +18,7 @@ from django.utils.html import format_html, format_html_join
 from django_durable import admin_actions
 from django_durable.conf import conf
 from django_durable.fields import PayloadField
-from django_durable.models import ActivityTask, EventValue, HistoryEvent, Message, WorkflowExecution
+from django_durable.models import ActivityTask, EventValue, HistoryEvent, Message, PublishedItem, WorkflowExecution
 from django_durable.redaction import redacted, redacted_details, redacted_input, redacted_value
 from django_durable.wording import json_in_words, span_in_words, waiting_in_words
 from durable_core.definitions import register
@@ -233,7 +233,9 @@ class WorkflowExecutionAdmin(ReadOnlyAdmin):
             for value in reversed(values[:VALUES_SHOWN])
         ]
         everything = _url_of_list(EventValue, run)
-        return _table(("key", "set", "value"), rows, everything, more=len(values) > VALUES_SHOWN)
+        table = _table(("key", "set", "value"), rows, everything, more=len(values) > VALUES_SHOWN)
+        published = format_html('<p><a href="{}">Published items</a></p>', _url_of_list(PublishedItem, run))
+        return format_html("{}{}", table, published)
 
     @admin.display(description="events")
     def history_table(self, run: WorkflowExecution) -> SafeString | str:
@@ -379,6 +381,17 @@ class EventValueAdmin(OfExecutionAdmin):
     @admin.display(description="value")
     def value_text(self, value: EventValue) -> SafeString:
         return _payload(redacted_value(value.key, value.value))
+
+
+@admin.register(PublishedItem)
+class PublishedItemAdmin(OfExecutionAdmin):
+    list_display = ("id", "stream", "execution_link", "created_at")
+    ordering = ("-id",)
+    fields = ("execution_link", "stream", "call_id", "number", "created_at", "item_text")
+
+    @admin.display(description="item")
+    def item_text(self, item: PublishedItem) -> SafeString:
+        return _payload(item.item)
 
 
 # HTML. All text of users goes through format_html, which escapes it.

@@ -199,6 +199,35 @@ class EventValue(models.Model):
         return self.key
 
 
+class PublishedItem(models.Model):
+    """An item of a stream. In one stream of a chain, no item is ever seen before one with a lower id."""
+
+    execution = models.ForeignKey(  # no constraint: see HistoryEvent
+        WorkflowExecution, models.CASCADE, related_name="items", db_index=False, db_constraint=False
+    )
+    chain_id = models.UUIDField()  # the first run of the chain
+    stream = models.CharField(max_length=NAME_LENGTH)
+    call_id = models.CharField(max_length=NAME_LENGTH)  # of ctx.publish(), or of the activity
+    number = models.IntegerField()  # of ctx.publish() the seq of its fact; of an activity, among its own, from 0
+    item = PayloadField(null=True)
+    created_at = InstantField(default=utc_now)
+
+    objects = RunsOwn["PublishedItem"]()
+
+    class Meta:
+        verbose_name = "published item"
+        constraints = (
+            # What an activity's attempts publish is the same item if it has the same number.
+            models.UniqueConstraint(
+                fields=["execution", "call_id", "stream", "number"], name="durable_item_published_once"
+            ),
+        )
+        indexes = (models.Index(fields=["chain_id", "stream", "id"], name="durable_stream_of_chain"),)
+
+    def __str__(self) -> str:
+        return f"{self.stream} {self.id}"
+
+
 class Mail(models.Model):
     """A fact that waits in a run's mailbox until the run's writer moves it into the history."""
 

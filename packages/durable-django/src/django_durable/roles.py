@@ -26,6 +26,7 @@ RIGHTS: dict[str, dict[Duty, str]] = {
     "historyevent": {Duty.WORK: "SELECT, INSERT", Duty.CALL: "SELECT, INSERT"},  # a cancel writes how the run ended
     "activitytask": {Duty.WORK: "SELECT, INSERT, UPDATE", Duty.CALL: "SELECT, UPDATE"},
     "eventvalue": {Duty.WORK: "SELECT, INSERT, UPDATE"},
+    "publisheditem": {Duty.WORK: "SELECT, INSERT"},
     "mail": {Duty.WORK: "SELECT, INSERT, UPDATE, DELETE", Duty.CALL: "SELECT, INSERT, DELETE"},
     "message": {Duty.WORK: "SELECT, INSERT, UPDATE, DELETE", Duty.CALL: "SELECT, INSERT"},
     "worker": {Duty.WORK: "SELECT, INSERT, UPDATE, DELETE", Duty.CALL: "SELECT"},

@@ -43,6 +43,7 @@ CHECKS: tuple[Callable[[Story], Iterator[Violation]], ...] = (
     tasks.told,
     children.family,
     outputs.values,
+    outputs.items,
     signals.signals,
     updates.updates,
     quiescence.quiescence,

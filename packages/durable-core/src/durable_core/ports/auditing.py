@@ -57,6 +57,13 @@ class AuditedChild:
     is_told: bool  # a request to cancel it waits in its mailbox
 
 
+class AuditedItem(NamedTuple):
+    """Something that a call has published."""
+
+    call_id: str
+    stream: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditedRun:
     """All that a store holds of a run, as it was at one moment."""
@@ -71,6 +78,7 @@ class AuditedRun:
     namesakes: Sequence[UUID] = ()  # other open runs with its workflow_id
     messages: Sequence[MessageRecord] = ()  # with keys, that it was sent or has taken
     values: Mapping[str, Payload] = field(default_factory=dict)  # of its events, by key
+    items: Sequence[AuditedItem] = ()  # calls and streams that have some
     chain_ends: int = 0  # runs of its chain that were not continued as new
 
 

@@ -330,6 +330,38 @@ class NewValue(NamedTuple):
     value: Payload
 
 
+class NewItem(NamedTuple):
+    """An item for a stream of a run. Of two with the same call and number in one stream, the first holds."""
+
+    chain_id: UUID  # as in NewValue
+    stream: str
+    call_id: str  # of ctx.publish(), or of the activity that publishes
+    number: int  # of ctx.publish() the seq of its fact; of an activity, among its items in this stream, from 0
+    item: Payload
+
+
+class AttemptItems(NamedTuple):
+    """What an attempt at an activity has published: (stream, number, item)."""
+
+    run_id: UUID
+    task_id: UUID
+    token: int  # accepted only while it is the task's
+    call_id: str
+    items: Sequence[tuple[str, int, Payload]]
+
+
+class Published(NamedTuple):
+    """What became of items, by tasks; those of the others are in their streams."""
+
+    refused: frozenset[UUID]  # the attempt is over, or its run is closed: nothing of it is wanted any more
+    busy: frozenset[UUID]  # somebody holds the run: to be tried again
+
+
+class StoredItem(NamedTuple):
+    cursor: int  # grows along the stream of a chain, with gaps
+    item: Payload
+
+
 # Decisions
 
 
@@ -369,6 +401,7 @@ class Commit:
     letters: Sequence[Letter] = ()
     updates: Sequence[MessageNews] = ()
     values: Sequence[NewValue] = ()  # one of a key
+    items: Sequence[NewItem] = ()  # in the order in which the code published them
     # What becomes of QUEUED tasks when the run closes; None keeps them. RUNNING ones are told to stop.
     close_tasks_as: TaskStatus | None = TaskStatus.CANCELED
 

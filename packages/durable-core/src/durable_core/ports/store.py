@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from durable_core.codec import Payload
     from durable_core.ports.records import (
+        AttemptItems,
         Beat,
         BeatReply,
         ClaimedTasks,
@@ -29,9 +30,11 @@ if TYPE_CHECKING:
         NewMessage,
         NewRun,
         PastTask,
+        Published,
         Receipt,
         Reopening,
         RunRecord,
+        StoredItem,
         TaskOutcome,
         TaskRecord,
         Wake,
@@ -179,6 +182,15 @@ class HistoryStore(Protocol):
 
     def value(self, run_id: UUID, key: str) -> Payload | None:
         """Of an event, as the newest run has set it of those in the chain that have; None: none has."""
+
+    def publish(self, attempts: Sequence[AttemptItems]) -> Published:
+        """Put items of activities that run into the streams of their open runs, in this order; one transaction.
+
+        Nobody ever sees an item of a stream before one with a lower cursor. Runs that others hold are passed over.
+        """
+
+    def items(self, run_id: UUID, stream: str, *, after: int, limit: int) -> list[StoredItem]:
+        """The next items of a stream, of all runs of the chain, behind the cursor *after*."""
 
     # Time
 

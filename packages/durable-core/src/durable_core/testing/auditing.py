@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from durable_core.events import WorkflowCancelRequested
 from durable_core.execution import Status
-from durable_core.ports import AuditedChild, AuditedMail, AuditedRun, AuditedTask, Outline
+from durable_core.ports import AuditedChild, AuditedItem, AuditedMail, AuditedRun, AuditedTask, Outline
 from durable_core.testing.state import State
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class AuditMethods(State):
             mail=sorted(AuditedMail(row.mail, row.due_at) for row in self._mail.group("run", record.id)),
             tasks=[self._audited_task(row) for row in self._tasks.group("run", record.id)],
             values={row.value.key: row.value.value for row in self._values.group("run", record.id)},
+            items=sorted({AuditedItem(*row.new[2:0:-1]) for row in self._items.group("run", record.id)}),
             chain_ends=sum(
                 later.record.status is not Status.CONTINUED_AS_NEW
                 for later in self._runs.group("chain", record.chain_id or record.id)

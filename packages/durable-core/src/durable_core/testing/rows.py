@@ -10,6 +10,7 @@ from durable_core.execution import Status, TaskStatus
 from durable_core.ports import (
     Mail,
     MessageRecord,
+    NewItem,
     NewRun,
     NewTask,
     NewValue,
@@ -57,6 +58,12 @@ class ValueRow(NamedTuple):
     number: int  # higher in a later run of the chain
     run_id: UUID
     value: NewValue
+
+
+class ItemRow(NamedTuple):
+    cursor: int
+    run_id: UUID
+    new: NewItem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from durable_core.execution import Status
 from durable_core.ports import REDELIVERY, Mail, Wake
-from durable_core.testing.rows import MailRow, MessageRow, RunRow, TaskRow, ValueRow, WorkerRow
+from durable_core.testing.rows import ItemRow, MailRow, MessageRow, RunRow, TaskRow, ValueRow, WorkerRow
 from durable_core.testing.tables import Journal, Table
 
 if TYPE_CHECKING:
@@ -56,6 +56,13 @@ class State:
             self.journal,
             groups={
                 "event": lambda row: (row.value.chain_id, row.value.key),
+                "run": lambda row: row.run_id,
+            },
+        )
+        self._items: Table[tuple[UUID, str, str, int], ItemRow] = Table(
+            self.journal,
+            groups={
+                "stream": lambda row: (row.new.chain_id, row.new.stream),
                 "run": lambda row: row.run_id,
             },
         )

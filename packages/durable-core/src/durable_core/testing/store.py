@@ -218,6 +218,7 @@ class InMemoryHistoryStore(ActivityMethods, MessageMethods, OutputMethods, Worke
         if commit.status is Status.CONTINUED_AS_NEW:
             self._forget_messages(run.record.chain_id or commit.run_id)
         self._set_values(commit.run_id, commit.values)
+        self._put_items(commit.run_id, commit.items)
         if commit.status.is_closed:
             self._close_queued(commit.run_id, commit.close_tasks_as)
 

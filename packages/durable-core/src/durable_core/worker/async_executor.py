@@ -16,6 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from durable_core import activity as activity_context
+from durable_core.activity import CurrentActivity
 from durable_core.codec import decode
 from durable_core.errors import ActivityInterrupted
 from durable_core.failures import invented
@@ -23,10 +24,14 @@ from durable_core.hooks import ActivityCall
 from durable_core.worker.bridging import bridged, wait_for
 from durable_core.worker.eventloop import EventLoop
 from durable_core.worker.executor import STOP_GRACE, ActivityExecutor, Attempt, Ending
+from durable_core.worker.publishing import NOWHERE, WithoutWaiting
 from durable_core.worker.settings import nothing
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    from durable_core.definitions import ActivityDefinition
+    from durable_core.ports import TaskRecord
 
 logger = logging.getLogger("durable.worker")
 
@@ -188,7 +193,17 @@ class AsyncExecutor(ActivityExecutor):
         self._leave(attempt)
         self._wake()
 
+    def _current_of(self, task: TaskRecord, definition: ActivityDefinition) -> CurrentActivity:
+        outlet = NOWHERE if self._publisher is None else WithoutWaiting(self._publisher)
+        return CurrentActivity(task, self._payload_limit, outlet)
+
     async def _perform_async(self, attempt: Attempt) -> Ending:
+        ending = await self._call_async(attempt)
+        if self._publisher is not None and not attempt.current.unpublished.is_empty:
+            await self._publisher.afinish(attempt.current.unpublished, is_wanted=lambda: attempt.interrupted is None)
+        return ending
+
+    async def _call_async(self, attempt: Attempt) -> Ending:
         try:
             async with self._around_async():
                 value = await self._value_of_async(attempt)

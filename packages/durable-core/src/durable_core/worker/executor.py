@@ -22,11 +22,18 @@ from durable_core import activity as activity_context
 from durable_core.activity import CurrentActivity
 from durable_core.codec import NULL, Payload, decode, encode
 from durable_core.crashpoints import crashpoint
-from durable_core.errors import ActivityCanceled, ActivityInterrupted, PayloadError, TransactionRefused
+from durable_core.errors import (
+    ActivityCanceled,
+    ActivityInterrupted,
+    PayloadError,
+    StoreUnavailable,
+    TransactionRefused,
+)
 from durable_core.failures import describe, invented, type_names
 from durable_core.hooks import SILENT, ActivityCall, Announcer, blame_of
 from durable_core.logs import complain
 from durable_core.options import as_timedelta
+from durable_core.worker.publishing import NOWHERE
 from durable_core.worker.threads import SystemThreads
 
 if TYPE_CHECKING:
@@ -35,6 +42,7 @@ if TYPE_CHECKING:
     from durable_core.definitions import ActivityDefinition
     from durable_core.ports import Clock, TaskRecord
     from durable_core.worker.eventloop import EventLoop
+    from durable_core.worker.publishing import Publisher
     from durable_core.worker.threads import Threads
     from durable_core.worker.transactions import Transactions
 
@@ -113,6 +121,7 @@ class ActivityExecutor:
         hooks: Announcer = SILENT,
         threads: Threads | None = None,
         transactions: Transactions | None = None,
+        publisher: Publisher | None = None,
     ) -> None:
         self._clock = clock
         self._transactions = transactions
@@ -123,6 +132,7 @@ class ActivityExecutor:
         self._payload_limit = payload_limit
         self._release_thread = release_thread
         self._threads = threads or SystemThreads()
+        self._publisher = publisher
         self._inbox = self._threads.channel()  # of attempts; None: a thread is to leave
         self._endings: deque[Ending] = deque()
         self._held: dict[Attempt, None] = {}  # in the order they came; a dict, for its removal in constant time
@@ -168,14 +178,17 @@ class ActivityExecutor:
         return waiting is not None and self._clock.monotonic() - waiting.held_since > LONGEST_WAIT
 
     def submit(self, task: TaskRecord, definition: ActivityDefinition) -> None:
-        attempt = Attempt(
-            task, definition, CurrentActivity(task, self._payload_limit), held_since=self._clock.monotonic()
-        )
+        attempt = Attempt(task, definition, self._current_of(task, definition), held_since=self._clock.monotonic())
         self._held[attempt] = None
         if task.start_to_close is not None:
             self._timed[attempt] = None
         self._hand_over(attempt)
         self._on_begin(task)
+
+    def _current_of(self, task: TaskRecord, definition: ActivityDefinition) -> CurrentActivity:
+        # What a transactional activity publishes is committed with all else that it writes.
+        outlet = None if definition.transactional else self._publisher or NOWHERE
+        return CurrentActivity(task, self._payload_limit, outlet)
 
     def endings(self) -> list[Ending]:
         """What has ended since the last call, but for attempts that were given up."""
@@ -325,6 +338,8 @@ class ActivityExecutor:
         ending: Ending | None = None
         try:
             ending = self._call(attempt)
+            if not (attempt.current.unpublished.is_empty or attempt.definition.transactional):
+                ending = self._publish(attempt, ending)
         finally:
             with attempt.lock:
                 attempt.done = True
@@ -350,7 +365,11 @@ class ActivityExecutor:
 
     def _result_of(self, attempt: Attempt) -> Payload:
         attempt.unsettle()
-        return self._encoded(attempt, self._value_of(attempt))
+        attempt.current.unpublished.restart()
+        result = self._encoded(attempt, self._value_of(attempt))
+        if self._publisher is not None:
+            self._publisher.send_all(attempt.current.unpublished)
+        return result
 
     def _encoded(self, attempt: Attempt, value: Any) -> Payload:
         crashpoint("activity-returned")
@@ -359,6 +378,12 @@ class ActivityExecutor:
             return NULL
         what = f"the result of activity {attempt.definition.name!r}"
         return encode(value, what=what, limit=self._payload_limit)
+
+    def _publish(self, attempt: Attempt, ending: Ending) -> Ending:
+        """Have what it published stored before anybody hears how it ended."""
+        if self._publisher is not None:
+            self._publisher.finish(attempt.current.unpublished, is_wanted=lambda: attempt.interrupted is None)
+        return ending
 
     def _value_of(self, attempt: Attempt) -> Any:
         arguments = decode(attempt.task.input)
@@ -403,7 +428,7 @@ class InlineExecutor(ActivityExecutor):
         self._backlog: deque[Attempt] = deque()
 
     def submit(self, task: TaskRecord, definition: ActivityDefinition) -> None:
-        attempt = Attempt(task, definition, CurrentActivity(task, self._payload_limit))
+        attempt = Attempt(task, definition, self._current_of(task, definition))
         self._held[attempt] = None
         self._backlog.append(attempt)
 
@@ -415,6 +440,18 @@ class InlineExecutor(ActivityExecutor):
         if isinstance(error, KeyboardInterrupt):
             raise error  # Ctrl-C is for the process, which happened to be in this activity
         return super()._failed(attempt, error)
+
+    def _current_of(self, task: TaskRecord, definition: ActivityDefinition) -> CurrentActivity:
+        return CurrentActivity(task, self._payload_limit, NOWHERE if self._publisher is None else None)
+
+    def _publish(self, attempt: Attempt, ending: Ending) -> Ending:
+        """In this thread, whose transaction may be the only one that sees the run."""
+        try:
+            if self._publisher is not None:
+                self._publisher.send_all(attempt.current.unpublished)
+        except StoreUnavailable as error:
+            return self._failed(attempt, error)
+        return ending
 
     def endings(self) -> list[Ending]:
         while self._backlog:

@@ -25,6 +25,7 @@ from durable_core.worker.activities import ActivityDesk
 from durable_core.worker.executors import make_executor
 from durable_core.worker.liveness import CodeWatch, Liveness
 from durable_core.worker.local import LocalDesk
+from durable_core.worker.publishing import Publisher
 from durable_core.worker.runs import RunDesk
 from durable_core.worker.scheduler import Scheduler
 from durable_core.worker.settings import WorkerSettings
@@ -77,6 +78,7 @@ class Worker:
         self._queue = queue = as_hint(queue, self._clock)
         threads = threads or SystemThreads()
         self._wake = threads.event()
+        self._publisher = Publisher(store, threads=threads, release_thread=release_thread)
         make = partial(
             make_executor,
             registry,
@@ -87,7 +89,9 @@ class Worker:
             threads=threads,
         )
         self._executor = make(
-            on_begin=self._on_begin, transactions=Transactions(store, queue, joins=self.settings.inline)
+            on_begin=self._on_begin,
+            transactions=Transactions(store, queue, joins=self.settings.inline),
+            publisher=self._publisher,
         )
         # Threads of their own: none of these waits behind an activity that takes hours, and no row in the store is
         # looked after for them.
@@ -148,6 +152,7 @@ class Worker:
             stack.callback(self._leave)
             if not self.settings.inline:
                 stack.enter_context(self._liveness)
+                stack.enter_context(self._publisher)
                 stack.enter_context(self._queue.watch(self._on_wake))
             self._life.worker_started(self._info)
             rounds = 0

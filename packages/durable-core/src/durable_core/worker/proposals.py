@@ -13,6 +13,7 @@ from durable_core.ports import (
     Commit,
     Letter,
     MessageNews,
+    NewItem,
     NewRun,
     NewTask,
     NewValue,
@@ -87,6 +88,9 @@ def propose(
         updates=[
             MessageNews(record.chain_id or record.id, news.update_id, news.status, news.result, news.failure)
             for news in decision.updates.values()
+        ],
+        items=[
+            NewItem(record.chain_id or record.id, new.stream, new.call_id, seq, new.item) for seq, new in decision.items
         ],
         values=[NewValue(record.chain_id or record.id, key, value) for key, value in decision.values.items()],
     )

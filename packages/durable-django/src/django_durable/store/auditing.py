@@ -12,7 +12,7 @@ from django_durable.store.records import run_of, task_of
 from django_durable.store.workers import Workers
 from durable_core.events import EventRecord
 from durable_core.execution import Status
-from durable_core.ports import AuditedChild, AuditedMail, AuditedRun, AuditedTask, Mail, Outline
+from durable_core.ports import AuditedChild, AuditedItem, AuditedMail, AuditedRun, AuditedTask, Mail, Outline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -45,6 +45,7 @@ class Audits(Workers):
             sql.audited_children,
             sql.audited_messages,
             sql.audited_values,
+            sql.audited_items,
             sql.namesakes,
         )
         with self.snapshot():
@@ -53,6 +54,7 @@ class Audits(Workers):
         tasks, children = _by_run(others[2], _task_of), _by_run(others[3], _child_of)
         messages = _by_run(others[4], lambda row: (row[0], message_of(row)))
         values = _by_run(others[5], lambda row: (row[0], row[1:]))
+        items = _by_run(others[6], lambda row: (row[0], AuditedItem(*row[1:])))
         namesakes: dict[str, list[UUID]] = {}
         for name, run_id in names:
             namesakes.setdefault(name, []).append(uuid(run_id))
@@ -60,6 +62,7 @@ class Audits(Workers):
             AuditedRun(
                 record=(record := run_of(row)),
                 values=dict(values.get(record.id, ())),
+                items=items.get(record.id, ()),
                 chain_ends=row[-3],
                 waiting_for=row[-2],
                 due_at=instant(row[-1]),

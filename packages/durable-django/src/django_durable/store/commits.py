@@ -147,6 +147,7 @@ class Commits(Runs, Mailboxes, Messages, Outputs):
                 [row_of_task(task, c.run_id, c.worker_id, now, db) for c in commits for task in c.tasks],
             ),
             (sql.end_attempts, [self._outcome_row(outcome, None, now) for c in commits for outcome in c.outcomes]),
+            (sql.insert_items, list(self._item_rows(commits, now))),
             (sql.set_values, list(self._value_rows(commits, now))),
             (sql.delete_read, [(number, c.run_id.hex) for c in commits for number in c.mail_read]),
             (sql.tell_updates, self._update_rows(commits, now)),

@@ -6,8 +6,9 @@ from contextlib import suppress
 from threading import Event
 from typing import TYPE_CHECKING, TypeVar
 
+from durable_core.codec import Payload
 from durable_core.execution import Status, TaskStatus
-from durable_core.ports import ClaimedTasks, HistoryStore, Verdict, new_id
+from durable_core.ports import AttemptItems, ClaimedTasks, HistoryStore, Verdict, new_id
 from durable_core.testing.contracts.base import PATIENCE, Interrupted
 from durable_core.testing.contracts.builders import a_letter
 from durable_core.testing.contracts.store_audit import StoreAuditCases
@@ -134,6 +135,16 @@ class ConcurrentStoreContract(HistoryStoreContract):
         held, free = (self.start(due_at=self.store.now()) for _ in range(2))
         assert self.while_held(held, lambda: self.due_runs(self.later())) == [free]
         assert self.due_runs(self.later()) == [held]
+
+    def test_items_for_a_run_that_is_held_are_to_be_tried_again(self) -> None:
+        """Whoever holds it may be publishing too, and numbers of items must become visible in their order."""
+        held, free = self.begin(self.start()), self.begin(self.start())
+        batches = [AttemptItems(t.run_id, t.id, t.token, t.call_id, [("s", 0, Payload("7"))]) for t in (held, free)]
+        published = self.while_held(held.run_id, lambda: self.store.publish(batches))
+        assert published == (frozenset(), frozenset({held.id}))
+        assert [len(self.store.items(t.run_id, "s", after=0, limit=9)) for t in (held, free)] == [0, 1]
+        assert self.store.publish(batches) == (frozenset(), frozenset())
+        assert [len(self.store.items(t.run_id, "s", after=0, limit=9)) for t in (held, free)] == [1, 1]
 
     def test_load_does_not_wait_for_a_run_that_is_held(self) -> None:
         run_id = self.start()

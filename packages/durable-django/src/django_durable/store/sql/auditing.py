@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from django_durable.store.sql.tables import (
     EVENT,
+    ITEM,
     LAST,
     MAIL,
     MESSAGE,
@@ -59,6 +60,10 @@ class AuditStatements:
             f"AND m.type = '{WorkflowCancelRequested.type}') FROM {RUN} WHERE parent_id {d.among} ORDER BY id"
         )
         self.audited_values = f"SELECT execution_id, key, value FROM {VALUE} WHERE execution_id {d.among} ORDER BY id"
+        self.audited_items = (
+            f"SELECT DISTINCT execution_id, call_id, stream FROM {ITEM} WHERE execution_id {d.among} "
+            "ORDER BY execution_id, call_id, stream"
+        )
         # Open runs with a workflow_id that an open one of these has, themselves included.
         self.namesakes = (
             f"SELECT workflow_id, id FROM {RUN} WHERE status IN {OPEN} AND workflow_id IN "

@@ -12,9 +12,11 @@ from durable_core.definitions import Registry
 from durable_core.errors import WorkflowClosed
 from durable_core.ports import NewRun
 from durable_core.testing import InMemoryHistoryStore, InMemoryTaskQueue, ManualClock
+from durable_core.updating import Updater
 from durable_core.worker import Worker, WorkerSettings
 from tests.programs.activities import SCRIPTED, MemoryLedger, install
 from tests.programs.interpreter import WORKFLOW
+from tests.programs.steps.updates import UPDATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from durable_core.ports import LoadedRun
     from tests.programs.language import Program
 
+PAYLOAD_LIMIT = 1_000_000
 ROUNDS = 20_000  # more than any program needs
 
 
@@ -35,6 +38,7 @@ class ProgramBench:
         self.store = InMemoryHistoryStore(self.clock)
         self.queue = InMemoryTaskQueue(self.clock, store=self.store)
         self.client = Client(self.store, self.queue, self.registry)
+        self.updater = Updater(self.client, self.store, payload_limit=PAYLOAD_LIMIT)
         self.settings = WorkerSettings(inline=True, tick=0.2, **settings)
 
     def start(self, program: Program, run_id: UUID, *, path: str = "r") -> UUID:
@@ -56,6 +60,14 @@ class ProgramBench:
         """Whether it came before the end."""
         try:
             self.client.signal(run_id, name, payload)
+        except WorkflowClosed:
+            return False
+        return True
+
+    def update(self, run_id: UUID, update_id: str, *, refuse: bool = False) -> bool:
+        """Whether it came before the end."""
+        try:
+            self.updater.request(run_id, UPDATE, {"refuse": refuse}, update_id=update_id)
         except WorkflowClosed:
             return False
         return True

@@ -97,7 +97,9 @@ class Author:
 
     def runs(self, size: int, timeout: p.Seconds | None) -> p.Program:
         """A program, and those that it goes on with as a new run."""
-        body = self.block(Scope(), size, 0)
+        scope = Scope()
+        ready = (s.OnUpdate.draw(self, scope, 0),) if not self.child_depth and self.chance(0.3) else ()
+        body = (*ready, *self.block(scope, size, 0))
         if self.chance(0.15):
             return p.Program(body=(*body, s.Raise.draw(self)), timeout=timeout)
         then = self.runs(size, timeout) if self.chance(0.2) else None
@@ -129,6 +131,8 @@ class Author:
             yield 1, draw_change
             if depth < DEEPEST:
                 yield 2, s.Spawn.draw
+                if not self.child_depth:  # nobody asks children
+                    yield 1, s.OnUpdate.draw
         if scope.handles:
             yield 2, s.Gather.draw
         if scope.timers:

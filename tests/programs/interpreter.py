@@ -74,6 +74,7 @@ class Interpreter:
     activities: int = 0  # started so far
     children: int = 0
     branches: int = 0
+    handlers: int = 0  # of updates
 
     def block(self, steps: p.Block) -> p.Returned | None:
         for step in steps:
@@ -99,11 +100,14 @@ class Interpreter:
     def branch(self) -> Interpreter:
         """Another strand; it begins with the values of this one."""
         self.branches += 1
-        return Interpreter(self.ctx, f"{self.path}~{self.branches}", self.scripted, Trace(), {**self.values})
+        return self.strand(f"{self.path}~{self.branches}", self.values)
+
+    def strand(self, path: str, values: dict[str, Any]) -> Interpreter:
+        return Interpreter(self.ctx, path, self.scripted, Trace(), {**values})
 
     def whole(self, body: p.Block) -> BranchEnd:
-        def code() -> Any:
-            returned = self.block(body)
-            return returned.value if returned else None
+        return ended(self.trace, lambda: self.value_of(body))
 
-        return ended(self.trace, code)
+    def value_of(self, body: p.Block) -> Any:
+        returned = self.block(body)
+        return returned.value if returned else None

@@ -62,6 +62,7 @@ class Step(Part, ABC):
     __slots__ = ()
 
     spawns: ClassVar[bool] = False  # a strand of its own
+    takes_updates: ClassVar[bool] = False
     moves_money: ClassVar[bool] = False
 
     @abstractmethod
@@ -121,6 +122,10 @@ class Program(Part):
     @property
     def has_branches(self) -> bool:
         return any(step.spawns for step in executed(self.body))
+
+    @property
+    def takes_updates(self) -> bool:
+        return any(step.takes_updates for run in self.runs for step in executed(run.body))
 
     @property
     def moves_money(self) -> bool:

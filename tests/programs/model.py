@@ -20,7 +20,7 @@ from tests.programs.interpreter import THEN
 from tests.programs.scripts import same
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -48,6 +48,7 @@ class Judgement:
     effects: dict[str, Allowance] = field(default_factory=dict)  # by key, of all calls that the run has made
     unseen: set[str] = field(default_factory=set)  # paths of branches that nobody has waited for
     consumed: dict[str, set[int]] = field(default_factory=dict)  # numbers of signals, by name; not in branches unseen
+    handlers: dict[str, Callable[[str], Started]] = field(default_factory=dict)  # of updates; each makes a call
 
 
 def judge(seen: Seen, circumstances: Circumstances | None = None) -> Judgement:
@@ -55,6 +56,7 @@ def judge(seen: Seen, circumstances: Circumstances | None = None) -> Judgement:
     model = Model(seen, circumstances or Circumstances())
     try:
         model.check_end()
+        model.check_updates()
     except Disagreement as disagreement:
         model.judgement.complaints.append(f"{seen.path} ({seen.run_id}): {disagreement}")
     return model.judgement
@@ -109,6 +111,7 @@ class Model:
         self.place = 0  # in the trace
         self.activities = 0
         self.branches = 0
+        self.handlers = 0
         self.is_alone = not seen.program.has_branches  # nobody else in the run takes its signals
         self.random = Random(seen.run_id.int)
         self.versions: dict[str, int] = {}
@@ -158,6 +161,18 @@ class Model:
             if returned is not None:
                 return returned
         return None
+
+    def check_updates(self) -> None:
+        """What was answered to whoever asked for something; of calls without an answer nothing is known."""
+        handlers = self.judgement.handlers
+        calls = [f"{path}.{number}" for path in handlers for number in range(1, self.seen.accepted + 1)]
+        self.judgement.unseen.update(calls)
+        for answer in self.seen.answers:
+            if answer.path not in calls:
+                raise Disagreement(f"an update was answered by {answer.path}; expected one of {calls}")
+            calls.remove(answer.path)
+            call = handlers[answer.path.rpartition(".")[0]](answer.path)
+            call.may_end(self, ["branch", answer.trace, answer.how, answer.value])
 
     # What steps must have seen
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from durable_core import events as e
 from durable_core.codec import decode
 from durable_core.definitions import Registry
 from durable_core.errors import NondeterminismError
@@ -25,6 +26,20 @@ if TYPE_CHECKING:
     from durable_core.ports import LoadedRun, RunRecord
 
 
+UPDATE_TYPES = frozenset(
+    kind.type for kind in (e.WorkflowUpdateAccepted, e.WorkflowUpdateCompleted, e.WorkflowUpdateFailed)
+)
+
+
+class Answer(NamedTuple):
+    """What an update was answered with."""
+
+    path: str
+    trace: list[Entry]
+    how: str  # "returned", or the name of the error's type
+    value: Any
+
+
 class Seen(NamedTuple):
     run_id: UUID
     path: str
@@ -33,6 +48,8 @@ class Seen(NamedTuple):
     trace: list[Entry]
     value: Any  # what it returned, or the name of the error's type
     began: bool = True  # False: it was canceled before its code ran
+    accepted: int = 0  # updates
+    answers: Sequence[Answer] = ()
 
 
 def seen_of(loaded: LoadedRun) -> Seen:
@@ -45,10 +62,31 @@ def seen_of(loaded: LoadedRun) -> Seen:
         if told["run"] != str(record.id):
             raise ValueError(f"run {record.id} has the result of {told['run']}")
         trace, value = told["trace"], told["value"]
-        return Seen(record.id, given["path"], program, record.status, trace, value)
+        return _answered(loaded, Seen(record.id, given["path"], program, record.status, trace, value))
     found = replayed(loaded, program, given["path"])  # nobody was told
     entries = found.entries if found else []
-    return Seen(record.id, given["path"], program, record.status, entries, None, began=found is not None)
+    seen = Seen(record.id, given["path"], program, record.status, entries, None, began=found is not None)
+    return _answered(loaded, seen)
+
+
+def _answered(loaded: LoadedRun, seen: Seen) -> Seen:
+    """The same, with its updates."""
+    facts = [e.event_of(record) for record in loaded.events if record.type in UPDATE_TYPES]
+    answers = []
+    for fact in facts:
+        match fact:
+            case e.WorkflowUpdateCompleted():
+                told = decode(fact.result)
+                answers.append(Answer(told["run"], told["trace"], "returned", told["value"]))
+            case e.WorkflowUpdateFailed(failure={"type": ProgramFailed.__name__, "message": message}):
+                told = json.loads(message)
+                answers.append(Answer(told["run"], told["trace"], told["value"], None))
+            case e.WorkflowUpdateFailed():
+                raise ValueError(f"run {seen.run_id} failed an update, and not by its program: {fact.failure}")
+            case _:
+                continue
+    accepted = sum(isinstance(fact, e.WorkflowUpdateAccepted) for fact in facts)
+    return seen._replace(accepted=accepted, answers=answers)
 
 
 def replayed(loaded: LoadedRun, program: Program, path: str) -> Trace | None:

@@ -14,12 +14,15 @@ if TYPE_CHECKING:
 PRELUDE = '''\
 """To be run with two names more: register, a Registry, and scripted = install(register, ledger)."""
 
+from itertools import count
+
 from tests.programs.activities import arguments, options, transfer, wrong_call
 from tests.programs.interpreter import ended
 from tests.programs.language import Const
 from tests.programs.scripts import Script
 from tests.programs.steps.handles import gathered, selected
-from tests.programs.trace import ProgramError, Trace, entry_of_result, failure, is_cancel, odd
+from tests.programs.steps.updates import refusing
+from tests.programs.trace import ProgramError, Trace, answered, entry_of_result, failure, is_cancel, odd
 
 
 def spoiled():
@@ -61,7 +64,7 @@ class Writer:
         runs = list(program.runs)
         with self.inside(f"def {name}(ctx, path{', run=0' if len(runs) > 1 else ''}):"):
             self.write("trace, run_id, value = Trace(), str(ctx.info.execution_id), None")
-            self.write("activities = children = branches = 0")
+            self.write("activities = children = branches = handlers = 0")
             self.write(f"ctx.on_query({SEEN!r}, lambda: trace.entries)")
             self.write("")
             for number, run in enumerate(runs):
@@ -81,7 +84,7 @@ class Writer:
     def code(self, name: str, program: p.Program, number: int) -> None:
         """What one run does, of those that go on for each other."""
         with self.inside(f"def {name}():"):
-            self.write("nonlocal activities, children, branches")
+            self.write("nonlocal activities, children, branches, handlers")
             self.block(program.body)
             if program.then is not None:
                 given = f'path=f"{{path}}\'", run={number + 1}'

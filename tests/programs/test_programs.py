@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from random import Random
@@ -51,6 +52,14 @@ def complaints_about(bench: ProgramBench, circumstances: Circumstances) -> list[
     return complaints + judge_effects(judgements.values(), bench.ledger.begun) + audited(bench)
 
 
+def updates(bench: ProgramBench, program: p.Program) -> list[Callable[[], Any]]:
+    """One is refused; one is sent twice."""
+    if not program.takes_updates:
+        return []
+    asked = [("a", False), ("b", True), ("a", False), ("c", False)]
+    return [partial(bench.update, RUN_ID, update_id, refuse=refuse) for update_id, refuse in asked]
+
+
 def audited(bench: ProgramBench) -> list[str]:
     return [
         str(violation)
@@ -65,7 +74,8 @@ def test_worker_does_what_the_model_allows(cache_size, program, signals_first):
     bench = ProgramBench(cache_size=cache_size)
     bench.start(program, RUN_ID)
     signals = program.signals()
-    sends = [partial(bench.signal, RUN_ID, name, payload) for name, payload in signals]
+    sends: list[Callable[[], Any]] = [partial(bench.signal, RUN_ID, name, payload) for name, payload in signals]
+    sends += updates(bench, program)
     if signals_first:
         for send in sends:
             send()
@@ -108,7 +118,8 @@ def test_source_of_a_program_does_the_same(program):
     exec(compile(source_of(program), "<program>", "exec"), names)
     other.start_as("program", RUN_ID, program, path="r")
     for each in (bench, other):
-        each.drive([partial(each.signal, RUN_ID, name, payload) for name, payload in program.signals()])
+        sends = [partial(each.signal, RUN_ID, name, payload) for name, payload in program.signals()]
+        each.drive([*updates(each, program), *sends])
     assert [ends_of(loaded) for loaded in other.runs()] == [ends_of(loaded) for loaded in bench.runs()]
     assert other.ledger.begun == bench.ledger.begun
 
@@ -137,6 +148,7 @@ def test_canceled_program_does_what_the_model_allows(cache_size, program, cancel
     bench = ProgramBench(cache_size=cache_size)
     bench.start(program, RUN_ID)
     acts: list[Any] = [partial(bench.signal, RUN_ID, name, payload) for name, payload in program.signals()]
+    acts += updates(bench, program)
     for graceful, after in cancels:
         acts.insert(after, partial(bench.client.cancel, RUN_ID, reason="enough", graceful=graceful))
     bench.drive(acts)

@@ -6,7 +6,7 @@
     ["3", "failed", "ActivityError", "Scripted", "no 2", 2]   type of what was raised, and what else there is to know
 
 A program ends with ``{"run": its id, "trace": [...], "value": ...}``, or raises `ProgramFailed` with such an object,
-whose value is the name of the error's type.
+whose value is the name of the error's type. The handler of an update answers so too; its path stands for the run then.
 """
 
 from __future__ import annotations
@@ -40,6 +40,10 @@ class BranchEnd(NamedTuple):
 
 class ProgramFailed(Exception):
     """An exception left the program; the message is JSON."""
+
+
+class Refusal(Exception):
+    """A program does not take an update."""
 
 
 class ProgramError(Exception):
@@ -150,6 +154,15 @@ def is_cancel(error: BaseException) -> bool:
 
 def failure(run: str, trace: Trace, error: Exception) -> ProgramFailed:
     return ProgramFailed(json.dumps({"run": run, "trace": trace.entries, "value": type(error).__name__}))
+
+
+def answered(path: str, trace: Trace, code: Callable[[], Any]) -> dict[str, Any]:
+    """What an update is answered with: the same, for the strand that has acted on it."""
+    try:
+        value = code()
+    except Exception as error:
+        raise failure(path, trace, error) from error
+    return {"run": path, "trace": trace.entries, "value": value}
 
 
 def odd(value: Any) -> bool:

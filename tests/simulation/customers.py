@@ -20,9 +20,11 @@ from durable_core.errors import (
     WorkflowAlreadyStarted,
     WorkflowClosed,
 )
-from durable_core.querying import ask
+from durable_core.execution import MessageStatus
+from durable_core.querying import ask as query
 from tests.programs.interpreter import SEEN, WORKFLOW
 from tests.simulation.rim import queue_of, store_of
+from tests.simulation.updates import Told, ask
 from tests.simulation.witness import first_of
 
 if TYPE_CHECKING:
@@ -62,6 +64,10 @@ class Customer:
         if not order.program.moves_money and random.random() < 0.2:
             order.cancels = True
             calls.insert(random.randint(0, len(calls)), self._cancel)
+        if order.program.takes_updates:
+            for number in range(random.randint(1, 3)):
+                update = self._update(f"{order.path}-{number}", refuse=random.random() < 0.2)
+                calls.insert(random.randint(0, len(calls) // 2), update)
         self._left += calls
 
     @property
@@ -71,8 +77,9 @@ class Customer:
     def come(self) -> None:
         self._lives += 1
         rim = self._world.process(f"customer-{self.order.path}" + "'" * (self._lives - 1))
+        self._reached = store_of(rim, self._store, waits=True)
         client = Client(
-            store_of(rim, self._store, waits=True),
+            self._reached,
             queue_of(rim, self._world.queue),
             self._world.registry,
             after_commit=self._store.journal.after_commit,
@@ -134,6 +141,21 @@ class Customer:
 
         return send
 
+    def _update(self, update_id: str, *, refuse: bool) -> Callable[[Client], None]:
+        def update(client: Client) -> None:
+            run_id = self.order.run_id
+            assert run_id is not None
+            told = Told(self._first(run_id), update_id, refuse, MessageStatus.SENT)
+            told = ask(client, self._reached, run_id, told, self._pause)
+            is_over = self._is_closed(run_id) or len(self._chain(run_id)) > 1
+            assert told.status is not None or is_over, "told that an open run is closed"
+            self._witness.told.append(told)
+
+        return update
+
+    def _pause(self) -> None:
+        self._world.hub.wait(self._random.random() * PATIENCE)
+
     def _cancel(self, client: Client) -> None:
         run_id = self.order.run_id
         assert run_id is not None
@@ -155,7 +177,7 @@ class Customer:
         asked = self._witness.newest(self.order.run_id)
         [loaded] = self._store.load([asked]).values()
         try:
-            answer = ask(loaded, SEEN, {}, registry=self._world.registry, settings=RunSettings())
+            answer = query(loaded, SEEN, {}, registry=self._world.registry, settings=RunSettings())
         except UnknownQueryError:  # nobody has begun it
             answer = []
         self._witness.answers.append((asked, answer))
@@ -184,10 +206,13 @@ class Customer:
         sent = [(fact.name, decode(fact.payload)) for fact in facts if isinstance(fact, e.SignalReceived)]
         return (name, payload) in sent
 
+    def _first(self, run_id: UUID) -> UUID:
+        run = self._store._runs.get(run_id)
+        return run_id if run is None else first_of(run.record)
+
     def _chain(self, run_id: UUID) -> list[UUID]:
         """All runs that go on for each other, of which this is one."""
-        run = self._store._runs.get(run_id)
-        first = run_id if run is None else first_of(run.record)
+        first = self._first(run_id)
         return [row.record.id for row in self._store._runs if first_of(row.record) == first]
 
 

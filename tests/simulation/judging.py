@@ -12,6 +12,7 @@ from tests.programs.model import Circumstances, judge, judge_effects
 from tests.programs.scripts import same
 from tests.programs.seen import seen_of
 from tests.simulation.hub import Exhausted
+from tests.simulation.updates import judge_told
 from tests.simulation.witness import first_of
 
 if TYPE_CHECKING:
@@ -74,5 +75,6 @@ def _by_the_model(world: World, orders: Sequence[Order], witness: Witness) -> It
     for judgement in judgements.values():
         yield from judgement.complaints
     yield from judge_chains(loaded, judgements)
+    yield from judge_told(world.store, witness.told)
     if not any(order.workflow_id for order in orders):
         yield from judge_effects(judgements.values(), witness.ledger.begun)

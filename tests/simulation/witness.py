@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from durable_core.testing import InMemoryHistoryStore
     from durable_core.testing.clock import TimeSource
     from tests.programs.trace import Entry
+    from tests.simulation.updates import Told
 
 NOTING = frozenset({"scripted", "withdraw", "deposit"})
 
@@ -37,6 +38,7 @@ class Witness:
         self.signals: list[SentSignal] = []
         self.canceled: set[UUID] = set()  # runs whose caller was told that they are, or those that went on for them
         self.kept: set[UUID] = set()  # likewise
+        self.told: list[Told] = []  # of updates
         self.answers: list[tuple[UUID, list[Entry]]] = []  # what a run said that it had seen
         self._performed: list[Performed] = []
 

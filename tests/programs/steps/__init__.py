@@ -8,6 +8,7 @@ from tests.programs.steps.children import RunChild, StartChild, WaitChild
 from tests.programs.steps.handles import Gather, Select
 from tests.programs.steps.signals import WaitSignal
 from tests.programs.steps.timers import Now, Sleep, StartTimer, WaitTimer
+from tests.programs.steps.updates import OnUpdate
 from tests.programs.steps.values import DeprecatePatch, DrawRandom, DrawUuid, GetVersion, Patched, SideEffect
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "GetVersion",
     "If",
     "Now",
+    "OnUpdate",
     "Patched",
     "Raise",
     "Return",

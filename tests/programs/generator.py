@@ -55,6 +55,7 @@ class Scope:
         self.children: list[str] = []
         self.timers: list[str] = []
         self.branches: list[str] = []
+        self.scopes: list[str] = []
 
     @property
     def handles(self) -> list[str]:
@@ -62,7 +63,7 @@ class Scope:
 
     @property
     def cancelable(self) -> list[str]:
-        return [*self.activities, *self.children, *self.timers]
+        return [*self.activities, *self.children, *self.branches, *self.timers]
 
     def inner(self) -> Scope:
         """What is bound in there is not known outside."""
@@ -151,8 +152,11 @@ class Author:
         if depth < DEEPEST:
             yield 3, s.Try.draw
             yield 1, s.Shield.draw
+            yield 2, s.CancelScope.draw
             yield 1, s.If.draw
             yield 1, s.For.draw
+        if scope.scopes:
+            yield 3, s.GiveUp.draw
         if depth:
             yield 1, draw_exit
 

@@ -11,8 +11,9 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import takewhile
 from random import Random
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from durable_core.execution import Status
 from tests.programs import language as p
@@ -74,6 +75,9 @@ def judge_effects(judgements: Collection[Judgement], effects: Iterable[Effect]) 
     ]
 
 
+S = TypeVar("S", bound="Started")
+
+
 class Disagreement(Exception):
     """The program cannot have done this."""
 
@@ -86,6 +90,38 @@ class Raised(Exception):
     """The program goes on with an exception, whose type has this name."""
 
 
+@dataclass(eq=False)
+class Part:
+    """A part of the code that cancels end, or do not reach."""
+
+    is_shield: bool = False
+    timeout: float | None = None
+    reason: str | None = None  # why it was canceled, once that is known
+    was_raised: bool = False  # and taken at its end
+
+    @property
+    def may_be_canceled(self) -> bool:
+        return self.timeout is not None or self.reason is not None
+
+    @property
+    def may_have_been_canceled(self) -> tuple[bool, ...]:
+        if self.reason is not None or self.was_raised:
+            return (True,)
+        return (False, True) if self.may_be_canceled else (False,)
+
+    def is_for(self, reason: str) -> bool:
+        if self.reason is not None or self.timeout is None:
+            return reason == self.reason
+        return reason == f"its time limit of {self.timeout:g} s was over"
+
+    def give_up(self, label: str, reason: str, *, in_time: bool) -> None:
+        """The code was told whether it was canceled by this."""
+        if self.reason is not None if in_time else not self.may_be_canceled:
+            raise Disagreement(f"step {label} was told {in_time} of {self}")
+        if in_time:
+            self.reason = reason
+
+
 @dataclass
 class Started(ABC):
     """Something that the program has a handle of."""
@@ -94,6 +130,11 @@ class Started(ABC):
     ending: Entry | None = field(default=None, init=False)  # once it was seen
     is_over: bool = field(default=False, init=False)  # it has ended, seen or not
     is_unwanted: bool = field(default=False, init=False)  # it was canceled before it had ended
+    parts: Sequence[Part] = field(default=(), init=False)  # in which it was started
+
+    @property
+    def may_be_unwanted(self) -> bool:
+        return self.is_unwanted or any(part.may_be_canceled for part in self.parts)
 
     @abstractmethod
     def may_end(self, model: Model, ending: Entry) -> bool:
@@ -116,7 +157,8 @@ class Model:
         self.random = Random(seen.run_id.int)
         self.versions: dict[str, int] = {}
         self.time: datetime | None = None  # not before
-        self.shields = 0
+        self.parts: list[Part] = []  # of the code in which it is, the innermost last
+        self.heard: set[Part] = set()  # of whose cancel
         self.canceled = False
 
     # The end
@@ -259,14 +301,27 @@ class Model:
             raise Raised("WaitTimeout" if found[0] == "timeout" else found[1])
 
     def is_cancel(self, found: Entry) -> bool:
-        return found[:2] == ["failed", "WorkflowCanceled"]
+        return found[:2] in (["failed", "WorkflowCanceled"], ["failed", "ScopeCanceled"])
 
     def take_cancel(self, found: Entry) -> None:
-        if self.canceled or self.shields or not self.around.may_be_canceled or not self.is_cancel(found):
-            raise Disagreement(f"it saw {found}: twice, in a shield, or unasked for")
-        self.canceled = True
+        unshielded = list(takewhile(lambda part: not part.is_shield, reversed(self.parts)))
+        match found:
+            case ["failed", "ScopeCanceled", reason]:
+                ended = [part for part in unshielded if part not in self.heard and part.is_for(reason)]
+                if not ended:
+                    raise Disagreement(f"it saw {found}, in {self.parts}, of which it heard {self.heard}")
+                self.heard.add(ended[-1])  # the outermost: what leaves that leaves all inside of it
+            case _:
+                is_shielded = len(unshielded) < len(self.parts)
+                if self.canceled or is_shielded or not self.around.may_be_canceled or not self.is_cancel(found):
+                    raise Disagreement(f"it saw {found}: twice, in a shield, or unasked for")
+                self.canceled = True
 
     # For steps
+
+    def started(self, handle: S) -> S:
+        handle.parts = tuple(self.parts)
+        return handle
 
     def read(self, expression: p.Expression) -> Any:
         return self.values[expression.name] if isinstance(expression, p.Ref) else expression.value

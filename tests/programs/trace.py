@@ -18,6 +18,7 @@ from durable_core.errors import (
     ActivityError,
     ActivityTimeout,
     ChildCanceled,
+    ScopeCanceled,
     SideEffectError,
     WaitTimeout,
     WorkflowCanceled,
@@ -93,7 +94,7 @@ class Trace:
 
     def raised_at_the_end(self, label: str, error: Exception) -> None:
         """An error left a block: if none of its steps has raised it, the end of the block did."""
-        if error is not self._told and is_cancel(error):
+        if error is not self._told and isinstance(error, WorkflowCanceled) and not isinstance(error, ChildCanceled):
             self._tell(label, error)
 
     def _ask(self, label: str, call: Callable[[], Any]) -> Any:
@@ -149,7 +150,7 @@ def entry_of_result(result: Any) -> Entry:
 
 def is_cancel(error: BaseException) -> bool:
     """Whether the run itself is asked to end."""
-    return isinstance(error, WorkflowCanceled) and not isinstance(error, ChildCanceled)
+    return isinstance(error, WorkflowCanceled) and not isinstance(error, ChildCanceled | ScopeCanceled)
 
 
 def failure(run: str, trace: Trace, error: Exception) -> ProgramFailed:

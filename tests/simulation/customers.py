@@ -23,6 +23,7 @@ from durable_core.errors import (
 from durable_core.execution import MessageStatus
 from durable_core.querying import ask as query
 from tests.programs.interpreter import SEEN, WORKFLOW
+from tests.programs.steps.updates import MOST
 from tests.simulation.rim import queue_of, store_of
 from tests.simulation.updates import Told, ask
 from tests.simulation.witness import first_of
@@ -65,7 +66,7 @@ class Customer:
             order.cancels = True
             calls.insert(random.randint(0, len(calls)), self._cancel)
         if order.program.takes_updates:
-            for number in range(random.randint(1, 3)):
+            for number in range(random.randint(1, MOST)):
                 update = self._update(f"{order.path}-{number}", refuse=random.random() < 0.2)
                 calls.insert(random.randint(0, len(calls) // 2), update)
         self._left += calls

@@ -6,6 +6,7 @@ from tests.programs.steps.branches import Spawn, WaitBranch
 from tests.programs.steps.cancels import Cancel
 from tests.programs.steps.children import RunChild, StartChild, WaitChild
 from tests.programs.steps.handles import Gather, Select
+from tests.programs.steps.scopes import CancelScope, GiveUp
 from tests.programs.steps.signals import WaitSignal
 from tests.programs.steps.timers import Now, Sleep, StartTimer, WaitTimer
 from tests.programs.steps.updates import OnUpdate
@@ -13,12 +14,14 @@ from tests.programs.steps.values import DeprecatePatch, DrawRandom, DrawUuid, Ge
 
 __all__ = [
     "Cancel",
+    "CancelScope",
     "DeprecatePatch",
     "DrawRandom",
     "DrawUuid",
     "For",
     "Gather",
     "GetVersion",
+    "GiveUp",
     "If",
     "Now",
     "OnUpdate",

@@ -142,9 +142,12 @@ class Call(Started):
     def may_end(self, model: Model, ending: Entry) -> bool:
         faults = model.around.faults
         may = may_end(self.script, self.value, ending, faults=faults)
-        may = may or (self.is_unwanted and ending[:2] == ["failed", "ActivityCanceled"] and ending[3] == REASON)
+        may = may or (self.may_be_unwanted and ending[:2] == ["failed", "ActivityCanceled"] and self._is_why(ending[3]))
         model.judgement.effects[self.key] = allowance(self.script, ending if may else None, faults=faults)
         return may
+
+    def _is_why(self, reason: str) -> bool:
+        return (self.is_unwanted and reason == REASON) or any(part.is_for(reason) for part in self.parts)
 
 
 def _asked(code: Interpreter, script: Script) -> tuple[ActivityDefinition, dict[str, Any]]:
@@ -155,7 +158,7 @@ def _asked(code: Interpreter, script: Script) -> tuple[ActivityDefinition, dict[
 
 def _started(model: Model, script: Script) -> Call:
     model.activities += 1
-    call = Call(f"{model.seen.path}:{model.activities}", script, model.read(script.value))
+    call = model.started(Call(f"{model.seen.path}:{model.activities}", script, model.read(script.value)))
     model.judgement.effects[call.key] = allowance(script, None, faults=model.around.faults)
     return call
 

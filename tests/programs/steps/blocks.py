@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tests.programs import language as p
-from tests.programs.model import Raised
+from tests.programs.model import Part, Raised
 from tests.programs.source import value_of
 from tests.programs.trace import ProgramError, odd
 
@@ -120,17 +120,19 @@ class Shield(p.Step):
             raise
 
     def see(self, model: Model) -> p.Returned | None:
-        model.shields += 1
+        part = Part(is_shield=True)
+        model.parts.append(part)
         raised, returned = None, None
         try:
             returned = model.block(self.body)
         except Raised as error:
             raised = error
         finally:
-            model.shields -= 1
+            model.parts.remove(part)
         if model.comes(self.label):
-            model.take_cancel(model.next(self.label))
-            raise Raised("WorkflowCanceled")
+            found = model.next(self.label)
+            model.take_cancel(found)
+            raise Raised(found[1])
         if raised is not None:
             raise raised
         return returned

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tests.programs import language as p
-from tests.programs.model import Disagreement, Raised, Started, TraceEnds
+from tests.programs.model import Disagreement, Part, Raised, Started, TraceEnds
 from tests.programs.scripts import same
+from tests.programs.steps.cancels import REASON
 from tests.programs.trace import entry_of_result
 
 if TYPE_CHECKING:
@@ -43,7 +44,9 @@ class Spawn(p.Step):
         model.branches += 1
         path = f"{model.seen.path}~{model.branches}"
         model.judgement.unseen.add(path)
-        model.values[self.binds] = Branch(path, self.body, {**model.values}, model.shields, model.canceled, model.time)
+        model.values[self.binds] = model.started(
+            Branch(path, self.body, {**model.values}, tuple(model.parts), model.canceled, model.time)
+        )
 
     def write(self, writer: Writer) -> None:
         name = f"branch_{self.binds}"
@@ -87,11 +90,13 @@ class Branch(Started):
     path: str
     body: p.Block
     values: dict[str, Any]
-    shields: int
+    around: Sequence[Part]  # parts of the code
     canceled: bool
     time: datetime | None
 
     def may_end(self, model: Model, ending: Entry) -> bool:
+        if ending == ["failed", "BranchCanceled"]:
+            return self.may_be_unwanted
         if ending[0] != "branch":
             return False
         model.judgement.unseen.discard(self.path)
@@ -102,7 +107,8 @@ class Branch(Started):
         """Run the model of a branch beside its trace."""
         _, trace, how, value = ending
         inner = model.branch(self.path, trace)
-        inner.values, inner.shields, inner.canceled, inner.time = self.values, self.shields, self.canceled, self.time
+        inner.values, inner.canceled, inner.time = self.values, self.canceled, self.time
+        inner.parts += [*self.around, Part(reason=REASON)] if self.is_unwanted else self.around
         try:
             returned = inner.block(self.body)
         except Raised as raised:

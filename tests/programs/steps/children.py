@@ -37,7 +37,7 @@ class RunChild(p.Binding):
         _note(code, self, lambda: code.ctx.run_workflow(WORKFLOW, **given))
 
     def see(self, model: Model) -> None:
-        model.values[self.binds] = model.see_end(self, Child(self.program), None)
+        model.values[self.binds] = model.see_end(self, model.started(Child(self.program)), None)
 
     def write(self, writer: Writer) -> None:
         writer.bind(self, f"ctx.run_workflow({_written(writer, self.program)})", note="_child")
@@ -56,7 +56,7 @@ class StartChild(p.Step):
         code.values[self.binds] = code.ctx.start_workflow(WORKFLOW, **_asked(code, self.program))
 
     def see(self, model: Model) -> None:
-        model.values[self.binds] = Child(self.program)
+        model.values[self.binds] = model.started(Child(self.program))
 
     def write(self, writer: Writer) -> None:
         writer.write(f"{self.binds} = ctx.start_workflow({_written(writer, self.program)})")
@@ -98,7 +98,7 @@ class Child(Started):
             case ["failed", "WorkflowTimeout", run_id]:
                 _found(model, run_id, Status.TIMED_OUT)
                 return self.program.timeout is not None
-            case ["failed", "ChildCanceled", run_id] if self.is_unwanted:
+            case ["failed", "ChildCanceled", run_id] if self.may_be_unwanted:
                 _found(model, run_id, Status.CANCELED)
                 return True
             case _:

@@ -49,7 +49,7 @@ class StartTimer(p.Step):
         code.values[self.binds] = code.ctx.timer(self.seconds)
 
     def see(self, model: Model) -> None:
-        model.values[self.binds] = Timer()
+        model.values[self.binds] = model.started(Timer())
 
     def write(self, writer: Writer) -> None:
         writer.write(f"{self.binds} = ctx.timer({self.seconds!r})")
@@ -102,4 +102,6 @@ class Timer(Started):
     ends_at_once: ClassVar[bool] = True
 
     def may_end(self, model: Model, ending: Entry) -> bool:
-        return ending == (["failed", "TimerCanceled"] if self.is_unwanted else ["value", None])
+        if ending == ["failed", "TimerCanceled"]:
+            return self.may_be_unwanted
+        return ending == ["value", None] and not self.is_unwanted

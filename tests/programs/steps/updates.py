@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tests.programs.source import Writer
 
 UPDATE = "change"
+MOST = 3  # that anybody sends: each may take a signal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +48,7 @@ class OnUpdate(p.Step):
     def see(self, model: Model) -> None:
         model.handlers += 1
         path, values = f"{model.seen.path}!{model.handlers}", {**model.values}
-        model.judgement.handlers[path] = lambda call: Branch(call, self.body, {**values}, 0, False, None)
+        model.judgement.handlers[path] = lambda call: Branch(call, self.body, {**values}, (), False, None)
 
     def write(self, writer: Writer) -> None:
         captured = "".join(f", {value}={value}" for value in sorted(p.free_names(self.body)))
@@ -62,7 +63,7 @@ class OnUpdate(p.Step):
         writer.write(f"ctx.on_update({UPDATE!r}, {name}, refusing)")
 
     def blocks(self) -> Iterable[p.Block]:
-        return (self.body,)
+        return [self.body] * MOST
 
 
 def refusing(refuse: bool = False) -> None:

@@ -110,6 +110,24 @@ def test_world_that_turns_in_circles_is_ended() -> None:
     assert isinstance(error, Exhausted)
 
 
+def test_world_in_which_somebody_is_always_busy_comes_to_its_end() -> None:
+    hub = Hub(Random(1), patience=1_000)
+
+    def work() -> None:
+        while True:
+            hub.now += SECOND  # a call that takes time
+            hub.point()
+
+    def beat() -> None:
+        while True:
+            hub.wait(1.0)
+
+    process = Process(hub, "p")
+    hub.spawn(process, "worker", work)
+    hub.spawn(process, "heartbeat", beat)
+    assert hub.run(lambda: hub.now > 10 * SECOND)
+
+
 def test_nobody_else_goes_on_inside_a_transaction() -> None:
     world = World(1)
     rim = world.process("p")

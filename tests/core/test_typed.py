@@ -253,7 +253,7 @@ def test_continue_as_new_writes_the_input_as_the_annotations_say():
 
 def test_functions_elsewhere_get_values_by_what_they_are():
     def fn(ctx):
-        ctx.start_activity(remote_activity("far", queue="q"), ORDER, on={date(2026, 1, 31)})
+        ctx.start_activity(remote_activity("far", queue="q"), ORDER, on=[date(2026, 1, 31)])
         ctx.start_workflow(remote_workflow("away", queue="q"), order=ORDER)
 
     decision = Story(fn).start()

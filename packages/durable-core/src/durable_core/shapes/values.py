@@ -20,10 +20,9 @@ def plain(value: Any) -> Any:
         return {_key(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
-    if isinstance(value, set | frozenset):
-        return inner_shape(set).dump({plain(item) for item in value})
     shape = inner_shape(type(value))
-    if isinstance(shape, Anything):
+    # A bare set would become a list, and nothing says to anybody that it was one.
+    if isinstance(shape, Anything) or isinstance(value, set | frozenset):
         return value
     try:
         return shape.dump(value)

@@ -147,10 +147,15 @@ async def _async_generator(ctx):
     yield
 
 
-@pytest.mark.parametrize("fn", [_coroutine, _generator, _async_generator])
-def test_a_workflow_is_an_ordinary_function(registry, fn):
-    with pytest.raises(ConfigurationError, match="expected an ordinary function"):
+@pytest.mark.parametrize("fn", [_generator, _async_generator])
+def test_a_workflow_is_no_generator(registry, fn):
+    with pytest.raises(ConfigurationError, match="is a generator function"):
         registry.workflow(fn)
+
+
+def test_a_workflow_may_be_async(registry):
+    registry.workflow(_coroutine)
+    assert registry.find_workflow("_coroutine").is_async
 
 
 @pytest.mark.parametrize("fn", [_generator, _async_generator])

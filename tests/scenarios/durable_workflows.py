@@ -22,6 +22,7 @@ from django_durable import (
 
 from . import (  # noqa: F401 - registers more
     async_activities,
+    async_workflows,
     audited_workflows,
     canceling_workflows,
     composed_workflows,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django_durable import WorkflowContext, register
+from django_durable import AsyncWorkflowContext, WorkflowContext, register
 
 
 @register.activity
@@ -47,3 +47,13 @@ def without_annotations(ctx, order_id):
 @register.workflow
 def any_keywords(ctx: WorkflowContext, **details: str) -> int:
     return len(details)
+
+
+@register.workflow
+async def checkout(ctx: AsyncWorkflowContext, order_id: int, express: bool = False) -> str:
+    return await ctx.run_activity(charge, order_id)
+
+
+@register.workflow(timeout=60)
+async def checkout_in_time(ctx: AsyncWorkflowContext, order_id: int) -> int:
+    return order_id

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Coroutine
 from datetime import timedelta
 from typing import Any, assert_type
 
 from django_durable import (
+    AsyncWorkflowContext,
     WorkflowContext,
     WorkflowHandle,
     arun_workflow,
@@ -20,12 +22,16 @@ from tests.signatures.durable_code import (
     any_keywords,
     audited,
     charge,
+    checkout,
+    checkout_in_time,
     fetch,
     order,
     ship,
     unchecked,
     without_annotations,
 )
+
+Gathered = tuple[str, list[int]]
 
 
 def activities(ctx: WorkflowContext) -> None:
@@ -78,6 +84,21 @@ async def from_async_code() -> None:
     assert_type(handle, WorkflowHandle[str])
     assert_type(await handle.aresult(), str)
     assert_type(await arun_workflow(audited, order_id=7), dict[str, int])
+
+
+async def coroutines(ctx: AsyncWorkflowContext) -> None:
+    assert_type(await ctx.run_activity(charge, 7), str)
+    assert_type(await ctx.run_workflow(checkout, 7, express=True), str)
+    assert_type(await ctx.wait(ctx.start_activity(fetch, "https://example.org")), bytes)
+    assert_type(await ctx.wait(ctx.start_workflow(order, order_id=7)), str)
+    assert_type(await asyncio.gather(ctx.run_activity(charge, 7), ctx.run_activity(ship, 7, express=True)), Gathered)
+    assert_type(await ctx.run_sync(ordinary_code, 7), list[int])
+    assert_type(start_workflow(checkout, 7).result(), str)
+    assert_type(run_workflow(checkout_in_time, order_id=7), int)
+
+
+def ordinary_code(ctx: WorkflowContext, order_id: int) -> list[int]:
+    return ctx.run_activity(ship, order_id, express=True)
 
 
 async def functions_stay_functions(ctx: WorkflowContext) -> None:

@@ -5,8 +5,8 @@ Read by mypy and by pyright; nothing here is run.
 
 from __future__ import annotations
 
-from django_durable import WorkflowContext, register, run_workflow, start_workflow
-from tests.signatures.durable_code import audited, charge, not_registered, order, ship
+from django_durable import AsyncWorkflowContext, WorkflowContext, register, run_workflow, start_workflow
+from tests.signatures.durable_code import audited, charge, checkout, not_registered, order, ship
 
 
 def activities(ctx: WorkflowContext) -> None:
@@ -47,3 +47,11 @@ def workflows(ctx: WorkflowContext) -> None:
 @register.workflow  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
 def takes_no_context(order_id: int) -> int:
     return order_id
+
+
+async def coroutines(ctx: AsyncWorkflowContext) -> None:
+    await ctx.run_activity(charge, "7")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    number: int = (await ctx.run_activity(charge, 7)) + 0  # type: ignore[operator]  # pyright: ignore[reportOperatorIssue]
+    text: str = ctx.run_activity(charge, 7)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    start_workflow(checkout, "7")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    print(number, text)

@@ -6,7 +6,7 @@ memory is its code unwound, by `RunEvicted`; what it does on the way has no effe
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from greenlet import getcurrent, greenlet
 
@@ -15,11 +15,44 @@ from durable_core.places import Place, caller
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from durable_core.scopes import Scope
     from durable_core.waits import Wait
 
 MAX_CALLS_AFTER_EVICTION = 1_000
+
+
+class CallIds:
+    """The ids of calls: those of the run's first strand count from 0, others stand behind the id of their own."""
+
+    __slots__ = ("_count", "prefix")
+
+    def __init__(self, call_id: str | None) -> None:
+        self.prefix = "" if call_id is None else f"{call_id}."
+        self._count = 0
+
+    @property
+    def coming(self) -> str:
+        return f"{self.prefix}{self._count}"
+
+    def next(self) -> str:
+        call_id = f"{self.prefix}{self._count}"
+        self._count += 1
+        return call_id
+
+
+class Host(Protocol):
+    """What runs coroutines in a strand."""
+
+    def place(self) -> Place:
+        """Where they are, while the strand waits."""
+
+    def aside(self) -> AbstractContextManager[None]:
+        """Around what others do while the strand waits."""
+
+    def close(self) -> None:
+        """Unwind them."""
 
 
 class Branch:
@@ -35,10 +68,10 @@ class Branch:
         self.heard: set[Scope] = set()  # whose cancel was raised in it, or in code that had begun it
         self._be_ready = be_ready
         self._is_ready = False
-        self._prefix = "" if call_id is None else f"{call_id}."
+        self.root_ids = self.ids = CallIds(call_id)
+        self.host: Host | None = None  # of coroutines, where the code is made of them
         self._code: greenlet | None = None
         self._driver: greenlet | None = None
-        self._calls = 0
         self._calls_after_eviction = 0
 
     # For whoever drives it
@@ -51,7 +84,7 @@ class Branch:
     def place(self) -> Place:
         """Where the suspended code is. Asked for when somebody wants to know: a replay passes many places."""
         assert self._code is not None
-        return caller(self._code.gr_frame)
+        return caller(self._code.gr_frame) if self.host is None else self.host.place()
 
     def begin(self, main: Callable[[], None]) -> None:
         """From now on there is code; `resume` lets it run."""
@@ -86,6 +119,8 @@ class Branch:
                 _UNSTOPPABLE.append(self._code)
                 break
         self._code = None
+        if self.host is not None:
+            self.host.close()
 
     # For the code's own greenlet
 
@@ -104,13 +139,11 @@ class Branch:
 
     @property
     def coming_call_id(self) -> str:
-        return f"{self._prefix}{self._calls}"
+        return self.ids.coming
 
     def next_call_id(self) -> str:
         self.check_caller()
-        call_id = f"{self._prefix}{self._calls}"
-        self._calls += 1
-        return call_id
+        return self.ids.next()
 
     def wait_for(self, wait: Wait) -> None:
         """Suspend the code until somebody resumes it."""
@@ -148,7 +181,11 @@ class Branch:
 
     def _suspend(self) -> None:
         assert self._driver is not None
-        self._driver.switch()
+        if self.host is None:
+            self._driver.switch()
+        else:
+            with self.host.aside():
+                self._driver.switch()
 
 
 _UNSTOPPABLE: list[greenlet] = []

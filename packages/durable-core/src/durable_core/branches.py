@@ -92,6 +92,15 @@ class Branches:
         finally:
             self.current = before
 
+    def drop(self, branch: Branch) -> None:
+        """Unwind one that nobody waits for any more, in another's turn."""
+        before, self.current = self.current, branch
+        branch.close()
+        self.current = before
+        self._others.pop(branch, None)
+        if branch in self._ready:
+            self._ready.remove(branch)
+
     def close(self) -> None:
         """Unwind all code, the youngest strand first."""
         for branch in [*reversed(self._others), self.main]:

@@ -62,6 +62,16 @@ class Cancellation:
         others = ChildCanceled | ScopeCanceled
         return self.request is not None and isinstance(error, WorkflowCanceled) and not isinstance(error, others)
 
+    def is_due(self, branch: Branch) -> bool:
+        """Whether there is a cancel of the run that this strand has yet to hear of."""
+        return self.is_under_way and self._due(branch) is self._run
+
+    def hear(self, branch: Branch) -> str:
+        """This strand is told of it otherwise than by an exception here; the reason."""
+        branch.heard.add(self._run)
+        self.was_raised = True
+        return self._run.reason
+
     def command(self) -> c.CancelWorkflow:
         """How a run ends that let itself be canceled."""
         assert self.request is not None

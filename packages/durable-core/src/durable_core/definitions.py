@@ -25,6 +25,7 @@ from durable_core.retry import DEFAULT_RETRY_POLICY, RetryPolicy
 from durable_core.typed import Typed, TypedElsewhere
 
 if TYPE_CHECKING:
+    from durable_core.async_context import AsyncWorkflowContext
     from durable_core.codec import Payload
     from durable_core.context import WorkflowContext
     from durable_core.functions import ActivityDecorator, WorkflowDecorator
@@ -39,6 +40,10 @@ class WorkflowDefinition(Generic[Params, R_co]):
     options: WorkflowOptions
     signature: inspect.Signature  # without the context
     typed: Typed
+
+    @property
+    def is_async(self) -> bool:
+        return inspect.iscoroutinefunction(self.fn)
 
     def using(self, **changes: Any) -> WorkflowDefinition[Params, R_co]:
         return replace(self, options=changed(self.options, changes, what=self.name))
@@ -180,8 +185,8 @@ class Registry:
         self._queries: list[tuple[str, str, Callable[..., Any]]] = []
 
     @overload
-    def workflow(  # type: ignore[overload-overlap]  # a coroutine is told from other results
-        self, fn: Callable[Concatenate[WorkflowContext, P], Coroutine[Any, Any, R]], /
+    def workflow(
+        self, fn: Callable[Concatenate[AsyncWorkflowContext, P], Coroutine[Any, Any, R]], /
     ) -> WorkflowFunction[P, R, Coroutine[Any, Any, R]]: ...
     @overload
     def workflow(self, fn: Callable[Concatenate[WorkflowContext, P], R], /) -> WorkflowFunction[P, R, R]: ...
@@ -194,7 +199,7 @@ class Registry:
         self, /, *, name: str | None = None, timeout: Duration | None = None, queue: str | None = None
     ) -> WorkflowDecorator: ...
     def workflow(self, fn: Any = None, /, **options: Any) -> Any:
-        """Register a workflow: a function whose first parameter takes the context.
+        """Register a workflow: a function, plain or `async def`, whose first parameter takes the context.
 
         *name* defaults to the function's. *timeout*: seconds or timedelta from start to close. *queue*: where its runs
         wait for a worker. Raises `ConfigurationError` for anything that cannot work.
@@ -205,10 +210,10 @@ class Registry:
 
     def workflow_from(self, fn: Callable[..., Any], *, name: str | None = None, **options: Any) -> Any:
         label = _name_of(fn, name)
-        if inspect.iscoroutinefunction(fn) or inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
+        if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
             raise ConfigurationError(
-                f"workflow {label!r} is an async or generator function; expected an ordinary function: "
-                "ctx calls suspend it by themselves."
+                f"workflow {label!r} is a generator function; expected def or async def without yield: ctx calls "
+                "suspend it by themselves."
             )
         parameters = list(inspect.signature(fn).parameters.values())
         if not parameters or parameters[0].kind not in (

@@ -98,6 +98,7 @@ class Engine:
         self.queries = Queries(info.workflow_name)
         self.updates = Updates(info.workflow_name)
         self.closing: c.Command | None = None  # how the code ended
+        self.lost_tasks = 0  # of asyncio: as branches, when the code has ended
         self._length = 0
         self.heard: Callable[[c.Command, e.HistoryEvent], None] | None = None  # while the code is brought back
 
@@ -305,7 +306,7 @@ class Engine:
             wait.end()
             self.branches.look_away(branch)
 
-    def spawn(self, call_id: str, fn: Callable[[], Any]) -> None:
+    def spawn(self, call_id: str, fn: Callable[[], Any]) -> Branch:
         """Another strand of code."""
         if len(call_id) > MAX_CALL_ID:
             raise LimitExceeded(
@@ -315,11 +316,13 @@ class Engine:
         end = BranchEnd(call_id, branch.scope)
         self.ends[call_id] = end
         branch.begin(lambda: self._run_branch(branch, end, fn))
+        return branch
 
     def lost_branches(self) -> int:
         """How many branches did not come to their end, or failed without anybody having heard of it."""
         ends = [end for end in self.ends.values() if isinstance(end, BranchEnd)]
-        return sum(not end.done_at or (end.has_failed and not end.was_asked) for end in ends)
+        unheard = sum(not end.done_at or (end.has_failed and not end.was_asked) for end in ends)
+        return self.lost_tasks + unheard
 
     def _run_branch(self, branch: Branch, end: BranchEnd, fn: Callable[[], Any]) -> None:
         """All that runs on the greenlet of a branch."""

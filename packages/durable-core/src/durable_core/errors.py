@@ -48,6 +48,10 @@ class NondeterminismError(DurableError):
     """
 
 
+class NotInWorkflow(DurableError):
+    """Workflow code asked asyncio for something that a replay cannot repeat: threads, sockets, `asyncio.wait()`."""
+
+
 class NewerCodeNeeded(DurableError):
     """The history was written by newer code than this process runs; a newer worker can go on with the run."""
 

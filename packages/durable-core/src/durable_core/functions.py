@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Protocol, TypeAlias, overloa
 if TYPE_CHECKING:
     from typing_extensions import ParamSpec, TypeVar  # with defaults: part of the language from Python 3.13 on
 
+    from durable_core.async_context import AsyncWorkflowContext
     from durable_core.context import WorkflowContext
     from durable_core.definitions import ActivityDefinition, WorkflowDefinition
 
@@ -48,8 +49,8 @@ class WorkflowDecorator(Protocol):
     """``register.workflow(timeout=60)``."""
 
     @overload
-    def __call__(  # type: ignore[overload-overlap]  # a coroutine is told from other results
-        self, fn: Callable[Concatenate[WorkflowContext, P], Coroutine[Any, Any, R]], /
+    def __call__(
+        self, fn: Callable[Concatenate[AsyncWorkflowContext, P], Coroutine[Any, Any, R]], /
     ) -> WorkflowFunction[P, R, Coroutine[Any, Any, R]]: ...
     @overload
     def __call__(self, fn: Callable[Concatenate[WorkflowContext, P], R], /) -> WorkflowFunction[P, R, R]: ...

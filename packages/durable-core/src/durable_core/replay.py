@@ -15,9 +15,9 @@ import inspect
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from durable_core import async_context, mismatch
 from durable_core import commands as c
 from durable_core import events as e
-from durable_core import mismatch
 from durable_core.codec import EMPTY_OBJECT
 from durable_core.context import WorkflowContext
 from durable_core.decision import LOCAL_PATIENCE, Decision, RunSettings
@@ -256,7 +256,7 @@ class WorkflowRun:
             )
             return
         try:
-            value = self._definition.fn(WorkflowContext(self._engine), **kwargs)
+            value = self._value(kwargs)
             result = self._definition.encode_result(value, limit=self._settings.payload_limit)
             command: c.Command = c.CompleteWorkflow(result=result)
             if cancellation.was_raised:
@@ -278,6 +278,12 @@ class WorkflowRun:
                 command = c.FailWorkflow(failure=describe(error), step=self._engine.step)
         if not self._branches.main.evicted:
             self._engine.closing = command
+
+    def _value(self, kwargs: dict[str, Any]) -> Any:
+        fn = self._definition.fn
+        if self._definition.is_async:
+            return async_context.run(self._engine, fn, kwargs)
+        return fn(WorkflowContext(self._engine), **kwargs)
 
     def _go_on(self) -> None:
         """Let the code run until it waits for something that is not there."""

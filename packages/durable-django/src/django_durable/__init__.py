@@ -48,6 +48,7 @@ from django_durable.outputs import StreamItem, aget_event, aread_stream, get_eve
 from django_durable.refs import ModelRef
 from django_durable.registration import register
 from durable_core.activity import activity_heartbeat, current_activity
+from durable_core.async_context import AsyncWorkflowContext
 from durable_core.context import WorkflowContext
 from durable_core.definitions import remote_activity, remote_workflow
 from durable_core.errors import (
@@ -61,6 +62,7 @@ from durable_core.errors import (
     DurableError,
     LimitExceeded,
     NondeterminismError,
+    NotInWorkflow,
     NotReopenable,
     PayloadError,
     QueryFailed,
@@ -92,6 +94,7 @@ __all__ = [
     "ActivityCanceled",
     "ActivityError",
     "ActivityTimeout",
+    "AsyncWorkflowContext",
     "BatchFailed",
     "BatchResult",
     "BranchCanceled",
@@ -103,6 +106,7 @@ __all__ = [
     "LimitExceeded",
     "ModelRef",
     "NondeterminismError",
+    "NotInWorkflow",
     "NotReopenable",
     "PayloadError",
     "QueryFailed",

@@ -117,6 +117,7 @@ def test_world_in_which_somebody_is_always_busy_comes_to_its_end() -> None:
         while True:
             hub.now += SECOND  # a call that takes time
             hub.point()
+            hub.step_aside()
 
     def beat() -> None:
         while True:

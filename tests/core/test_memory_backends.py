@@ -13,6 +13,7 @@ from uuid import UUID
 
 import pytest
 
+from durable_core.codec import Payload
 from durable_core.events import ActivityCanceled
 from durable_core.execution import TaskStatus
 from durable_core.hooks import load
@@ -25,6 +26,7 @@ from durable_core.ports import (
     Commit,
     CommitResult,
     Committed,
+    Detached,
     Letter,
     Outline,
     PastTask,
@@ -333,7 +335,50 @@ class StoreThatForgetsClosedTasks(InMemoryHistoryStore):
         return [past for past in super().tasks_of(run_id) if not past.record.status.is_closed]
 
 
+class StoreThatExpectsNothing(InMemoryHistoryStore):
+    def expect_completion(self, task_id: UUID, token: int, digest: str, expires_at: datetime) -> bool:
+        return True
+
+
+class StoreThatDetachesWhateverIsAsked(InMemoryHistoryStore):
+    def detach(self, task_id: UUID, token: int, due_at: datetime) -> Detached:
+        super().detach(task_id, token, due_at)
+        return Detached.DONE
+
+
+class StoreThatKeepsTheWorker(InMemoryHistoryStore):
+    def detach(self, task_id: UUID, token: int, due_at: datetime) -> Detached:
+        before = self._tasks.get(task_id)
+        found = super().detach(task_id, token, due_at)
+        if before is not None and (row := self._tasks.get(task_id)) is not None:
+            with self.transaction():
+                self._tasks.put(task_id, replace(row, worker_id=before.worker_id))
+        return found
+
+
+class StoreThatLooksAfterWorkersOnly(InMemoryHistoryStore):
+    """What no worker has is left alone when its run ends, or its code wants it no more."""
+
+    def detach(self, task_id: UUID, token: int, due_at: datetime) -> Detached:
+        found = super().detach(task_id, token, due_at)
+        if found is Detached.DONE and (row := self._tasks.get(task_id)) is not None:
+            with self.transaction():
+                self._tasks.put(task_id, replace(row, record=replace(row.record, is_detached=False)))
+        return found
+
+
+class StoreThatForgetsWhatCallsIn(InMemoryHistoryStore):
+    def beat_detached(self, task_id: UUID, details: Payload | None, due_at: datetime | None) -> None:
+        pass
+
+
 LIES: list[tuple[type[Any], str]] = [
+    (StoreThatExpectsNothing, "test_attempt_that_has_begun_can_be_completed_from_outside"),
+    (StoreThatDetachesWhateverIsAsked, "test_only_the_attempt_that_runs_can_be_completed_from_outside"),
+    (StoreThatKeepsTheWorker, "test_attempt_that_has_begun_can_be_completed_from_outside"),
+    (StoreThatLooksAfterWorkersOnly, "test_attempt_that_is_completed_from_outside_ends_with_its_run"),
+    (StoreThatLooksAfterWorkersOnly, "test_attempt_that_is_completed_from_outside_can_be_canceled_at_once"),
+    (StoreThatForgetsWhatCallsIn, "test_attempt_that_is_completed_from_outside_calls_in"),
     *messages.LIES,
     (StoreThatForgetsWhatMustNotBeBegunAgain, "test_claim_begins_the_first_attempt"),
     (StoreThatSharesNoTransaction, "test_shared_transaction_writes_together"),

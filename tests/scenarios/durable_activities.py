@@ -11,7 +11,7 @@ from typing import Any
 
 from django.db import connection
 
-from django_durable import RetryPolicy, activity_heartbeat, current_activity, register
+from django_durable import CompleteLater, RetryPolicy, activity_heartbeat, current_activity, register
 from django_durable.models import ActivityTask
 
 from . import ledger
@@ -236,3 +236,12 @@ def heartbeats_until_canceled(key: str) -> None:
             ledger.note(key, type(error).__name__)
             raise
         time.sleep(0.01)
+
+
+@register.activity(retry_policy=QUICK_RETRY)
+def asks_others(key: str, expires: float = 3600, dies_first: bool = False) -> None:
+    """Whoever reads the ledger may complete it."""
+    ledger.note(key, current_activity().completion_token(expires))
+    if dies_first and current_activity().attempt == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    raise CompleteLater

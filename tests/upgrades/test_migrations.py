@@ -63,6 +63,8 @@ def migrate(site: Site, target: str = "", migrations: str = "django_durable.migr
 
 TAKEN_AWAY = {  # columns, by migrations that go back
     ("activitytask", "at_most_once"),
+    ("activitytask", "completion_digest"),
+    ("activitytask", "completion_expires_at"),
     ("worker", "exclude"),
     ("workflowexecution", "chain_id"),
     ("workflowexecution", "pause_reason"),

@@ -4,24 +4,45 @@ from __future__ import annotations
 
 import threading
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
 from durable_core.codec import MAX_PAYLOAD_BYTES, Payload, decode, encode
 from durable_core.errors import ActivityCanceled, ConfigurationError, DurableError
-from durable_core.options import DEFAULT_STREAM, check_name
+from durable_core.options import DEFAULT_STREAM, check_name, span_of
 from durable_core.unpublished import Unpublished
 
 if TYPE_CHECKING:
-    from durable_core.ports import TaskRecord
+    from datetime import datetime, timedelta
+
+    from durable_core.options import Duration
+    from durable_core.ports import Detached, TaskRecord
     from durable_core.unpublished import Outlet
+
+
+class Completions(Protocol):
+    """What an attempt needs of its worker to be completed by somebody else."""
+
+    def issue(self, task: TaskRecord, expires: timedelta) -> tuple[str, datetime]:
+        """A token, and its end."""
+
+    def leave(self, task: TaskRecord, expires_at: datetime) -> Detached:
+        """From now on it is up to who has the token."""
 
 
 class CurrentActivity:
     """The attempt that runs in this thread, or in this task of an event loop."""
 
-    def __init__(self, task: TaskRecord, payload_limit: int = MAX_PAYLOAD_BYTES, outlet: Outlet | None = None) -> None:
+    def __init__(
+        self,
+        task: TaskRecord,
+        payload_limit: int = MAX_PAYLOAD_BYTES,
+        outlet: Outlet | None = None,
+        completions: Completions | None = None,
+    ) -> None:
         self._task = task
+        self._completions = completions
+        self._expected: tuple[str, datetime] | None = None  # token of this attempt, and its end
         self._payload_limit = payload_limit
         self.unpublished = Unpublished(task, outlet)  # for the worker
         self._lock = threading.Lock()
@@ -61,6 +82,23 @@ class CurrentActivity:
         """Whether nobody wants the result any more. Known within about a second."""
         return self._canceled
 
+    def completion_token(self, expires: Duration) -> str:
+        """A secret by which somebody else may say how this attempt ended: ``raise CompleteLater`` leaves it to them.
+
+        It holds for *expires* (seconds or a timedelta), and for this attempt only; asked again, it is the same. Raises
+        `ConfigurationError` where nobody else could complete it: in an ``async def``, a transactional or a local
+        activity.
+        """
+        if self._completions is None:
+            raise ConfigurationError(
+                f"activity {self.name!r} asked for a completion token; expected an ordinary activity: one that is "
+                "async, transactional or local ends with its function."
+            )
+        if self._expected is None:
+            span = span_of(expires, "completion_token(expires=)")
+            self._expected = self._completions.issue(self._task, span)
+        return self._expected[0]
+
     def heartbeat(self, details: Any = None) -> None:
         what = "the details of a heartbeat"
         payload = None if details is None else encode(details, what=what, limit=self._payload_limit)
@@ -86,6 +124,12 @@ class CurrentActivity:
         self.unpublished.put(stream, payload, number)
 
     # For the worker
+
+    def complete_later(self) -> Detached | None:
+        """Leave the attempt to who has the token; None: nobody has one."""
+        if self._expected is None or self._completions is None:
+            return None
+        return self._completions.leave(self._task, self._expected[1])
 
     def cancellation(self) -> ActivityCanceled:
         """What tells code that nobody wants its result."""

@@ -242,6 +242,22 @@ class ActivityCanceled(ActivityError):
     """The activity was canceled. In an activity: raised by `activity_heartbeat()` once cancellation reaches it."""
 
 
+class CompletionError(DurableError):
+    """A word from outside about an activity was refused; nothing was written."""
+
+
+class CompletionTokenUnknown(CompletionError, LookupError):
+    """No attempt waits for this token: it is none of ours, or its attempt was followed by another."""
+
+
+class CompletionTokenExpired(CompletionError):
+    """Its time was over before it was used."""
+
+
+class CompletionTokenUsed(CompletionError):
+    """Its activity has ended: by this token, by itself, by a time limit or with its workflow."""
+
+
 class UnknownActivityError(DurableError, LookupError):
     """No activity of this name is registered in this process."""
 
@@ -295,6 +311,13 @@ class RunEvicted(BaseException):
 
 class CodeStuck(BaseException):
     """Raised asynchronously in workflow code that makes no ctx call for too long."""
+
+
+class CompleteLater(BaseException):
+    """Raised by an activity that somebody else will complete, with the token that it has given away.
+
+    Not an `Exception`: ``except Exception`` in its code lets it through.
+    """
 
 
 class ActivityInterrupted(BaseException):

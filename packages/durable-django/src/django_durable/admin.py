@@ -341,6 +341,7 @@ class ActivityTaskAdmin(OfExecutionAdmin):
         "heartbeat_at",
         "heartbeat_text",
         "at_most_once",
+        "completion_expires_at",
         "crashes",
         "cancel_requested",
         "worker_id",

@@ -162,6 +162,8 @@ class ActivityTask(models.Model):
     crashes = models.IntegerField(default=0)  # workers that died over it
     cancel_requested = models.BooleanField(default=False)
     at_most_once = models.BooleanField(null=True, blank=True)  # NULL: no
+    completion_digest = models.CharField(max_length=64, null=True, blank=True)  # of the token that completes it
+    completion_expires_at = InstantField(null=True, blank=True)  # of that token
     due_at = InstantField(null=True, blank=True)  # when the scheduler must look at it
 
     objects = RunsOwn["ActivityTask"]()

@@ -59,6 +59,7 @@ from durable_core.ports.records import (
     CommitResult,
     Committed,
     Created,
+    Detached,
     Due,
     Letter,
     LoadedRun,
@@ -91,7 +92,7 @@ from durable_core.ports.store import (
     HistoryStore,
     mailbox_full,
 )
-from durable_core.ports.times import GRACE, OVERRUN, due_while_running, earliest
+from durable_core.ports.times import GRACE, OVERRUN, due_while_detached, due_while_running, earliest
 
 __all__ = [
     "DEFAULT_QUEUE",
@@ -121,6 +122,7 @@ __all__ = [
     "CommitResult",
     "Committed",
     "Created",
+    "Detached",
     "Diagnosable",
     "Due",
     "Duty",
@@ -163,6 +165,7 @@ __all__ = [
     "Verdict",
     "Wake",
     "WorkerInfo",
+    "due_while_detached",
     "due_while_running",
     "earliest",
     "ids_from",

@@ -257,6 +257,9 @@ class TaskRecord:
     crashes: int  # workers that died over it
     failure: Mapping[str, Any] | None = None  # record of the last failed attempt
     at_most_once: bool = False  # an attempt that has begun is not given back either
+    completion_digest: str | None = None  # of the token by which an attempt may be completed, see `tokens`
+    completion_expires_at: datetime | None = None  # of that token
+    is_detached: bool = False  # RUNNING, and no worker has it: it is completed from outside
 
 
 class PastTask(NamedTuple):
@@ -264,6 +267,14 @@ class PastTask(NamedTuple):
 
     record: TaskRecord
     result: Payload | None
+
+
+class Detached(Enum):
+    """What became of an attempt that its worker wanted to leave to others."""
+
+    DONE = "done"
+    GONE = "gone"  # it has ended, or is another's: there was nothing to leave
+    UNWANTED = "unwanted"  # it was told to stop: the worker still has it
 
 
 class ClaimedTasks(NamedTuple):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         Commit,
         Committed,
         Created,
+        Detached,
         Due,
         Letter,
         LoadedRun,
@@ -162,6 +163,18 @@ class HistoryStore(Protocol):
 
     def hold_task(self, task_id: UUID) -> TaskRecord | None:
         """The task, and no writer but the caller until the transaction ends. Waits for whoever holds it."""
+
+    def expect_completion(self, task_id: UUID, token: int, digest: str, expires_at: datetime) -> bool:
+        """Remember of a RUNNING attempt the digest of the token by which others may complete it; False: it is over."""
+
+    def detach(self, task_id: UUID, token: int, due_at: datetime) -> Detached:
+        """A RUNNING attempt goes on without its worker. *due_at* is when the scheduler must look at it.
+
+        From then on it is like a QUEUED one to who closes its run, or cancels it: it ends at once.
+        """
+
+    def beat_detached(self, task_id: UUID, details: Payload | None, due_at: datetime | None) -> None:
+        """A sign of life of an attempt that the caller's transaction holds. None: keep what is there."""
 
     def give_back(self, attempts: Mapping[UUID, int]) -> list[TaskRecord]:
         """Make claimed attempts (task id: token) that never began QUEUED again, uncharged. Answers which.

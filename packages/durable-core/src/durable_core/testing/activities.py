@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from durable_core.events import ActivityCanceled
 from durable_core.execution import TaskStatus
-from durable_core.ports import GRACE, ClaimedTasks, Letter, Receipt, TaskOutcome, TaskRecord
+from durable_core.ports import GRACE, ClaimedTasks, Detached, Letter, Receipt, TaskOutcome, TaskRecord
 from durable_core.testing.rows import TaskRow, as_stored, begun, closed, queued
 from durable_core.testing.state import State
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from durable_core.codec import Payload
     from durable_core.ports import TaskCancel
 
 
@@ -58,6 +59,34 @@ class ActivityMethods(State):
         assert self.in_transaction(), "hold_task() outside of a transaction would hold nothing"
         row = self._tasks.get(task_id)
         return None if row is None else row.record
+
+    def expect_completion(self, task_id: UUID, token: int, digest: str, expires_at: datetime) -> bool:
+        with self.transaction():
+            row = self._tasks.get(task_id)
+            if row is None or row.record.status is not TaskStatus.RUNNING or row.record.token != token:
+                return False
+            record = replace(row.record, completion_digest=digest, completion_expires_at=expires_at)
+            self._tasks.put(task_id, replace(row, record=record))
+            return True
+
+    def detach(self, task_id: UUID, token: int, due_at: datetime) -> Detached:
+        with self.transaction():
+            row = self._tasks.get(task_id)
+            if row is None or row.record.status is not TaskStatus.RUNNING or row.record.token != token:
+                return Detached.GONE
+            if not self._is_wanted(row):
+                return Detached.UNWANTED
+            record = replace(row.record, is_detached=True)
+            self._tasks.put(task_id, replace(row, record=record, worker_id=None, due_at=due_at))
+            return Detached.DONE
+
+    def beat_detached(self, task_id: UUID, details: Payload | None, due_at: datetime | None) -> None:
+        with self.transaction():
+            row = self._tasks.get(task_id)
+            assert row is not None, task_id
+            kept = row.record.heartbeat_details if details is None else details
+            record = replace(row.record, heartbeat_at=self.now(), heartbeat_details=kept)
+            self._tasks.put(task_id, replace(row, record=record, due_at=row.due_at if due_at is None else due_at))
 
     def give_back(self, attempts: Mapping[UUID, int]) -> list[TaskRecord]:
         given: list[TaskRecord] = []
@@ -138,7 +167,7 @@ class ActivityMethods(State):
         letters: list[Letter] = []
         for row in self._tasks.group("run", run_id) if cancels else ():
             record = row.record
-            if record.call_id in reasons and record.status is TaskStatus.QUEUED:
+            if record.call_id in reasons and _is_nobodys(record):
                 self._tasks.put(record.id, closed(row, TaskStatus.CANCELED))
                 letters.append(_end_of(record, reasons[record.call_id]))
             elif record.call_id in reasons and record.status is TaskStatus.RUNNING:
@@ -148,9 +177,14 @@ class ActivityMethods(State):
     def _close_queued(self, run_id: UUID, status: TaskStatus | None) -> None:
         """As a closing run wants it. Kept ones (None) go on by themselves."""
         for row in self._tasks.group("run", run_id):
-            if row.record.status is TaskStatus.QUEUED:
+            if _is_nobodys(row.record):
                 kept = replace(row, kept=True)
                 self._tasks.put(row.record.id, kept if status is None else closed(row, status))
+
+
+def _is_nobodys(task: TaskRecord) -> bool:
+    """Whether no worker has it, so that it can end at once."""
+    return task.status is TaskStatus.QUEUED or task.is_detached
 
 
 def _end_of(task: TaskRecord, reason: str = "") -> Letter:

@@ -142,13 +142,14 @@ def begun(row: TaskRow, worker_id: UUID, now: datetime) -> TaskRow:
 
 def queued(row: TaskRow, *, queued_at: datetime, due_at: datetime, **changes: Any) -> TaskRow:
     """The task waiting for a worker again; *changes* are of its record."""
+    changes = {"is_detached": False, **changes}
     record = replace(row.record, status=TaskStatus.QUEUED, started_at=None, queued_at=queued_at, **changes)
     return replace(row, record=record, worker_id=None, due_at=earliest(due_at, record.expires_at))
 
 
 def closed(row: TaskRow, status: TaskStatus, *, result: Payload | None = None, **changes: Any) -> TaskRow:
     """The task with its last word said."""
-    record = replace(row.record, status=status, retry_at=None, **changes)
+    record = replace(row.record, status=status, retry_at=None, is_detached=False, **changes)
     return TaskRow(record=record, worker_id=None, due_at=None, result=result)
 
 

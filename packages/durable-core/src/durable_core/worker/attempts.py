@@ -51,12 +51,12 @@ def failed(
 
 def timed_out(task: TaskRecord, kind: str, now: datetime) -> TaskOutcome:
     """What running out of time leads to. Only limits of a single attempt are retried."""
-    limit = getattr(task, {"schedule_to_close": "expires_at", "heartbeat": "heartbeat_timeout"}.get(kind, kind))
+    limit = getattr(task, _LIMITS.get(kind, kind))
     failure = invented("ActivityTimeout", f"{kind} limit ({limit}) reached", attempt=task.attempt)
     if task.failure is not None:
         # Without the causes of that one: a task that times out for years must not drag all of it along.
         failure["cause"] = {**task.failure, "cause": None}
-    if kind in ("start_to_close", "heartbeat"):
+    if kind in ("start_to_close", "heartbeat", "completion"):
         policy = RetryPolicy.from_json(dict(task.retry_policy))
         delay = policy.delay_after(task.attempt, seed=str(task.id))
         if delay is not None and not policy.refuses(("ActivityTimeout", "TimeoutError")):
@@ -74,6 +74,8 @@ def overdue(task: TaskRecord, now: datetime) -> str | None:
     started = task.started_at or task.scheduled_at
     if task.start_to_close is not None and started + task.start_to_close <= now:
         return "start_to_close"
+    if task.is_detached and task.completion_expires_at is not None and task.completion_expires_at <= now:
+        return "completion"
     if task.heartbeat_timeout is not None and (task.heartbeat_at or started) + task.heartbeat_timeout <= now:
         return "heartbeat"
     return None
@@ -156,3 +158,10 @@ def _final(
 
 def _start_by(task: TaskRecord, since: datetime) -> datetime | None:
     return None if task.schedule_to_start is None else since + task.schedule_to_start
+
+
+_LIMITS = {  # where a task keeps the limits that have other names there
+    "schedule_to_close": "expires_at",
+    "heartbeat": "heartbeat_timeout",
+    "completion": "completion_expires_at",
+}

@@ -16,7 +16,7 @@ from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
 from durable_core import activity as activity_context
 from durable_core.activity import CurrentActivity
@@ -25,6 +25,7 @@ from durable_core.crashpoints import crashpoint
 from durable_core.errors import (
     ActivityCanceled,
     ActivityInterrupted,
+    CompleteLater,
     PayloadError,
     StoreUnavailable,
     TransactionRefused,
@@ -33,12 +34,14 @@ from durable_core.failures import describe, invented, type_names
 from durable_core.hooks import SILENT, ActivityCall, Announcer, blame_of
 from durable_core.logs import complain
 from durable_core.options import as_timedelta
+from durable_core.ports import Detached
 from durable_core.worker.publishing import NOWHERE
 from durable_core.worker.threads import SystemThreads
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+    from durable_core.activity import Completions
     from durable_core.definitions import ActivityDefinition
     from durable_core.ports import Clock, TaskRecord
     from durable_core.worker.eventloop import EventLoop
@@ -122,9 +125,11 @@ class ActivityExecutor:
         threads: Threads | None = None,
         transactions: Transactions | None = None,
         publisher: Publisher | None = None,
+        completions: Completions | None = None,
     ) -> None:
         self._clock = clock
         self._transactions = transactions
+        self._completions = completions
         self._on_begin = on_begin
         self._hooks = hooks
         self._wake = wake
@@ -188,7 +193,11 @@ class ActivityExecutor:
     def _current_of(self, task: TaskRecord, definition: ActivityDefinition) -> CurrentActivity:
         # What a transactional activity publishes is committed with all else that it writes.
         outlet = None if definition.transactional else self._publisher or NOWHERE
-        return CurrentActivity(task, self._payload_limit, outlet)
+        return CurrentActivity(task, self._payload_limit, outlet, self._completions_of(definition))
+
+    def _completions_of(self, definition: ActivityDefinition) -> Completions | None:
+        """None: it ends with its function."""
+        return None if definition.is_async or definition.transactional else self._completions
 
     def endings(self) -> list[Ending]:
         """What has ended since the last call, but for attempts that were given up."""
@@ -358,10 +367,31 @@ class ActivityExecutor:
                     return Ending(attempt, None, is_recorded=True)
                 value = self._value_of(attempt)
             return Ending(attempt, self._encoded(attempt, value))
+        except CompleteLater:
+            return self._left_to_others(attempt)
         except BaseException as error:  # noqa: BLE001 - sys.exit() in an activity is a failed attempt like any other
             return self._failed(attempt, error)
         finally:
             activity_context.enter(None)
+
+    def _left_to_others(self, attempt: Attempt) -> Ending:
+        try:
+            if self._publisher is not None:
+                self._publisher.send_all(attempt.current.unpublished)
+            left = attempt.current.complete_later()
+        except Exception as error:  # noqa: BLE001 - the store may be away: a failed attempt, which nobody can complete
+            return self._failed(attempt, error)
+        match left:
+            case None:
+                text = "CompleteLater was raised, and no completion_token() was given away: nobody could complete it"
+                failure = invented("CompleteLater", text, attempt=attempt.task.attempt)
+                return Ending(attempt, None, failure, ("CompleteLater",), retryable=False)
+            case Detached.DONE | Detached.GONE:  # who has the token may have been quicker
+                return Ending(attempt, None, is_recorded=True)
+            case Detached.UNWANTED:
+                return Ending(attempt, None, describe(attempt.current.cancellation()), canceled=True)
+            case _:
+                assert_never(left)
 
     def _result_of(self, attempt: Attempt) -> Payload:
         attempt.unsettle()
@@ -442,7 +472,8 @@ class InlineExecutor(ActivityExecutor):
         return super()._failed(attempt, error)
 
     def _current_of(self, task: TaskRecord, definition: ActivityDefinition) -> CurrentActivity:
-        return CurrentActivity(task, self._payload_limit, NOWHERE if self._publisher is None else None)
+        outlet = NOWHERE if self._publisher is None else None
+        return CurrentActivity(task, self._payload_limit, outlet, self._completions_of(definition))
 
     def _publish(self, attempt: Attempt, ending: Ending) -> Ending:
         """In this thread, whose transaction may be the only one that sees the run."""

@@ -22,6 +22,7 @@ from durable_core.hints import as_hint
 from durable_core.hooks import SILENT
 from durable_core.ports import PRIVATE, EntryKind, SystemClock, WorkerInfo, new_id
 from durable_core.worker.activities import ActivityDesk
+from durable_core.worker.completions import Completions
 from durable_core.worker.executors import make_executor
 from durable_core.worker.liveness import CodeWatch, Liveness
 from durable_core.worker.local import LocalDesk
@@ -92,6 +93,7 @@ class Worker:
             on_begin=self._on_begin,
             transactions=Transactions(store, queue, joins=self.settings.inline),
             publisher=self._publisher,
+            completions=Completions(store),
         )
         # Threads of their own: none of these waits behind an activity that takes hours, and no row in the store is
         # looked after for them.

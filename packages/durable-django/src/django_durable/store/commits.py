@@ -163,14 +163,14 @@ class Commits(Runs, Mailboxes, Messages, Outputs):
         return self._post(letters + self._cancel(commits, now))
 
     def _cancel(self, commits: list[Commit], now: str) -> list[Letter]:
-        """End the canceled tasks that are QUEUED, tell the others to stop; what runs have to be told of that."""
+        """End the canceled tasks that no worker has, tell the others to stop; what runs have to be told of that."""
         why = {(self.db.key(c.run_id), cancel.call_id): cancel.reason for c in commits for cancel in c.cancels}
         if not why:
             return []
         runs = self.db.ids(commit.run_id for commit in commits if commit.cancels)
         # By itself: it must see the tasks that the statements before it have made.
         held = self.db.rows(self.sql.own_tasks_of_calls, runs, self.db.texts({call_id for _, call_id in why}))
-        asked = [(task, run, call, status) for task, run, call, status in held if (run, call) in why]
+        asked = [(task, run, call, nobodys) for task, run, call, nobodys in held if (run, call) in why]
         self.db.run_many(
             self.sql.close_tasks,
             [
@@ -180,8 +180,8 @@ class Commits(Runs, Mailboxes, Messages, Outputs):
         )
         return [
             Letter.of(uuid(run), ActivityCanceled(call_id=call, reason=why[run, call]))
-            for _, run, call, status in asked
-            if status == "QUEUED"
+            for _, run, call, nobodys in asked
+            if nobodys
         ]
 
     def _event_rows(self, commits: Iterable[Commit]) -> Iterable[Row]:

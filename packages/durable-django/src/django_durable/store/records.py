@@ -81,6 +81,9 @@ def task_of(row: Row) -> TaskRecord:
         crashes=row[21],
         failure=None if row[22] is None else json.loads(row[22]),
         at_most_once=bool(row[23]),
+        completion_digest=row[24],
+        completion_expires_at=instant(row[25]),
+        is_detached=bool(row[26]),
     )
 
 

@@ -10,7 +10,7 @@ from django_durable.store.database import instant, uuid
 from django_durable.store.records import task_of
 from durable_core.events import ActivityCanceled
 from durable_core.execution import TaskStatus
-from durable_core.ports import GRACE, ClaimedTasks, Letter, Receipt, TaskRecord, due_while_running, earliest
+from durable_core.ports import GRACE, ClaimedTasks, Detached, Letter, Receipt, TaskRecord, due_while_running, earliest
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from django_durable.store.database import Row
+    from durable_core.codec import Payload
     from durable_core.ports import TaskOutcome
 
 
@@ -87,6 +88,25 @@ class Tasks(Commits):
     def hold_task(self, task_id: UUID) -> TaskRecord | None:
         rows = self.db.rows(self.sql.own_tasks, self.db.ids([task_id]))
         return task_of(rows[0]) if rows else None
+
+    def expect_completion(self, task_id: UUID, token: int, digest: str, expires_at: datetime) -> bool:
+        with self.db.transaction():
+            text = self.db.dialect.text_of(expires_at)
+            return bool(self.db.rows(self.sql.expect_completion, digest, text, self.db.ids([task_id]), token))
+
+    def detach(self, task_id: UUID, token: int, due_at: datetime) -> Detached:
+        with self.db.transaction():
+            held = self.hold_task(task_id)
+            if held is None or held.status is not TaskStatus.RUNNING or held.token != token:
+                return Detached.GONE
+            if self._told_to_stop([task_id]):
+                return Detached.UNWANTED
+            self.db.rows(self.sql.detach, self.db.dialect.text_of(due_at), self.db.ids([task_id]), token)
+            return Detached.DONE
+
+    def beat_detached(self, task_id: UUID, details: Payload | None, due_at: datetime | None) -> None:
+        ids = self.db.ids([task_id])
+        self.db.run(self.sql.beat_detached, self.db.stamp(), details, self.db.at(due_at), ids)
 
     def give_back(self, attempts: Mapping[UUID, int]) -> list[TaskRecord]:
         if not attempts:

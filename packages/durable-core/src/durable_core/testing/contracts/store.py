@@ -14,6 +14,7 @@ from durable_core.testing.contracts.builders import a_letter
 from durable_core.testing.contracts.store_audit import StoreAuditCases
 from durable_core.testing.contracts.store_cancels import CancelCases
 from durable_core.testing.contracts.store_commits import CommitCases
+from durable_core.testing.contracts.store_completion import CompletionCases
 from durable_core.testing.contracts.store_life import LifeCases
 from durable_core.testing.contracts.store_mail import MailCases
 from durable_core.testing.contracts.store_messages import MessageCases
@@ -38,6 +39,7 @@ class HistoryStoreContract(
     MailCases,
     MessageCases,
     TaskCases,
+    CompletionCases,
     CancelCases,
     TimeCases,
     LifeCases,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from django_durable.store.sql.tables import EVENT, LIVE, MAIL, RUN, TASK
+from django_durable.store.sql.tables import EVENT, LIVE, MAIL, NOBODYS, RUN, TASK
 
 if TYPE_CHECKING:
     from django_durable.store.dialect import Dialect
@@ -124,12 +124,12 @@ class CommitStatements:
         self.close_tasks = d.update(
             TASK,
             {"id": "uuid", "status": "text", "error": "text", "finished_at": "timestamptz"},
-            f"status = CASE WHEN {TASK}.status = 'QUEUED' THEN COALESCE(v.status, 'QUEUED') ELSE {TASK}.status END, "
-            f"error = CASE WHEN {TASK}.status = 'QUEUED' THEN COALESCE(v.error, {TASK}.error) ELSE {TASK}.error END, "
-            f"finished_at = CASE WHEN {TASK}.status = 'QUEUED' THEN v.finished_at END, "
-            f"cancel_requested = ({TASK}.status = 'RUNNING'), "
-            f"due_at = CASE WHEN {TASK}.status = 'RUNNING' OR v.status IS NULL THEN {TASK}.due_at END, "
-            f"retry_at = CASE WHEN {TASK}.status = 'RUNNING' OR v.status IS NULL THEN {TASK}.retry_at END",
+            f"status = CASE WHEN {NOBODYS} THEN COALESCE(v.status, {TASK}.status) ELSE {TASK}.status END, "
+            f"error = CASE WHEN {NOBODYS} THEN COALESCE(v.error, {TASK}.error) ELSE {TASK}.error END, "
+            f"finished_at = CASE WHEN {NOBODYS} THEN v.finished_at END, "
+            f"cancel_requested = NOT {NOBODYS}, "
+            f"due_at = CASE WHEN NOT {NOBODYS} OR v.status IS NULL THEN {TASK}.due_at END, "
+            f"retry_at = CASE WHEN NOT {NOBODYS} OR v.status IS NULL THEN {TASK}.retry_at END",
             f"AND {TASK}.status IN {LIVE}",
             lock=d.own,
         )

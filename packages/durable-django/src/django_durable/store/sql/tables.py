@@ -17,6 +17,8 @@ OPEN = f"({', '.join(repr(status.value) for status in OPEN_STATUSES)})"
 # Of the last run of a chain. Named one by one: an index of (chain_id, status) knows nothing of "any but".
 LAST = f"({', '.join(repr(status.value) for status in Status if status is not Status.CONTINUED_AS_NEW)})"
 LIVE = "('QUEUED', 'RUNNING')"  # statuses of open tasks
+# Of an open task: it has no worker, so that it can end at once. RUNNING ones are completed from outside.
+NOBODYS = f"({TASK}.status = 'QUEUED' OR {TASK}.worker_id IS NULL)"
 # Who has a run in memory, if that worker is still there: a queue keeps entries for it for a while.
 KEEPER = f"(SELECT w.id FROM {WORKER} w WHERE w.id = {RUN}.worker_id) AS keeper"
 
@@ -28,5 +30,6 @@ RUN_COLUMNS = (
 TASK_COLUMNS = (
     "id, execution_id, call_id, activity_name, status, input, attempt, token, queue, priority, retry_policy, "
     "scheduled_at, started_at, queued_at, retry_at, expires_at, schedule_to_start, start_to_close, "
-    "heartbeat_timeout, heartbeat_at, heartbeat_details, crashes, failure, at_most_once"
+    "heartbeat_timeout, heartbeat_at, heartbeat_details, crashes, failure, at_most_once, "
+    "completion_digest, completion_expires_at, (worker_id IS NULL AND status = 'RUNNING')"
 )

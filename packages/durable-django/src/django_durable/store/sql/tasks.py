@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from django_durable.store.sql.tables import LIVE, TASK, TASK_COLUMNS
+from django_durable.store.sql.tables import LIVE, NOBODYS, TASK, TASK_COLUMNS
 
 if TYPE_CHECKING:
     from django_durable.store.dialect import Dialect
@@ -31,12 +31,24 @@ class TaskStatements:
         self.own_tasks = f"SELECT {TASK_COLUMNS} FROM {TASK} WHERE id {d.among} ORDER BY id {d.own}"
         # Open ones of runs by call_id, waiting for whoever holds them.
         self.own_tasks_of_calls = (
-            f"SELECT id, execution_id, call_id, status FROM {TASK} WHERE execution_id {d.among} "
+            f"SELECT id, execution_id, call_id, {NOBODYS} FROM {TASK} WHERE execution_id {d.among} "
             f"AND call_id {d.among.replace('uuid', 'text')} AND status IN {LIVE} ORDER BY id {d.own}"
         )
         # Which of these nobody wants another attempt of: since they began, their run has closed, or its code has
         # canceled them.
         self.told_to_stop = f"SELECT id FROM {TASK} WHERE id {d.among} AND cancel_requested"
+        # What must be known of an attempt that somebody else will complete.
+        running = f"WHERE id {d.among} AND token = %s AND status = 'RUNNING' RETURNING id"
+        self.expect_completion = (
+            f"UPDATE {TASK} SET completion_digest = %s, completion_expires_at = {d.instant} {running}"
+        )
+        # It goes on without its worker.
+        self.detach = f"UPDATE {TASK} SET worker_id = NULL, due_at = {d.instant} {running}"
+        # It has called in.
+        self.beat_detached = (
+            f"UPDATE {TASK} SET heartbeat_at = {d.instant}, heartbeat_details = COALESCE(%s, heartbeat_details), "
+            f"due_at = COALESCE({d.instant}, due_at) WHERE id {d.among}"
+        )
         # An attempt that never began is undone.
         self.undo_attempts = d.update(
             TASK,

@@ -50,7 +50,7 @@ class WorkerStatements:
         self.silent_workers = f"SELECT id FROM {WORKER} WHERE heartbeat_at < {d.instant} ORDER BY id"
         # Whoever has begun something without being known.
         self.buried_alive = (
-            f"SELECT DISTINCT worker_id FROM {TASK} WHERE status = 'RUNNING' "
+            f"SELECT DISTINCT worker_id FROM {TASK} WHERE status = 'RUNNING' AND worker_id IS NOT NULL "
             f"AND NOT EXISTS (SELECT 1 FROM {WORKER} w WHERE w.id = {TASK}.worker_id) ORDER BY 1"
         )
         self.known_workers = f"SELECT id FROM {WORKER} WHERE id {d.among}"

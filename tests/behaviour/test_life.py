@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import signal
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
+from django.db import connections, transaction
 
 from django_durable import (
+    DurableError,
     NotReopenable,
+    UnknownExecutionError,
+    WorkflowAlreadyStarted,
     WorkflowFailed,
     WorkflowTimeout,
     pause_workflow,
@@ -15,7 +21,10 @@ from django_durable import (
     retry_workflow,
     send_signal,
     start_workflow,
+    start_workflows,
 )
+from django_durable.models import WorkflowExecution
+from durable_core.testing.contracts.base import Interrupted
 from tests.scenarios import ledger
 from tests.waiting import wait_until
 
@@ -152,3 +161,51 @@ def test_a_pause_survives_a_death_and_so_does_what_came_in(quiet_site, queue, ke
         assert ledger.effects(f"{key}-b") == []
         resume_workflow(handle)
         assert handle.result(timeout=30) == ["a", "b"]
+
+
+# Start
+
+
+@pytest.mark.promise("P1")
+def test_many_runs_are_started_at_once_or_not_at_all(site):
+    with transaction.atomic(site.alias):
+        handles = start_workflows([("echoes", {"value": n}) for n in range(20)])
+        with pytest.raises(DurableError, match="still open"):
+            handles[7].result(timeout=1)
+    assert [handle.result(timeout=30) for handle in handles] == list(range(20))
+    with suppress(Interrupted), transaction.atomic(site.alias):
+        lost = start_workflows([("echoes", {"value": n}) for n in range(3)])
+        raise Interrupted
+    for handle in lost:
+        with pytest.raises(UnknownExecutionError):
+            handle.result(timeout=0)
+
+
+@pytest.mark.promise("P2", "P7")
+@pytest.mark.parametrize(("policy", "winners"), [("fail", 1), ("use_existing", 6), ("terminate_existing", 6)])
+def test_rule_p2_starts_with_one_workflow_id_that_race_leave_one_open(quiet_site, queue, key, policy, winners):
+    site = quiet_site
+    workflow = site.on_queue("waits_for_answer", queue, workflow_id=key, id_conflict_policy=policy)
+
+    def start(_):
+        try:
+            return start_workflow(workflow).id
+        except WorkflowAlreadyStarted:
+            return None
+        finally:
+            connections[site.alias].close()
+
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(start, range(6)))
+    assert sum(answer is not None for answer in answers) == winners
+    rows = WorkflowExecution.objects.using(site.alias).filter(workflow_id=key)
+    statuses = sorted(rows.values_list("status", flat=True))
+    assert statuses.count("PENDING") == 1
+    assert len(statuses) == (6 if policy == "terminate_existing" else 1)
+
+
+def test_rule_23_a_workflow_id_is_used_once_where_duplicates_are_rejected(site, key):
+    workflow = site.on_queue("echoes", "default", workflow_id=key, id_reuse_policy="reject_duplicate")
+    assert start_workflow(workflow, value=1).result(timeout=30) == 1
+    with pytest.raises(WorkflowAlreadyStarted, match="has been used"):
+        start_workflow(workflow, value=1)

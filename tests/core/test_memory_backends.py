@@ -307,6 +307,12 @@ class StoreThatKeepsTheOldDeadline(InMemoryHistoryStore):
         return super().reopen(replace(reopening, deadline=run.record.deadline))
 
 
+class StoreThatForgetsNames(InMemoryHistoryStore):
+    def last_of(self, workflow_id: str, *, besides: UUID) -> RunRecord | None:
+        last = super().last_of(workflow_id, besides=besides)
+        return None if last is None or last.status.is_closed else last
+
+
 class StoreThatPausesInSilence(InMemoryHistoryStore):
     def _mark(self, run_id: UUID, paused_at: datetime | None, due_at: datetime | None) -> None:
         before = self.get(run_id)
@@ -399,6 +405,8 @@ LIES: list[tuple[type[Any], str]] = [
     (StoreThatTriesCanceledTasksAgain, "test_canceled_task_that_is_given_back_ends_and_its_run_is_told"),
     (StoreThatTellsNobodyToStop, "test_canceled_running_task_is_told_to_stop_and_says_how_it_ended"),
     (StoreWithoutVersions, "test_nobody_is_told_of_a_cancel_in_a_conflict"),
+    (StoreThatForgetsNames, "test_last_run_with_a_workflow_id_is_found_open_or_closed"),
+    (StoreThatForgetsNames, "test_of_starts_that_race_for_an_id_that_is_used_once_one_wins"),
     (StoreThatPausesInSilence, "test_decision_from_before_a_pause_or_a_resumption_is_a_conflict"),
     (StoreThatWakesThePaused, "test_paused_run_is_due_at_its_deadline_and_not_before"),
     (StoreThatForgetsDeadlines, "test_paused_run_is_due_at_its_deadline_and_not_before"),

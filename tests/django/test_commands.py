@@ -470,3 +470,11 @@ def test_pause_and_resume():
     assert "look at it" in said.getvalue()
     call_command("durable_resume", str(handle), verbosity=0)
     assert "was not paused" in str(refusal("durable_resume", str(handle)))
+
+
+def test_start_under_an_id_that_is_taken():
+    call_command("durable_start", "approval", workflow_id="w")
+    assert "belongs to the open run" in str(refusal("durable_start", "approval", workflow_id="w", id_conflict="fail"))
+    call_command("durable_start", "approval", workflow_id="w", id_conflict="terminate_existing")
+    statuses = WorkflowExecution.objects.order_by("created_at").values_list("status", flat=True)
+    assert list(statuses) == ["CANCELED", "PENDING"]

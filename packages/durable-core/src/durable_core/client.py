@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from durable_core import events as e
-from durable_core.codec import MAX_PAYLOAD_BYTES, Payload, decode, encode, excerpt
+from durable_core.codec import MAX_PAYLOAD_BYTES, decode, encode, excerpt
 from durable_core.crashpoints import crashpoint
 from durable_core.ending import end_from_outside
 from durable_core.errors import (
@@ -32,7 +32,7 @@ from durable_core.errors import (
 from durable_core.execution import Status, TaskStatus
 from durable_core.hints import as_hint
 from durable_core.hooks import SILENT, Announcer
-from durable_core.options import DEFAULT_QUEUE, as_timedelta, check_name
+from durable_core.options import DEFAULT_QUEUE, IdConflictPolicy, as_timedelta, check_name
 from durable_core.ports import (
     REDELIVERY,
     Entry,
@@ -46,16 +46,18 @@ from durable_core.ports import (
     new_id,
 )
 from durable_core.reopening import reopen
+from durable_core.starting import Starter, start_of
 from durable_core.typed import encode_by_value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime, timedelta
 
     from durable_core.definitions import Registry, WorkflowDefinition
     from durable_core.hooks import News
     from durable_core.options import Duration
-    from durable_core.ports import HistoryStore, RunRecord, TaskQueue
+    from durable_core.ports import Created, HistoryStore, RunRecord, TaskQueue
+    from durable_core.starting import Start
 
 FIRST_POLL = 0.002  # seconds between two looks at a run that is waited for; grows
 LONGEST_POLL = 0.1
@@ -91,6 +93,7 @@ class Client:
         self._payload_limit = payload_limit
         self._redelivery = redelivery
         self._hooks = hooks
+        self._starter = Starter(store, cancel=self._take_id_of, check_same=self._check_same)
 
     def start(
         self,
@@ -105,16 +108,24 @@ class Client:
         `WorkflowAlreadyStarted`. Raises `UnknownWorkflowError`, `TypeError` and `PayloadError` before anything is
         written.
         """
-        new = self._new_run(workflow, kwargs, timeout)
+        [started] = self.start_many([(workflow, kwargs)], timeout=timeout)
+        return started
+
+    def start_many(
+        self,
+        items: Sequence[tuple[str | Callable[..., Any] | WorkflowDefinition, dict[str, Any]]],
+        *,
+        timeout: Duration | None = None,
+    ) -> list[Started]:
+        """The same for many runs, in one transaction: all of them, or none."""
+        starts = [self._start(workflow, kwargs, timeout) for workflow, kwargs in items]
         with self._store.transaction():
-            [made] = self._store.create([new])
-            if made.created and new.start_at is None:
-                self._wake([new.wake()])
+            made = self._starter.begin(starts)
+            runs = [start.run for start, created in zip(starts, made, strict=True) if created.created]
+            self._wake(run.wake() for run in runs if run.start_at is None)
             crashpoint("start-inside")
         crashpoint("start-committed")
-        if not made.created:
-            self._check_same(made.run_id, made.workflow_name, made.input, new)
-        return Started(made.run_id, made.created)
+        return [Started(created.run_id, created.created) for created in made]
 
     def signal_with_start(
         self,
@@ -130,7 +141,13 @@ class Client:
         An open run keeps the input that it has. Raises what `start` raises, but `WorkflowAlreadyStarted` only for a run
         of another workflow, and `ConfigurationError` without a workflow_id.
         """
-        new = self._new_run(workflow, kwargs, timeout)
+        start = self._start(workflow, kwargs, timeout)
+        new = start.run
+        if start.conflict is not IdConflictPolicy.USE_EXISTING:
+            raise ConfigurationError(
+                f"signal_with_start() got workflow {new.workflow_name!r} with id_conflict_policy "
+                f"{start.conflict}: it signals the run that there is. Leave the policy out."
+            )
         if new.workflow_id is None:
             raise ConfigurationError(
                 f"signal_with_start() got workflow {new.workflow_name!r} without a workflow_id, by which to find its "
@@ -139,6 +156,8 @@ class Client:
         fact = self._signal_of(name, payload)
         with self._store.transaction():
             started = self._create_and_send(new, fact)
+            if started.created:
+                self._starter.check_reuse(start)
             crashpoint("start-inside")
         crashpoint("start-committed")
         return started
@@ -158,12 +177,12 @@ class Client:
                 return Started(wakes[0].run_id, made.created)
         raise StoreUnavailable(f"workflow_id {new.workflow_id!r} keeps changing hands", ambiguous=False)
 
-    def _new_run(
+    def _start(
         self,
         workflow: str | Callable[..., Any] | WorkflowDefinition,
         kwargs: dict[str, Any],
         timeout: Duration | None,
-    ) -> NewRun:
+    ) -> Start:
         """Raises `UnknownWorkflowError`, `TypeError` and `PayloadError`."""
         definition = self._registry.find_workflow(workflow)
         options = definition.options
@@ -172,7 +191,7 @@ class Client:
         span = options.timeout if timeout is None else as_timedelta(timeout, what="start_workflow(timeout=)")
         now = self._store.now()
         start_at = options.start_at(now)
-        return NewRun(
+        run = NewRun(
             id=new_id(),
             workflow_name=definition.name,
             input=payload,
@@ -184,6 +203,7 @@ class Client:
             deadline=None if span is None else (start_at or now) + span,
             timeout=span,
         )
+        return start_of(run, options)
 
     def signal(self, run_id: UUID, name: str, payload: Any = None, *, dedupe_key: str | None = None) -> None:
         """Put a signal into the run's mailbox, in the caller's transaction.
@@ -403,7 +423,14 @@ class Client:
         first = record if record.chain_id is None else self._store.get(record.chain_id) or record
         return decode(first.input)
 
-    def _check_same(self, run_id: UUID, workflow_name: str, stored: Payload, new: NewRun) -> None:
+    def _take_id_of(self, run_id: UUID) -> None:
+        """End the run whose workflow_id somebody wants; none is told of it before the caller's transaction commits."""
+        locked = self._lock_newest(run_id)
+        if not locked.record.status.is_closed:
+            self._hooks.announce(self._cancel_tree(locked, "its workflow_id was taken", keep_queued=False))
+
+    def _check_same(self, found: Created, new: NewRun) -> None:
+        run_id, _, workflow_name, stored = found
         # A run that goes on for others has an input of its own; whoever starts it again knows that of the first.
         given = decode(new.input)
         is_same = given == decode(stored) or given == self._first_input(run_id)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any, TypeVar
 
 from durable_core.errors import ConfigurationError, did_you_mean
@@ -68,6 +69,22 @@ def seconds_of(duration: Duration | None) -> str:
     return f"{seconds:.15g}"
 
 
+class IdReusePolicy(StrEnum):
+    """Whether a workflow_id may be used again once its run has closed."""
+
+    ALLOW_DUPLICATE = "allow_duplicate"
+    ALLOW_DUPLICATE_FAILED_ONLY = "allow_duplicate_failed_only"  # unless the last run with it was COMPLETED
+    REJECT_DUPLICATE = "reject_duplicate"
+
+
+class IdConflictPolicy(StrEnum):
+    """What becomes of a start whose workflow_id an open run has."""
+
+    USE_EXISTING = "use_existing"  # that run, if workflow and input are the same
+    FAIL = "fail"
+    TERMINATE_EXISTING = "terminate_existing"  # that run is canceled at once
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowOptions:
     """How one run is started. None leaves it to the definition."""
@@ -78,6 +95,8 @@ class WorkflowOptions:
     priority: int | None = None  # higher first
     timeout: timedelta | None = None  # from start to close, all retries and waits included
     cancel_with_parent: bool = True  # what happens to a child whose parent closes
+    id_reuse_policy: IdReusePolicy | None = None  # None: allow_duplicate
+    id_conflict_policy: IdConflictPolicy | None = None  # None: use_existing
 
     def start_at(self, now: datetime) -> datetime | None:
         """The moment that *run_after* means; None: at once."""
@@ -98,6 +117,14 @@ class ActivityOptions:
     at_most_once: bool = False  # never begun again, whatever becomes of the attempt and whatever the retry policy says
 
 
+def _policy(policies: type[StrEnum], value: Any, what: str) -> StrEnum:
+    try:
+        return policies(value)
+    except ValueError:
+        raise ConfigurationError(f"{what} is {value!r}; expected one of {', '.join(policies)}.") from None
+
+
+_ID_POLICIES: dict[str, type[StrEnum]] = {"id_reuse_policy": IdReusePolicy, "id_conflict_policy": IdConflictPolicy}
 _DURATIONS = frozenset({"timeout", "schedule_to_start", "start_to_close", "heartbeat_timeout"})
 Options = TypeVar("Options", WorkflowOptions, ActivityOptions)
 
@@ -121,6 +148,9 @@ def changed(options: Options, changes: Mapping[str, Any], *, what: str) -> Optio
     for name in ("queue", "workflow_id"):
         if clean.get(name) is not None:
             check_name(clean[name], f"{what}: {name}")
+    for name, policies in _ID_POLICIES.items():
+        if clean.get(name) is not None:
+            clean[name] = _policy(policies, clean[name], f"{what}: {name}")
     policy = clean.get("retry_policy")
     if policy is not None and not isinstance(policy, RetryPolicy):
         raise ConfigurationError(f"{what}: retry_policy is {policy!r}; expected a RetryPolicy.")

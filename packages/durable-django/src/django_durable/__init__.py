@@ -24,6 +24,7 @@ from django_durable.api import (
     asignal_with_start,
     asignal_workflow,
     astart_workflow,
+    astart_workflows,
     aupdate_workflow,
     await_workflow,
     cancel_workflow,
@@ -33,6 +34,7 @@ from django_durable.api import (
     signal_with_start,
     signal_workflow,
     start_workflow,
+    start_workflows,
     update_workflow,
     wait_workflow,
 )
@@ -168,6 +170,7 @@ __all__ = [
     "asignal_with_start",
     "asignal_workflow",
     "astart_workflow",
+    "astart_workflows",
     "aupdate_workflow",
     "await_workflow",
     "cancel_workflow",
@@ -189,6 +192,7 @@ __all__ = [
     "signal_with_start",
     "signal_workflow",
     "start_workflow",
+    "start_workflows",
     "update_workflow",
     "wait_workflow",
 ]

@@ -29,6 +29,8 @@ from durable_core.options import as_timedelta
 from durable_core.queries import STATUS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from django_durable.models import WorkflowExecution
     from durable_core.functions import KnownWorkflow
     from durable_core.options import Duration
@@ -154,12 +156,30 @@ def start(workflow: Workflow, kwargs: dict[str, Any], *, timeout: Duration | Non
     return _marked(engine().client.start(workflow, kwargs, timeout=timeout))
 
 
+def start_workflows(
+    items: Iterable[tuple[Workflow, dict[str, Any]]], *, timeout: Duration | None = None
+) -> list[WorkflowHandle[Any]]:
+    """Start many runs at once: pairs of a workflow and its input, a dict. Handles come in the same order.
+
+    All of them are started, or none, in one transaction, which joins the caller's. What holds for each is as in
+    `start_workflow`, which also says what is raised; *timeout* is each run's own.
+    """
+    pairs = [(workflow, dict(kwargs)) for workflow, kwargs in items]
+    started = engine().client.start_many(pairs, timeout=timeout)
+    _mark([one.run_id for one in started if one.created])
+    return [WorkflowHandle(one.run_id) for one in started]
+
+
 def _marked(started: Started) -> WorkflowHandle[Any]:
     """A handle; while the run is nobody else's to see, that is known."""
-    connection = connections[engine().conf.database]
-    if started.created and connection.in_atomic_block:
-        transaction.on_commit(_Uncommitted(started.run_id), using=connection.alias)
+    _mark([started.run_id] if started.created else [])
     return WorkflowHandle(started.run_id)
+
+
+def _mark(created: Sequence[UUID]) -> None:
+    connection = connections[engine().conf.database]
+    if created and connection.in_atomic_block:
+        transaction.on_commit(_Uncommitted(frozenset(created)), using=connection.alias)
 
 
 @overload
@@ -336,6 +356,15 @@ async def astart_workflow(
     return await sync_to_async(start)(workflow, _named(workflow, args, kwargs), timeout=timeout)
 
 
+async def astart_workflows(
+    items: Iterable[tuple[Workflow, dict[str, Any]]],
+    *,
+    timeout: Duration | None = None,  # noqa: ASYNC109 - each run's own
+) -> list[WorkflowHandle[Any]]:
+    """`start_workflows` for async code."""
+    return await sync_to_async(start_workflows)(items, timeout=timeout)
+
+
 async def await_workflow(
     execution: Execution,
     timeout: Duration | None = None,  # noqa: ASYNC109 - as `wait_workflow` has it
@@ -446,15 +475,19 @@ def _row_of(run_id: UUID) -> WorkflowExecution:
 
 @dataclass(frozen=True, slots=True)
 class _Uncommitted:
-    """Stands among a transaction's callbacks for as long as a run that it started is nobody else's to see.
+    """Stands among a transaction's callbacks for as long as runs that it started are nobody else's to see.
 
     Django drops it when the transaction, or the savepoint, is rolled back.
     """
 
-    run_id: UUID
+    run_ids: frozenset[UUID]
 
     def __call__(self) -> None:
         """Committed: nothing is to be done."""
+
+
+def _started_by(callback: object, run_id: UUID) -> bool:
+    return isinstance(callback, _Uncommitted) and run_id in callback.run_ids
 
 
 def check_wait_can_end(run_id: UUID, timeout: Duration | None) -> None:
@@ -463,7 +496,7 @@ def check_wait_can_end(run_id: UUID, timeout: Duration | None) -> None:
     connection = connections[made.conf.database]
     if not connection.in_atomic_block:
         return
-    if any(callback[1] == _Uncommitted(run_id) for callback in connection.run_on_commit):
+    if any(_started_by(callback[1], run_id) for callback in connection.run_on_commit):
         raise DurableError(
             f"The transaction that started run {run_id} is still open, so no worker sees the run, and waiting for it "
             "would never end. Wait after the atomic block (ATOMIC_REQUESTS makes each view one), or use run_workflow()."

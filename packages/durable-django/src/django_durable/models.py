@@ -85,6 +85,9 @@ class WorkflowExecution(models.Model):
             models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="durable_run_due"),
             models.Index(fields=["parent"], condition=Q(parent__isnull=False), name="durable_run_parent"),
             models.Index(fields=["chain_id", "status"], condition=Q(chain_id__isnull=False), name="durable_run_chain"),
+            models.Index(
+                fields=["workflow_id", "created_at"], condition=Q(workflow_id__isnull=False), name="durable_run_own_id"
+            ),
             models.Index(fields=["status", "created_at"], name="durable_run_status"),
             models.Index(fields=["workflow_name", "created_at"], name="durable_run_name"),
             models.Index(fields=["-created_at"], name="durable_run_created"),  # the admin's list

@@ -89,6 +89,12 @@ class HistoryStore(Protocol):
     def newest(self, run_id: UUID) -> RunRecord | None:
         """The run itself or, if it was continued as new, the newest of those that went on for it."""
 
+    def last_of(self, workflow_id: str, *, besides: UUID) -> RunRecord | None:
+        """The newest other run that has had this workflow_id, or has it; of a chain, its last.
+
+        Asked by who has just inserted a run, it sees all that had closed before that.
+        """
+
     def children(self, run_id: UUID) -> list[UUID]:
         """Open children that are canceled with this run."""
 

@@ -14,11 +14,20 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from durable_core.ports import Reopening
+    from durable_core.ports import Reopening, RunRecord
 
 
 class LifeMethods(State):
     """The part of `HistoryStore` that opens closed runs again."""
+
+    def last_of(self, workflow_id: str, *, besides: UUID) -> RunRecord | None:
+        with self.transaction():
+            others = [
+                run.record
+                for run in self._runs.group("workflow_id", workflow_id)
+                if run.record.id != besides and run.record.status is not Status.CONTINUED_AS_NEW
+            ]
+            return max(others, key=lambda record: (record.created_at, record.id), default=None)
 
     def pause(self, run_id: UUID, reason: str) -> None:
         self._mark(run_id, self.now(), None)

@@ -31,6 +31,7 @@ class State:
             self.journal,
             groups={
                 "open workflow_id": lambda run: run.record.workflow_id if run.is_open else None,
+                "workflow_id": lambda run: run.record.workflow_id,
                 "parent": lambda run: run.record.parent_id,
                 "chain": lambda run: run.record.chain_id,
             },

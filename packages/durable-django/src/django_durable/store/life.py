@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from django.db import IntegrityError, transaction
 
 from django_durable.store.database import uuid
-from django_durable.store.records import storable, task_of
+from django_durable.store.records import run_of, storable, task_of
 from django_durable.store.runs import ATTEMPTS, Runs
 from durable_core.errors import StoreUnavailable
 from durable_core.ports import PastTask, earliest
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 
 class Lives(Runs):
+    def last_of(self, workflow_id: str, *, besides: UUID) -> RunRecord | None:
+        rows = self.db.rows(self.sql.last_of, self.db.texts([workflow_id]), self.db.ids([besides]))
+        return run_of(rows[0]) if rows else None
+
     def pause(self, run_id: UUID, reason: str) -> None:
         at = self.db.stamp()
         with self.db.transaction():

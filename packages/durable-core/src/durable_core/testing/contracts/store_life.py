@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -10,6 +11,7 @@ from durable_core.codec import EMPTY_OBJECT, Payload, encode
 from durable_core.events import EventRecord
 from durable_core.execution import Status, TaskStatus
 from durable_core.ports import Reopening, Restart, Verdict, new_id
+from durable_core.testing.contracts.base import Interrupted
 from durable_core.testing.contracts.builders import HOUR, StoreCases, a_letter, a_run, outcome_of
 
 WAITS = encode({"kind": "worker", "what": "a worker"})
@@ -45,6 +47,37 @@ class LifeCases(StoreCases):
         with self.store.transaction():
             assert self.store.lock(run_id) is not None
             self.store.resume(run_id, due_at)
+
+    def test_last_run_with_a_workflow_id_is_found_open_or_closed(self) -> None:
+        first, new = self.start(workflow_id="user-7"), new_id()
+        assert self.store.last_of("user-7", besides=first) is None
+        assert self.store.last_of("user-8", besides=new) is None
+        self.close(first)
+        second = self.start(workflow_id="user-7")
+        last = self.store.last_of("user-7", besides=second)
+        assert last == self.record_of(first)
+        third = self.continue_as_new(second)
+        assert self.store.last_of("user-7", besides=new) == self.record_of(third)
+        assert self.store.last_of("user-7", besides=third) == self.record_of(first)
+
+    def test_of_starts_that_race_for_an_id_that_is_used_once_one_wins(self) -> None:
+        self.start()  # a store may prepare itself on first use
+
+        def start_and_close() -> str:
+            run = a_run(workflow_id="user-7")
+            with suppress(Interrupted), self.store.transaction():
+                [created] = self.store.create([run])
+                if not created.created:
+                    return "open"
+                if self.store.last_of("user-7", besides=run.id) is not None:
+                    raise Interrupted
+            if self.store.get(run.id) is None:
+                return "used"
+            self.close(run.id)
+            return "mine"
+
+        answers = self.in_threads([start_and_close] * 8)
+        assert answers.count("mine") == 1
 
     def test_paused_run_says_since_when(self) -> None:
         run_id, before = self.start(), self.store.now()

@@ -15,6 +15,7 @@ from django_durable.redaction import redacted
 from django_durable.wording import json_in_words
 from durable_core.definitions import WorkflowDefinition, register, remote_workflow
 from durable_core.errors import WaitTimeout, WorkflowCanceled, WorkflowError, WorkflowFailed, WorkflowTimeout
+from durable_core.options import IdConflictPolicy, IdReusePolicy
 from durable_core.shapes import plain
 
 FAILED, CANCELED, TIMED_OUT, WAIT_RAN_OUT = 3, 4, 5, 124  # exit codes with --wait
@@ -33,6 +34,8 @@ class Command(DurableCommand):
         parser.add_argument("--timeout", type=float, metavar="SECONDS", help="from start to close")
         parser.add_argument("--queue", metavar="NAME", help="whose workers run it (the workflow's own, or default)")
         parser.add_argument("--workflow-id", metavar="ID", help="an id of your own: one open run has it")
+        parser.add_argument("--id-reuse", choices=list(IdReusePolicy), help="whether a closed run may have had that id")
+        parser.add_argument("--id-conflict", choices=list(IdConflictPolicy), help="what to do if an open run has it")
         parser.add_argument("--signal", metavar="NAME", help="signal the open run with that id; start it if none is")
         parser.add_argument("--signal-input", metavar="JSON", help="the signal's payload (default null): as --input")
         parser.add_argument(
@@ -48,6 +51,7 @@ class Command(DurableCommand):
         workflow = _workflow(options["name"], options["queue"])
         if options["workflow_id"] is not None:
             workflow = workflow.using(workflow_id=options["workflow_id"])
+        workflow = workflow.using(id_reuse_policy=options["id_reuse"], id_conflict_policy=options["id_conflict"])
         kwargs = read_object(options["input"], "the input of a workflow")
         handle = self.start(workflow, kwargs, options)
         self.stdout.write(str(handle))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from django_durable.store.sql.tables import RUN, TASK, TASK_COLUMNS
+from django_durable.store.sql.tables import LAST, RUN, RUN_COLUMNS, TASK, TASK_COLUMNS
 
 if TYPE_CHECKING:
     from django_durable.store.dialect import Dialect
@@ -28,6 +28,11 @@ BEGUN_ANEW = {
 
 class LifeStatements:
     def __init__(self, d: Dialect) -> None:
+        # The newest run but one with a workflow_id. Parameters: the id, that one.
+        self.last_of = (
+            f"SELECT {RUN_COLUMNS} FROM {RUN} WHERE workflow_id {d.among.replace('uuid', 'text')} AND NOT id {d.among} "
+            f"AND status IN {LAST} ORDER BY created_at DESC, id DESC LIMIT 1"
+        )
         # Nothing is decided for a run until it is resumed; what is being decided does not stand.
         # Parameters: the time, the reason, the time, the run.
         self.pause = (

@@ -6,7 +6,7 @@ from django_durable.indexes import AddIndexConcurrently
 
 class Migration(migrations.Migration):
     atomic = False
-    dependencies = [("django_durable", "0009_pause")]
+    dependencies = [("django_durable", "0011_published_items")]
     operations = [
         AddIndexConcurrently(
             "workflowexecution",

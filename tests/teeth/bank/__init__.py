@@ -1,10 +1,11 @@
 """All lies, from the core outwards."""
 
-from tests.teeth.bank import commands, core, pg_queue, redis_queue, replay, store, store_sql, worker
+from tests.teeth.bank import canceling, commands, core, pg_queue, redis_queue, replay, store, store_sql, worker
 
 BANK = (
     *core.MUTATIONS,
     *replay.MUTATIONS,
+    *canceling.MUTATIONS,
     *worker.MUTATIONS,
     *store.MUTATIONS,
     *store_sql.MUTATIONS,

@@ -128,17 +128,26 @@ class Deadline(Future):
 
 
 @contextmanager
-def shield(engine: Engine) -> Iterator[None]:
-    """A part of the code that cancels of what is around it do not reach; they are raised at its end."""
+def shielded(engine: Engine) -> Iterator[None]:
+    """A part of the code that cancels of what is around it do not reach; they are raised at the next wait behind it."""
     engine.check_caller()
     branch, part = engine.branch, Scope(engine.branch.scope, is_shield=True)
     branch.enter(part)
     try:
         yield
     finally:
-        engine.check_caller()
         leave(engine, branch, part)
-        engine.cancellation.check(branch)
+
+
+@contextmanager
+def shield(engine: Engine) -> Iterator[None]:
+    """The same; they are raised at its end."""
+    try:
+        with shielded(engine):
+            yield
+    finally:
+        engine.check_caller()
+        engine.cancellation.check(engine.branch)
 
 
 def leave(engine: Engine, branch: Branch, part: Scope) -> None:

@@ -29,6 +29,7 @@ from durable_core.failures import describe, type_names
 from durable_core.handles import A_HANDLE, HANDLES, ActivityHandle, BranchHandle, ChildHandle, SignalToCome, TimerHandle
 from durable_core.logs import ReplaySafeLogger
 from durable_core.options import DEFAULT_STREAM, seconds_of, span_of
+from durable_core.sagas import Saga
 from durable_core.started import StartingCalls
 from durable_core.waits import Waiting
 
@@ -293,6 +294,19 @@ class WorkflowContext(StartingCalls):
         waits gets `ActivityCanceled`, `ChildCanceled`, `BranchCanceled` or `TimerCanceled`, or else the outcome.
         """
         return canceling.cancel(self._engine, handle, reason)
+
+    def saga(self) -> Saga:
+        """A block whose steps are undone if an exception leaves it, a cancel included::
+
+            with ctx.saga() as saga:
+                payment = saga.run(charge, order_id, undo=refund)
+                saga.run(ship, order_id, undo=call_back)
+
+        Undos get the results of their steps and run last in first out, shielded from cancels; the exception then goes
+        on. If undos fail, all others run, and `SagaError` is raised instead.
+        """
+        self._engine.check_caller()
+        return Saga(self._engine)
 
     def cancel_scope(self, timeout: Duration | None = None) -> CancelScope:
         """A block that can be canceled by itself: by ``scope.cancel()`` in any code of the run, or by its time limit.

@@ -273,6 +273,17 @@ class BatchFailed(DurableError):
         self.result = result  # a BatchResult
 
 
+class SagaError(DurableError):
+    """Undos of a saga failed; all others were run. Its cause is what the saga was undone for.
+
+    *failures* are the exceptions of the undos that failed, in the order in which they ran.
+    """
+
+    def __init__(self, message: str, failures: tuple[Exception, ...] = ()) -> None:
+        super().__init__(message)
+        self.failures = failures
+
+
 class SideEffectError(DurableError):
     """The function given to `ctx.side_effect` raised; the record of it is what replay sees too."""
 

@@ -1,7 +1,13 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from datetime import time as time_of_day
+from decimal import Decimal
+from enum import Enum
+from typing import Any, NamedTuple
+from uuid import UUID
 
 from django_durable import RetryPolicy, activity_heartbeat, current_activity, register
 
@@ -73,3 +79,29 @@ def goes_on(gate: str) -> Any:
         pass_gate(gate)
         time.sleep(60)
     return found
+
+
+class Size(Enum):
+    SMALL = "S"
+    LARGE = "L"
+
+
+class Line(NamedTuple):
+    size: Size
+    net: Decimal
+
+
+@dataclass(frozen=True)
+class Order:
+    id: UUID
+    lines: tuple[Line, ...]
+    due: date
+    by: time_of_day | None = None
+    marks: frozenset[str] = frozenset()
+    counts: dict[int, Decimal | str] = field(default_factory=dict)
+
+
+@register.activity
+def total_of(order: Order, at: datetime) -> dict[Size, Decimal]:
+    assert at.tzinfo is not None
+    return {line.size: line.net * 2 for line in order.lines}

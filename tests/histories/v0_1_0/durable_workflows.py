@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django_durable import (
     ActivityError,
     ActivityTimeout,
@@ -12,6 +14,8 @@ from django_durable import (
 
 from .durable_activities import (
     ONCE,
+    Line,
+    Order,
     echo,
     fails_until_open,
     gated,
@@ -21,6 +25,7 @@ from .durable_activities import (
     refuses,
     refuses_until_open,
     stumbles,
+    total_of,
 )
 from .gates import is_open
 
@@ -332,6 +337,14 @@ def updated(ctx):
     ctx.on_update("take", take, check)
     ctx.wait_signal("stop")
     return taken
+
+
+@register.workflow
+def typed_payloads(ctx, order: Order, after: timedelta) -> tuple[str, Order]:
+    """Its result quotes what it was given at each step, so that every form is read back as what it was."""
+    total = ctx.run_activity(total_of, order, at=ctx.now())
+    line = ctx.wait_signal("line", type=Line)
+    return repr((order, after, total, line)), order
 
 
 @register.workflow

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import date, time, timedelta
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from django_durable import (
     UpdateFailed,
@@ -24,6 +27,7 @@ from durable_core.ports import Letter
 from tests.waiting import wait_until
 
 from . import durable_workflows as workflows
+from .durable_activities import Line, Order, Size
 from .gates import open_gate
 
 VALUES = {
@@ -191,6 +195,15 @@ def _reopen(handle: WorkflowHandle) -> None:
 MENDED = ("mended",)  # gates that are open where the histories are replayed
 STRICT = "strict"  # the queue of a worker that blocks what fails
 
+ORDER = Order(
+    UUID(int=7),
+    (Line(Size.SMALL, Decimal("1.10")), Line(Size.LARGE, Decimal("-0"))),
+    date(2026, 2, 28),
+    time(23, 59, 59, 1),
+    frozenset({"new"}),
+    {7: Decimal("9.50"), 8: "many"},
+)
+
 STORIES = {
     "activity_completes": Story(workflows.activity_completes, {"name": "w\u00f6rld"}),
     "activity_retried": Story(workflows.activity_retried),
@@ -223,6 +236,11 @@ STORIES = {
     "activities_run_here": Story(workflows.activities_run_here, {"name": "Ada"}),
     "cancels_what_it_started": Story(workflows.cancels_what_it_started, {}, _stop),
     "updated": Story(workflows.updated, {}, _update),
+    "typed_payloads": Story(
+        workflows.typed_payloads,
+        {"order": ORDER, "after": timedelta(days=2, microseconds=-1)},
+        lambda handle: send_signal(handle, "line", Line(Size.LARGE, Decimal("1E+2"))),
+    ),
     "goes_on_as_new": Story(workflows.goes_on_as_new, {}, _go_on_as_new),
     "reopened": Story(workflows.reopened, {"gate": "reopened"}, _reopen),
     "tells_others": Story(workflows.tells_others),

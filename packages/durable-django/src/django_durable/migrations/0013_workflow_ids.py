@@ -6,7 +6,7 @@ from django_durable.indexes import AddIndexConcurrently
 
 class Migration(migrations.Migration):
     atomic = False
-    dependencies = [("django_durable", "0011_published_items")]
+    dependencies = [("django_durable", "0012_completion")]
     operations = [
         AddIndexConcurrently(
             "workflowexecution",

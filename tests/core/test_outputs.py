@@ -18,6 +18,7 @@ from durable_core.errors import (
     NondeterminismError,
     PayloadError,
     StoreUnavailable,
+    TransactionConflict,
     WorkflowClosed,
 )
 from durable_core.ports import Published
@@ -210,6 +211,26 @@ def test_a_stream_ends_with_its_run(cache_size):
     bench.client.signal(run_id, "go")
     bench.drive(run_id)
     assert read(bench, run_id) == ([0, 1, 2, {"the": "end"}], True)
+
+
+def test_a_stream_of_a_chain_is_not_over_with_its_first_run():
+    bench = Bench()
+
+    @bench.registry.workflow
+    def goes_on(ctx, n=0):
+        ctx.publish(n)
+        if n == 0:
+            ctx.continue_as_new(n=1)
+        ctx.wait_signal("go")
+
+    first = bench.start("goes_on")
+    bench.drive(first, to=lambda status: status == "CONTINUED_AS_NEW")
+    newest = bench.client.find_newest(first).id
+    bench.drive(newest, to=lambda status: status == "RUNNING")
+    assert [read(bench, run_id) for run_id in (first, newest)] == [([0, 1], False)] * 2
+    bench.client.signal(first, "go")
+    bench.drive(newest)
+    assert read(bench, first) == ([0, 1], True)
 
 
 def test_a_run_that_is_opened_again_publishes_and_sets_again():
@@ -423,6 +444,27 @@ def test_items_of_a_transactional_activity_are_committed_with_its_outcome_or_not
     bench.drive(run_id)
     assert seen == [[], []]
     assert read(bench, run_id)[0] == [2, "done", "behind"]
+
+
+def test_a_transactional_activity_that_is_done_again_counts_its_items_anew():
+    bench = Bench()
+    deadlocks = [1]
+
+    @bench.registry.activity(transactional=True)
+    def tells():
+        for number in range(3):
+            current_activity().publish(number)
+        if deadlocks:
+            deadlocks.pop()
+            raise TransactionConflict("a deadlock")
+
+    @bench.registry.workflow
+    def listens(ctx):
+        ctx.run_activity(tells)
+
+    run_id = bench.start("listens")
+    bench.drive(run_id)
+    assert (deadlocks, read(bench, run_id)[0]) == ([], [0, 1, 2])
 
 
 @pytest.mark.parametrize(("item", "stream"), [({1}, "s"), ("x", "")])

@@ -47,6 +47,7 @@ def run():
         found = run_workflow(buys, account={"card_number": SECRET, "note": SHOWN})
         assert found[1] == {"password": SECRET}  # code gets it whole
         yield WorkflowExecution.objects.get(workflow_name="redaction.buys")
+    User.objects.filter(username="root").delete()  # whoever looked, see `pages_of`
 
 
 def pages_of(run):
@@ -58,6 +59,7 @@ def pages_of(run):
     for row in rows:
         url = reverse(f"admin:django_durable_{row._meta.model_name}_change", args=[row.pk])
         yield client.get(url).content.decode()
+    User.objects.filter(username="root").delete()
 
 
 def said_by(*command, **options):

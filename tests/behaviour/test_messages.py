@@ -204,3 +204,53 @@ def test_a_signal_with_a_start_is_both_or_neither(quiet_site, queue, key):
     assert asyncio.run(asignal_with_start(workflow, "item", "b", key=key)).id == rows.get().id
     assert rows.get().mailbox.count() == 2
     assert cancel_workflow(rows.get())
+
+
+# From run to run
+
+
+def test_a_run_signals_and_cancels_others(site, key):
+    target = site.start(site.on_queue("collects_for_ever", "default", workflow_id=key), key=key, most=2)
+    assert site.run("writes_to", to=str(target)) == ["a"]
+    assert site.run("writes_to", workflow_id=key, items=["b"]) == ["b"]
+    assert target.result(timeout=30) == ["a", "b"]
+    assert site.run("writes_to", to=str(target)) == ["WorkflowClosed"]
+    assert site.run("writes_to", workflow_id=key) == ["UnknownExecutionError"]
+    other = site.start("waits_for_answer")
+    assert site.run("stops_another", to=str(other)) == "asked"
+    assert site.until_closed(other).error == "WorkflowCanceled: enough"
+
+
+@pytest.mark.promise("P6")
+def test_runs_of_two_workers_that_write_to_each_other_lose_nothing(quiet_site, key):
+    site = quiet_site
+    queues, names = [f"{key}-0", f"{key}-1"], [f"{key}-one", f"{key}-two"]
+    with (
+        site.project.worker("--queue-name", queues[0]),
+        site.project.worker("--queue-name", queues[1]),
+    ):
+        handles = [
+            site.start(site.on_queue("writes_back", queues[n], workflow_id=names[n]), peer_id=names[1 - n], first=not n)
+            for n in range(2)
+        ]
+        site.until_waiting(handles[0], "signal")
+        send_signal(handles[0], "begin")
+        assert [handle.result(timeout=30) for handle in handles] == ["played", "played"]
+    assert [site.history(handle).count("external_message_delivered") for handle in handles] == [5, 5]
+
+
+@pytest.mark.promise("P6")
+@pytest.mark.parametrize("point", ["decision-inside:2", "decision-committed:2"])
+def test_a_signal_to_another_run_survives_a_death_at(point, quiet_site, queue, key):
+    """Sent once, whether the sender's worker dies inside of the commit or behind it."""
+    site = quiet_site
+    target = site.start(site.on_queue("collects_for_ever", f"{queue}-theirs"), key=key, most=3)
+    sender = site.start(site.on_queue("writes_to", queue), to=str(target), items=["a", "b"])
+    impatient = {"HEARTBEAT_INTERVAL": 0.1, "WORKER_TIMEOUT": 0.3}
+    with site.project.worker("--queue-name", queue, DURABLE_CRASH_AT=point, durable=impatient) as doomed:
+        assert doomed.wait() == -signal.SIGKILL, doomed.said
+    with site.project.worker("--queue-name", queue, durable=impatient):
+        assert sender.result(timeout=30) == ["a", "b"]
+    send_signal(target, "item", "c")
+    with site.project.worker("--queue-name", f"{queue}-theirs", durable=impatient):
+        assert target.result(timeout=30) == ["a", "b", "c"]

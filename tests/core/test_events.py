@@ -34,6 +34,7 @@ BY_TYPE: dict[Any, Any] = {
     "datetime": times,
     "datetime | None": st.none() | times,
     "UUID": st.uuids(),
+    "UUID | None": st.none() | st.uuids(),
     "dict[str, Any]": failures,
     "dict[str, Any] | None": st.none() | failures,
 }
@@ -137,6 +138,8 @@ def test_each_event_is_commanded_terminal_or_from_outside():
         "workflow_cancel_requested",
         "signal_received",
         "workflow_update_accepted",
+        "external_message_delivered",
+        "external_message_failed",
         "timer_fired",
         "activity_completed",
         "activity_failed",

@@ -26,6 +26,12 @@ COMMANDS = {
         call_id="1", reason="x"
     ),
     c.StartSignalWait(call_id="2", name="s", fire_at=None): e.SignalWaitStarted(call_id="2", name="s", fire_at=None),
+    c.SendSignal(call_id="5", target_id=UUID(int=1), workflow_id=None, name="s", payload=NULL): (
+        e.ExternalSignalSent(call_id="5", target_id=UUID(int=1), workflow_id=None, name="s", payload=NULL)
+    ),
+    c.SendCancel(call_id="6", target_id=None, workflow_id="w", reason="r", graceful=True): (
+        e.ExternalCancelSent(call_id="6", target_id=None, workflow_id="w", reason="r", graceful=True)
+    ),
     c.CompleteUpdate(call_id="u0", result=NULL): e.WorkflowUpdateCompleted(call_id="u0", result=NULL),
     c.StartChildWorkflow(
         call_id="3", workflow_name="w", child_id=UUID(int=1), input=Payload("{}"), options=WorkflowOptions()

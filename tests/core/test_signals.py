@@ -107,7 +107,7 @@ def test_what_cannot_be_started_or_sent_leaves_nothing():
     with pytest.raises(ConfigurationError, match=r"expected collects.using\(workflow_id=...\)"):
         box.client.signal_with_start("collects", {}, "item")
     with pytest.raises(PayloadError):
-        box.open(item={1})
+        box.open(item=object())
     with pytest.raises(TypeError):
         box.open(unknown=1)
     with pytest.raises(ConfigurationError, match="the signal's name"):

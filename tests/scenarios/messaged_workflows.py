@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django_durable import register
+from django_durable import UnknownExecutionError, WorkflowClosed, register
 
 from .durable_activities import echo, effect
 
@@ -55,3 +55,34 @@ def takes_updates(ctx, key, most=100):
     ctx.wait_until(lambda: total >= most)
     ctx.wait_until(ctx.all_handlers_finished)
     return total
+
+
+@register.workflow
+def writes_to(ctx, to=None, workflow_id=None, items=("a",)):
+    """Sends items to another run, and tells how far it came."""
+    sent: list[str] = []
+    for item in items:
+        try:
+            ctx.signal_workflow("item", item, to=to, workflow_id=workflow_id)
+        except (WorkflowClosed, UnknownExecutionError) as error:
+            return [*sent, type(error).__name__]
+        sent.append(item)
+    return sent
+
+
+@register.workflow
+def stops_another(ctx, to):
+    ctx.cancel_workflow(to=to, reason="enough")
+    return "asked"
+
+
+@register.workflow
+def writes_back(ctx, peer_id, first):
+    """Two of these write to each other at once, again and again."""
+    if first:
+        ctx.wait_signal("begin")
+    for turn in range(5):
+        ctx.signal_workflow("ball", turn, workflow_id=peer_id)
+        if ctx.wait_signal("ball") != turn:
+            return "lost"
+    return "played"

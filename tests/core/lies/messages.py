@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from durable_core.ports import AuditedRun, Commit, MessageNews, NewMessage, Verdict
+from durable_core.ports import AuditedRun, Commit, Letter, MessageNews, NewMessage, Verdict
 from durable_core.testing import InMemoryHistoryStore
+from durable_core.testing.rows import RunRow
 
 
 class StoreThatKnowsNoKeys(InMemoryHistoryStore):
@@ -60,7 +61,52 @@ class StoreThatForgetsNoMessage(InMemoryHistoryStore):
         pass
 
 
+class StoreThatSaysAllWasDelivered(InMemoryHistoryStore):
+    def _outgoing_letters(self, commit: Commit) -> list[Letter]:
+        told = super()._outgoing_letters(commit)
+        return [letter for letter in told if letter.run_id != commit.run_id] + [
+            message.word(commit.run_id, None) for message in commit.outgoing
+        ]
+
+
+class StoreThatTellsNoSender(InMemoryHistoryStore):
+    def _outgoing_letters(self, commit: Commit) -> list[Letter]:
+        return [letter for letter in super()._outgoing_letters(commit) if not letter.type.startswith("external")]
+
+
+class StoreThatNeverDelivers(InMemoryHistoryStore):
+    def _outgoing_letters(self, commit: Commit) -> list[Letter]:
+        return [letter for letter in super()._outgoing_letters(commit) if letter.type.startswith("external")]
+
+
+class StoreThatKnowsNoNames(InMemoryHistoryStore):
+    def _outgoing_letters(self, commit: Commit) -> list[Letter]:
+        nameless = [message._replace(workflow_id=None) for message in commit.outgoing]
+        return super()._outgoing_letters(replace(commit, outgoing=nameless))
+
+
+class StoreThatSendsBeforeItDecides(InMemoryHistoryStore):
+    def _decide(self, commit: Commit) -> Verdict:
+        self._put_letters(self._outgoing_letters(commit))
+        return super()._decide(commit)
+
+
+class StoreThatWritesToTheFirstRun(InMemoryHistoryStore):
+    def _newest(self, run_id: UUID) -> RunRow | None:
+        return self._runs.get(run_id)
+
+
 LIES: list[tuple[type[Any], str]] = [
+    (StoreThatSaysAllWasDelivered, "test_sender_hears_of_a_run_that_takes_nothing"),
+    (StoreThatSaysAllWasDelivered, "test_each_call_hears_of_its_own_message"),
+    (StoreThatTellsNoSender, "test_message_reaches_a_run_by_its_id"),
+    (StoreThatTellsNoSender, "test_run_may_write_to_itself"),
+    (StoreThatNeverDelivers, "test_message_reaches_a_run_by_its_id"),
+    (StoreThatNeverDelivers, "test_run_that_closes_sends_and_hears_nothing"),
+    (StoreThatKnowsNoNames, "test_message_reaches_the_open_run_with_a_workflow_id"),
+    (StoreThatSendsBeforeItDecides, "test_decision_that_conflicts_sends_nothing"),
+    (StoreThatSendsBeforeItDecides, "test_runs_of_one_batch_may_write_to_each_other"),
+    (StoreThatWritesToTheFirstRun, "test_message_reaches_the_newest_run_of_a_chain"),
     (StoreThatKnowsNoKeys, "test_message_is_noted_once"),
     (StoreThatKnowsNoKeys, "test_only_one_of_two_senders_notes_a_key"),
     (StoreThatNotesByName, "test_message_is_read_as_it_was_noted"),

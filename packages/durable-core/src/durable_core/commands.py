@@ -67,6 +67,26 @@ class StartSignalWait:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SendSignal:
+    """To another run: by its id, or the open one with a workflow_id."""
+
+    call_id: str
+    target_id: UUID | None
+    workflow_id: str | None
+    name: str
+    payload: Payload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendCancel:
+    call_id: str
+    target_id: UUID | None
+    workflow_id: str | None
+    reason: str
+    graceful: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CompleteUpdate:
     call_id: str  # of the update
     result: Payload
@@ -155,6 +175,8 @@ Command = (
     | StartTimer
     | CancelTimer
     | StartSignalWait
+    | SendSignal
+    | SendCancel
     | CompleteUpdate
     | FailUpdate
     | StartChildWorkflow

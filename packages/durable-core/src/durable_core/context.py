@@ -10,7 +10,7 @@ import uuid
 from random import Random
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
-from durable_core import canceling, composition, outputs
+from durable_core import canceling, composition, external, outputs
 from durable_core import commands as c
 from durable_core import events as e
 from durable_core.calls import continue_as_new
@@ -258,6 +258,34 @@ class WorkflowContext(StartingCalls):
         Raises `ConfigurationError` for a stream that is no name, and `PayloadError` for what JSON cannot hold.
         """
         outputs.publish(self._engine, item, stream)
+
+    # Other runs
+
+    def signal_workflow(
+        self,
+        name: str,
+        payload: Any = None,
+        *,
+        to: ChildHandle | uuid.UUID | str | None = None,
+        workflow_id: str | None = None,
+    ) -> None:
+        """Send a signal to another run, once: *to* a child or an execution's id, or the open run with *workflow_id*.
+
+        Goes on when it is in that run's mailbox. Raises `WorkflowClosed` or `UnknownExecutionError` where there is no
+        run to take it.
+        """
+        external.send_signal(self._engine, name, payload, to, workflow_id)
+
+    def cancel_workflow(
+        self,
+        *,
+        to: ChildHandle | uuid.UUID | str | None = None,
+        workflow_id: str | None = None,
+        reason: str = "",
+        graceful: bool = False,
+    ) -> None:
+        """Cancel another run, which hears of it when a worker looks at it next; see `signal_workflow`."""
+        external.send_cancel(self._engine, to, workflow_id, reason, graceful=graceful)
 
     # Changing code under running workflows
 

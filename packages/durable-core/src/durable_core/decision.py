@@ -44,6 +44,7 @@ class Decision:
     cancels: list[c.CancelActivity | c.CancelChild] = field(default_factory=list)
     values: dict[str, Payload] = field(default_factory=dict)  # of events, by key: the last that was set
     items: list[tuple[int, c.PublishItem]] = field(default_factory=list)  # with the seq of the fact
+    outgoing: list[c.SendSignal | c.SendCancel] = field(default_factory=list)
     abandoned: list[UUID] = field(default_factory=list)  # open children to be canceled with the run
     status: Status = Status.RUNNING
     result: Payload | None = None

@@ -197,6 +197,10 @@ class Engine:
             case c.PublishItem():
                 if past is None:
                     self.decision.items.append((self._length, command))
+            case c.SendSignal() | c.SendCancel():
+                self.outcomes.expect_word(command.call_id)
+                if past is None:
+                    self.decision.outgoing.append(command)
             case _:
                 pass
         return event

@@ -153,6 +153,42 @@ class SignalReceived(Event):
     call_id: str | None = None
 
 
+# Messages to other runs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExternalSignalSent(Event):
+    type: ClassVar[str] = "external_signal_sent"
+    call_id: str
+    target_id: UUID | None  # None: the open run with *workflow_id*
+    workflow_id: str | None
+    name: str
+    payload: Payload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExternalCancelSent(Event):
+    type: ClassVar[str] = "external_cancel_sent"
+    call_id: str
+    target_id: UUID | None
+    workflow_id: str | None
+    reason: str
+    graceful: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExternalMessageDelivered(Event):
+    type: ClassVar[str] = "external_message_delivered"
+    call_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExternalMessageFailed(Event):
+    type: ClassVar[str] = "external_message_failed"
+    call_id: str
+    reason: str  # closed, or unknown
+
+
 # Updates
 
 
@@ -336,6 +372,10 @@ HistoryEvent = (
     | TimerCanceled
     | SignalWaitStarted
     | SignalReceived
+    | ExternalSignalSent
+    | ExternalCancelSent
+    | ExternalMessageDelivered
+    | ExternalMessageFailed
     | WorkflowUpdateAccepted
     | WorkflowUpdateCompleted
     | WorkflowUpdateFailed
@@ -369,6 +409,8 @@ COMMANDED = (
     TimerStarted,
     TimerCanceled,
     SignalWaitStarted,
+    ExternalSignalSent,
+    ExternalCancelSent,
     WorkflowUpdateCompleted,
     WorkflowUpdateFailed,
     ChildWorkflowScheduled,
@@ -406,6 +448,7 @@ _READERS: dict[str, Callable[[str], object]] = {
     "deadline": datetime.fromisoformat,
     "deadline_before": datetime.fromisoformat,
     "child_id": UUID,
+    "target_id": UUID,
     "next_id": UUID,
 }
 

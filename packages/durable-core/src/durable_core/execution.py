@@ -130,6 +130,22 @@ def record(command: c.Command) -> e.HistoryEvent:
             return e.TimerCanceled(call_id=command.call_id)
         case c.StartSignalWait():
             return e.SignalWaitStarted(call_id=command.call_id, name=command.name, fire_at=command.fire_at)
+        case c.SendSignal():
+            return e.ExternalSignalSent(
+                call_id=command.call_id,
+                target_id=command.target_id,
+                workflow_id=command.workflow_id,
+                name=command.name,
+                payload=command.payload,
+            )
+        case c.SendCancel():
+            return e.ExternalCancelSent(
+                call_id=command.call_id,
+                target_id=command.target_id,
+                workflow_id=command.workflow_id,
+                reason=command.reason,
+                graceful=command.graceful,
+            )
         case c.CompleteUpdate():
             return e.WorkflowUpdateCompleted(call_id=command.call_id, result=command.result)
         case c.FailUpdate():

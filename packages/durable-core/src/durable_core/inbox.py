@@ -25,6 +25,8 @@ OUTCOMES = (
     e.ChildWorkflowFailed,
     e.ChildWorkflowCanceled,
     e.ChildWorkflowTimedOut,
+    e.ExternalMessageDelivered,
+    e.ExternalMessageFailed,
 )
 
 
@@ -39,6 +41,7 @@ class Outcomes:
     def __init__(self) -> None:
         self._futures: dict[str, Future] = {}
         self._children: dict[str, _Child] = {}  # open ones
+        self._words: set[str] = set()  # calls that sent something; nothing of theirs is under way
         self._asked_to_end: dict[str, str] = {}  # why, by call_id
         self._local: dict[str, c.RunLocalActivity] = {}  # without an outcome, by call_id
 
@@ -56,6 +59,11 @@ class Outcomes:
     def local(self) -> list[c.RunLocalActivity]:
         """Local activities that have not ended."""
         return list(self._local.values())
+
+    def expect_word(self, call_id: str) -> None:
+        """A message was sent to another run; the store says what has become of it."""
+        self._futures[call_id] = Future(call_id)
+        self._words.add(call_id)
 
     def ask_to_end(self, fact: e.ActivityCancelRequested | e.ChildWorkflowCancelRequested) -> None:
         """The code wants it no more. How it ends is up to itself: it may have ended before it hears of that."""
@@ -105,6 +113,8 @@ class Outcomes:
         )
 
     def _ends_with_the_run(self, future: Future) -> bool:
+        if future.call_id in self._words:
+            return False
         child = self._children.get(future.call_id)
         return child is None or child.ends_with_the_run
 

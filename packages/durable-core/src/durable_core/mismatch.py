@@ -30,15 +30,23 @@ def identity(event: e.HistoryEvent) -> tuple[object, ...]:
             return event.type, event.call_id, event.key
         case e.ItemPublished():
             return event.type, event.call_id, event.stream
+        case e.ExternalSignalSent():
+            return event.type, event.call_id, event.name, event.target_id, event.workflow_id
+        case e.ExternalCancelSent():
+            return event.type, event.call_id, event.target_id, event.workflow_id
         case _:
             return event.type, event.call_id
 
 
 def changed_arguments(found: e.HistoryEvent, asked: e.HistoryEvent) -> str | None:
     inputs = e.ActivityScheduled | e.ChildWorkflowScheduled
-    if not isinstance(found, inputs) or not isinstance(asked, inputs) or found.input == asked.input:
+    if isinstance(found, inputs) and isinstance(asked, inputs):
+        before, now = found.input, asked.input
+    elif isinstance(found, e.ExternalSignalSent) and isinstance(asked, e.ExternalSignalSent):
+        before, now = found.payload, asked.payload
+    else:
         return None
-    if (path := first_difference(decode(found.input), decode(asked.input))) is None:
+    if before == now or (path := first_difference(decode(before), decode(now))) is None:
         return None
     return f"The arguments of {describe(asked)} are not the recorded ones: see {path}. The recorded ones hold."
 
@@ -84,6 +92,10 @@ def describe(event: e.HistoryEvent) -> str:
             return f"a wait for signal {event.name!r}{bound} time limit{call}"
         case e.ChildWorkflowScheduled():
             return f"child workflow {event.workflow_name!r}{call}"
+        case e.ExternalSignalSent():
+            return f"signal {event.name!r} to {event.target_id or event.workflow_id}{call}"
+        case e.ExternalCancelSent():
+            return f"a cancel of {event.target_id or event.workflow_id}{call}"
         case e.WorkflowUpdateAccepted():
             return f"update {event.name!r}{call}"
         case e.SideEffectRecorded():

@@ -9,6 +9,8 @@ from uuid import UUID
 
 from durable_core.events import (
     ActivityCanceled,
+    ExternalMessageDelivered,
+    ExternalMessageFailed,
     SignalReceived,
     WorkflowCancelRequested,
     WorkflowUpdateAccepted,
@@ -114,6 +116,25 @@ class Letter(NamedTuple):
     @classmethod
     def of(cls, run_id: UUID, fact: HistoryEvent) -> Letter:
         return cls(run_id, fact.type, fact.call_id, details_of(fact))
+
+
+class Outgoing(NamedTuple):
+    """A message from a run to another, and the call of the sender's code that hears what has become of it."""
+
+    call_id: str
+    run_id: UUID | None  # None: the open run with *workflow_id*
+    workflow_id: str | None
+    type: str
+    details: str
+
+    def letter(self, run_id: UUID) -> Letter:
+        return Letter(run_id, self.type, None, self.details)
+
+    def word(self, sender: UUID, failure: str | None) -> Letter:
+        """What the sender hears. *failure*: closed or unknown; None: it was delivered."""
+        if failure is None:
+            return Letter.of(sender, ExternalMessageDelivered(call_id=self.call_id))
+        return Letter.of(sender, ExternalMessageFailed(call_id=self.call_id, reason=failure))
 
 
 class MessageKind(StrEnum):
@@ -410,6 +431,9 @@ class Commit:
     cancels: Sequence[TaskCancel] = ()
     children: Sequence[NewRun] = ()
     letters: Sequence[Letter] = ()
+    # Messages to other runs: delivered where these are open, which then do not close meanwhile; the sender gets a word
+    # on each by mail. BUSY while somebody else decides on one of those.
+    outgoing: Sequence[Outgoing] = ()
     updates: Sequence[MessageNews] = ()
     values: Sequence[NewValue] = ()  # one of a key
     items: Sequence[NewItem] = ()  # in the order in which the code published them

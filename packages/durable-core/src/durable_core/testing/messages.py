@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from uuid import UUID
 
-    from durable_core.ports import MessageNews, NewMessage
+    from durable_core.ports import Commit, Letter, MessageNews, NewMessage
 
 
 class MessageMethods(State):
@@ -49,6 +49,23 @@ class MessageMethods(State):
             failure = None if news.failure is None else as_stored(news.failure)
             record = replace(row.record, run_id=run_id, status=news.status, result=news.result, failure=failure)
             self._messages.put(key, replace(row, record=record))
+
+    def _outgoing_letters(self, commit: Commit) -> list[Letter]:
+        """Those that can be delivered, and what their sender hears of all."""
+        letters: list[Letter] = []
+        for message in commit.outgoing:
+            target = message.run_id
+            if message.workflow_id is not None:
+                named = self._runs.group("open workflow_id", message.workflow_id)
+                target = named[0].record.id if named else None
+            run = None if target is None else self._newest(target)
+            if run is not None and run.is_open:
+                letters.append(message.letter(run.record.id))
+                failure = None
+            else:
+                failure = "unknown" if run is None else "closed"
+            letters.append(message.word(commit.run_id, failure))
+        return letters
 
     def _forget_messages(self, chain_id: UUID) -> None:
         """All but the newest of those that have come to their end."""

@@ -96,6 +96,9 @@ class InMemoryHistoryStore(ActivityMethods, MessageMethods, OutputMethods, Worke
                 if verdicts[commit.run_id] is Verdict.COMMITTED
                 for letter in self._cancel(commit.run_id, commit.cancels)
             ]
+            for commit in commits:
+                if verdicts[commit.run_id] is Verdict.COMMITTED:
+                    letters += self._outgoing_letters(commit)
             # Last, so that a run that closes in this batch gets none, wherever in the batch it stands.
             wakes = self._put_letters(letters)
             return Committed(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from durable_core import events as e
 from durable_core.codec import encode
-from durable_core.commands import CancelActivity, CancelChild
+from durable_core.commands import CancelActivity, CancelChild, SendSignal
 from durable_core.execution import Status, child_end
 from durable_core.ports import (
     Commit,
@@ -17,6 +17,7 @@ from durable_core.ports import (
     NewRun,
     NewTask,
     NewValue,
+    Outgoing,
     TaskCancel,
     due_while_running,
     earliest,
@@ -85,6 +86,7 @@ def propose(
         cancels=cancels,
         children=_new_runs(decision, record, now, again_at),
         letters=_letters(decision, record),
+        outgoing=[_outgoing(command) for command in decision.outgoing],
         updates=[
             MessageNews(record.chain_id or record.id, news.update_id, news.status, news.result, news.failure)
             for news in decision.updates.values()
@@ -96,6 +98,15 @@ def propose(
     )
     # While a local activity is under way, the run's claims are kept: if this process dies over it, that is charged.
     return Proposal(commit, slot.outcomes, [] if decision.local else slot.claims, eager, slot.ended)
+
+
+def _outgoing(command: c.SendSignal | c.SendCancel) -> Outgoing:
+    fact: e.HistoryEvent
+    if isinstance(command, SendSignal):
+        fact = e.SignalReceived(name=command.name, payload=command.payload)
+    else:
+        fact = e.WorkflowCancelRequested(reason=command.reason, graceful=command.graceful)
+    return Outgoing(command.call_id, command.target_id, command.workflow_id, fact.type, e.details_of(fact))
 
 
 def propose_block(slot: Slot, error: str, now: datetime, *, tries_again: bool = True) -> Commit:

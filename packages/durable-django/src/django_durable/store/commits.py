@@ -13,8 +13,8 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from django_durable.store.database import hex_of, uuid
-from django_durable.store.mail import Mailboxes
 from django_durable.store.messages import Messages
+from django_durable.store.outgoing import OutgoingMail
 from django_durable.store.outputs import Outputs
 from django_durable.store.records import failure_text, mail_of, row_of_task, storable
 from django_durable.store.runs import Runs
@@ -37,15 +37,16 @@ Held = dict[Any, tuple[str, int]]  # by id: status, and what a writer must name 
 WHY_CLOSED = {Status.CANCELED: "workflow canceled", Status.TIMED_OUT: "workflow timed out"}
 
 
-class Commits(Runs, Mailboxes, Messages, Outputs):
+class Commits(Runs, OutgoingMail, Messages, Outputs):
     def commit(self, commits: Sequence[Commit]) -> Committed:
         if not commits:
             return Committed({}, [])
         with self.db.transaction():
             results, open_tasks = self._check(commits)
+            self._hold_targets(commits, results)
             accepted = [commit for commit in commits if results[commit.run_id].verdict is Verdict.COMMITTED]
             wakes = self._write(accepted, open_tasks) if accepted else []
-            self._read_again([commit for commit in accepted if commit.cancels], results)
+            self._read_again([commit for commit in accepted if commit.cancels or commit.outgoing], results)
             return Committed(results, wakes)
 
     def _read_again(self, commits: list[Commit], results: dict[UUID, CommitResult]) -> None:
@@ -160,7 +161,7 @@ class Commits(Runs, Mailboxes, Messages, Outputs):
         if children := [child for commit in commits for child in commit.children]:
             self._insert_runs(children)
         letters = [letter for commit in commits for letter in commit.letters]
-        return self._post(letters + self._cancel(commits, now))
+        return self._post(letters + self._cancel(commits, now) + self._outgoing(commits))
 
     def _cancel(self, commits: list[Commit], now: str) -> list[Letter]:
         """End the canceled tasks that no worker has, tell the others to stop; what runs have to be told of that."""

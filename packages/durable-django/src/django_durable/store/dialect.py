@@ -24,6 +24,7 @@ class Dialect(Protocol):
     own: str  # end of a SELECT: lock the rows as their writer, waiting for others
     own_free: str  # the same, without those that others hold
     hold: str  # end of a SELECT: keep others from closing the run, without keeping them from doing this too
+    hold_free: str  # the same, without those that others hold
     instant: str  # a parameter that is an instant
     by_now: str  # a parameter that is a lower bound of the time; the time itself, where the database is asked anyway
     uuid: str  # a parameter that is an id

@@ -49,6 +49,7 @@ class Postgres:
     own = "FOR NO KEY UPDATE"  # not FOR UPDATE: that would make every insert of a child row wait
     own_free = "FOR NO KEY UPDATE SKIP LOCKED"
     hold = "FOR SHARE"
+    hold_free = "FOR SHARE SKIP LOCKED"
     instant = "%s::timestamptz"
     # Another process may know the time more exactly than we do: what it has just made would be in our future.
     by_now = "GREATEST(%s::timestamptz, statement_timestamp())"

@@ -25,7 +25,7 @@ TAKE_LOCK = "DELETE FROM django_durable_mail WHERE 0"
 
 class Sqlite:
     among = "IN (SELECT value FROM json_each(%s))"  # one parameter: a statement takes no more than 32,766
-    own = own_free = hold = ""
+    own = own_free = hold = hold_free = ""
     instant = by_now = uuid = "%s"
     notify = without_waiting = ""
     peeks = True

@@ -18,6 +18,7 @@ from durable_core.testing.contracts.store_completion import CompletionCases
 from durable_core.testing.contracts.store_life import LifeCases
 from durable_core.testing.contracts.store_mail import MailCases
 from durable_core.testing.contracts.store_messages import MessageCases
+from durable_core.testing.contracts.store_outgoing import OutgoingCases
 from durable_core.testing.contracts.store_outputs import OutputCases
 from durable_core.testing.contracts.store_runs import RunCases
 from durable_core.testing.contracts.store_tasks import TaskCases
@@ -38,6 +39,7 @@ class HistoryStoreContract(
     CommitCases,
     MailCases,
     MessageCases,
+    OutgoingCases,
     TaskCases,
     CompletionCases,
     CancelCases,

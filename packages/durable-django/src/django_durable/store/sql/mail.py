@@ -16,6 +16,8 @@ class MailStatements:
         self.open_runs = f"SELECT id, queue, priority, {KEEPER} FROM {RUN} WHERE id {d.among} AND status IN {OPEN}"
         # Where letters can be put so that the run cannot close without having read them.
         self.hold_open_runs = f"{self.open_runs} ORDER BY id {d.hold}"
+        # The same, without those that somebody decides on.
+        self.hold_free_open_runs = f"{self.open_runs} ORDER BY id {d.hold_free}"
         # Where letters go that were written to runs which were continued as new: the open ends of their chains.
         self.open_ends = (
             f"SELECT o.id, n.id FROM {RUN} o JOIN {RUN} n ON n.chain_id = COALESCE(o.chain_id, o.id) "

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import date, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -82,6 +82,14 @@ def test_an_async_activity_is_run_to_its_end(bench):
         return [a, current_activity().attempt]
 
     assert bench.run(act, 5).result == "[5,1]"
+
+
+def test_arguments_and_results_of_an_async_activity_are_what_its_annotations_say(bench):
+    async def act(day: date) -> date:
+        return day.replace(year=day.year + 1)
+
+    assert bench.run(act, "2026-01-31").result == '"2027-01-31"'
+    assert bench.run(act, "no day").failure["type"] == "TypeError"
 
 
 def test_async_activities_run_side_by_side_in_one_thread_and_know_who_they_are(bench):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 
@@ -841,3 +841,22 @@ def test_ordinary_code_registers_handlers_of_updates_that_tasks_see():
     story.start(e.WorkflowUpdateAccepted(name="add", update_id="x", input=encode({"amount": 4})))
     story.give(e.WorkflowUpdateAccepted(name="add", update_id="y", input=encode({"amount": 7})))
     assert story.check().result == 11
+
+
+def test_payloads_are_what_annotations_say():
+    registry = Registry()
+
+    @registry.activity
+    async def next_year(day: date) -> date:
+        return day.replace(year=day.year + 1)
+
+    async def workflow(ctx, day: date) -> date:
+        later = await ctx.run_activity(next_year, day)
+        assert isinstance(later, date)
+        other: date = await ctx.wait_signal("other", type=date)
+        return max(later, other)
+
+    story = Story(workflow, registry=registry, day="2026-01-31")
+    story.start(signal("other", "2028-01-31"))
+    story.give(completed(0, "2027-01-31"))
+    assert story.check().result == "2028-01-31"

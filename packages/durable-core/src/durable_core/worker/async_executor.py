@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 from durable_core import activity as activity_context
 from durable_core.activity import CurrentActivity
-from durable_core.codec import decode
 from durable_core.errors import ActivityInterrupted
 from durable_core.failures import invented
 from durable_core.hooks import ActivityCall
@@ -212,8 +211,7 @@ class AsyncExecutor(ActivityExecutor):
             return self._failed(attempt, error)
 
     async def _value_of_async(self, attempt: Attempt) -> Any:
-        arguments = decode(attempt.task.input)
-        args, kwargs = arguments["args"], arguments["kwargs"]
+        args, kwargs = self._arguments_of(attempt)
         fn = attempt.definition.fn
         if not self._hooks.wraps_activities:
             return await fn(*args, **kwargs)

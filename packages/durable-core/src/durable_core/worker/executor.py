@@ -415,12 +415,15 @@ class ActivityExecutor:
             self._publisher.finish(attempt.current.unpublished, is_wanted=lambda: attempt.interrupted is None)
         return ending
 
-    def _value_of(self, attempt: Attempt) -> Any:
+    def _arguments_of(self, attempt: Attempt) -> tuple[list[Any], dict[str, Any]]:
         arguments = decode(attempt.task.input)
         try:
-            args, kwargs = attempt.definition.typed.load_arguments(arguments["args"], arguments["kwargs"])
+            return attempt.definition.typed.load_arguments(arguments["args"], arguments["kwargs"])
         except PayloadError as misfit:
             raise TypeError(str(misfit)) from misfit  # as a signature that does not fit: other code may know better
+
+    def _value_of(self, attempt: Attempt) -> Any:
+        args, kwargs = self._arguments_of(attempt)
         if not self._hooks.wraps_activities:
             return self._invoke(attempt.definition, args, kwargs)
         perform = partial(self._invoke, attempt.definition, args, kwargs)

@@ -174,3 +174,15 @@ def test_code_publishes_once_behind_a_death_at(point, quiet_site, queue, key):
         assert doomed.wait() == -signal.SIGKILL, doomed.said
     with site.project.worker("--queue-name", queue, durable=impatient):
         assert numbers(item.item for item in read_stream(handle, timeout=30)) == ["begins", 0, 1, 2, "ends"]
+
+
+def test_what_a_run_has_told_is_deleted_with_it(quiet_site, key):
+    alias = quiet_site.alias
+    assert run_workflow("counts_in_public", key=key) is None
+    run = PublishedItem.objects.using(alias).order_by("-id")[0].execution
+    EventValue.objects.using(alias).create(execution=run, chain_id=run.id, key="stage", value=1)
+    assert (run.items.count(), run.events.count()) == (6, 1)
+    deleted = run.id
+    run.delete()
+    kept = [model.objects.using(alias).filter(execution_id=deleted).count() for model in (PublishedItem, EventValue)]
+    assert kept == [0, 0]

@@ -391,7 +391,7 @@ def test_a_step_that_has_started_a_child_cannot_be_made_again(world):
         raise Broken
 
     run_id = world.run()
-    with pytest.raises(NotReopenable, match="fork_workflow"):
+    with pytest.raises(NotReopenable, match="started a child in the very step"):
         world.bench.client.reopen(run_id)
     world.bench.worker().run(until_idle=True)
 
@@ -554,3 +554,82 @@ def test_an_update_that_nobody_has_answered_is_judged_again():
     plan = rewinding_of(story)
     assert plan.again == [asked, completed(1)]
     assert plan.activities == ["0"]
+
+
+@both
+def test_a_local_activity_that_failed_is_tried_again_and_one_that_was_completed_is_not(world):
+    @world.workflow
+    def flow(ctx):
+        first = ctx.run_local_activity(world.steady)
+        try:
+            second = ctx.run_local_activity(world.shaky)
+        except ActivityError:
+            ctx.set_event("state", "failed")
+            raise
+        return [first, second]
+
+    run_id = world.run()
+    world.reopen(run_id)
+    assert world.bench.result(run_id) == ["steady", "shaky"]
+    assert world.calls == ["steady", "shaky", "shaky"]
+
+
+@both
+def test_the_outcome_of_a_local_activity_is_given_again_to_code_that_was_mended(world):
+    @world.workflow
+    def flow(ctx):
+        first = ctx.run_local_activity(world.steady)
+        if not world.fixed:
+            raise Broken
+        return first
+
+    run_id = world.run()
+    world.reopen(run_id)
+    assert world.bench.result(run_id) == "steady"
+    assert world.calls == ["steady"]
+
+
+# What an audit finds
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda history: history.insert(3, history.pop()), "a reopening behind activity_completed"),
+        (lambda history: _point(history, after=99), "a reopening behind event 99"),
+    ],
+)
+def test_an_audit_finds_a_reopening_that_cannot_be(spoil, says):
+    world = World()
+
+    @world.workflow
+    def flow(ctx):
+        ctx.run_activity(world.steady)
+        ctx.run_activity(world.shaky)
+
+    run_id = world.run()
+    world.bench.client.reopen(run_id)
+    spoil(world.bench.store._events[run_id])
+    found = audit(world.bench.store, world.bench.queue, Effects())
+    assert any(says in violation.found for violation in found), found
+
+
+def _point(history, *, after):
+    event = e.event_of(history[-1])
+    assert isinstance(event, e.WorkflowReopened)
+    history[-1] = history[-1]._replace(details=e.details_of(replace(event, after=after)))
+
+
+def test_an_audit_finds_a_reopened_run_that_nobody_will_look_at():
+    world = World()
+
+    @world.workflow
+    def flow(ctx):
+        ctx.run_activity(world.shaky)
+
+    run_id = world.run()
+    world.bench.client.reopen(run_id)
+    for item in list(world.bench.queue._items):
+        world.bench.queue._items.remove(item.id)
+    found = audit(world.bench.store, world.bench.queue, Effects())
+    assert any("a reopened run" in violation.found for violation in found), found

@@ -1,4 +1,4 @@
-"""Workflows that people do things to: try them again, pause them, fork them."""
+"""Workflows that people do things to: try them again, pause them."""
 
 from __future__ import annotations
 

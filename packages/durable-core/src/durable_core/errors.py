@@ -145,7 +145,7 @@ class WorkflowAlreadyStarted(WorkflowError):
 
 
 class NotReopenable(WorkflowClosed):
-    """The run is closed for good: it can only be forked, or started anew."""
+    """The run is closed for good: what is left is to start a new one."""
 
 
 class UnknownWorkflowError(WorkflowError, LookupError):

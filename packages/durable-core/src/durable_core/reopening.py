@@ -56,7 +56,7 @@ def reopen(store: HistoryStore, locked: LoadedRun, *, reason: str, again_at: dat
         raise _refusal(
             record,
             f"its parent, run {parent.id} ({parent.status}), has heard how it ended. Reopen that one, if it failed for "
-            "this; or use fork_workflow().",
+            "this; or start a new run.",
         )
     return _Reopener(store, reason, again_at).open(locked)
 

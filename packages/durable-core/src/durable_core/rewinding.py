@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from uuid import UUID
 
-FAILED_OUTCOMES = (e.ActivityFailed, e.ActivityTimedOut, e.ChildWorkflowFailed, e.ChildWorkflowTimedOut)
+FAILED_OUTCOMES = (
+    e.ActivityFailed,
+    e.ActivityTimedOut,
+    e.LocalActivityFailed,
+    e.ChildWorkflowFailed,
+    e.ChildWorkflowTimedOut,
+)
 OUTCOMES = (
     *FAILED_OUTCOMES,
     e.ActivityCompleted,
@@ -26,7 +32,14 @@ OUTCOMES = (
     e.ChildWorkflowCanceled,
 )
 # What code may ask for twice, and nobody outside of it has noticed the first time.
-HARMLESS = (e.TimerStarted, e.TimerCanceled, e.SignalWaitStarted, e.SideEffectRecorded, e.VersionMarker)
+HARMLESS = (
+    e.TimerStarted,
+    e.TimerCanceled,
+    e.SignalWaitStarted,
+    e.SideEffectRecorded,
+    e.VersionMarker,
+    e.EventSet,
+)
 # Exceptions that code gets from what it has started.
 FROM_OUTSIDE = frozenset({"ActivityError", "WorkflowError"})
 
@@ -75,8 +88,8 @@ def rewind(records: Sequence[e.EventRecord]) -> Rewinding:
     again = [_as_it_came(fact) for fact in facts[first:-1] if _comes_again(fact)]
     if any(isinstance(fact, e.ChildWorkflowScheduled) for fact in facts[first:]):
         raise NotReopenable(
-            "its code has started a child in the very step in which it failed, and would start it twice. Use "
-            "fork_workflow(), or start a new run."
+            "its code has started a child in the very step in which it failed, and would start it twice. Start a new "
+            "run."
         )
     told = {fact.call_id for fact in (*facts[:first], *again) if isinstance(fact, OUTCOMES)}
     kept = [fact for fact in facts[:first] if fact.call_id not in told]

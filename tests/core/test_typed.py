@@ -272,6 +272,17 @@ def test_plain_annotations_cost_nothing_and_change_nothing(registry):
     assert typed.if_result is None
 
 
+def test_a_parameter_that_is_none_by_default_takes_none():
+    registry = Registry()
+
+    @registry.activity
+    def plan(on: date = None): ...  # type: ignore[assignment]  # noqa: RUF013 - as people write it
+
+    typed = registry.activities["plan"].typed
+    assert typed.dump_arguments((None,), {}) == ([None], {})
+    assert typed.load_arguments(["2026-01-31"], {}) == ([date(2026, 1, 31)], {})
+
+
 def test_an_annotation_that_is_not_there_at_run_time_is_told_of():
     registry = Registry()
 

@@ -57,3 +57,8 @@ async def checkout(ctx: AsyncWorkflowContext, order_id: int, express: bool = Fal
 @register.workflow(timeout=60)
 async def checkout_in_time(ctx: AsyncWorkflowContext, order_id: int) -> int:
     return order_id
+
+
+@register.workflow
+async def awaits(ctx: AsyncWorkflowContext, order_id: int) -> str:
+    return await ctx.run_activity(charge, order_id)

@@ -21,6 +21,7 @@ from durable_core.handles import ActivityHandle, ChildHandle
 from tests.signatures.durable_code import (
     any_keywords,
     audited,
+    awaits,
     charge,
     checkout,
     checkout_in_time,
@@ -106,3 +107,10 @@ async def functions_stay_functions(ctx: WorkflowContext) -> None:
     assert_type(order(ctx, 7), str)
     coroutine: Coroutine[Any, Any, bytes] = fetch("https://example.org")
     assert_type(await coroutine, bytes)
+
+
+async def in_coroutines(ctx: AsyncWorkflowContext) -> None:
+    assert_type(await ctx.run_activity(charge, 7), str)
+    assert_type(await ctx.run_activity(fetch, "https://example.org"), bytes)
+    assert_type(await ctx.run_workflow(audited, order_id=7), dict[str, int])
+    assert_type(start_workflow(awaits, order_id=7).result(), str)

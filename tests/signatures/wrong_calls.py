@@ -53,5 +53,9 @@ async def coroutines(ctx: AsyncWorkflowContext) -> None:
     await ctx.run_activity(charge, "7")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
     number: int = (await ctx.run_activity(charge, 7)) + 0  # type: ignore[operator]  # pyright: ignore[reportOperatorIssue]
     text: str = ctx.run_activity(charge, 7)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
-    start_workflow(checkout, "7")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    start_workflow(checkout, "7")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
     print(number, text)
+
+
+async def in_coroutines(ctx: AsyncWorkflowContext) -> None:
+    await ctx.run_activity(charge, "7")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]

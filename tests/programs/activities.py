@@ -78,8 +78,10 @@ def install(
     from tests.programs.language import Program
 
     def scripted(
-        key: str, value: Any = None, fails: int = 0, spoils: bool = False, takes: float = 0.0, beats: bool = False
+        key: Any, value: Any = None, fails: int = 0, spoils: bool = False, takes: float = 0.0, beats: bool = False
     ) -> Any:
+        if isinstance(key, dict):  # an item of a batch, with all of this
+            return scripted(**key)
         current = current_activity()
         effect = Effect(key, current.idempotency_key, current.attempt)
         ledger.begin(effect)

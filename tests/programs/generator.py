@@ -127,6 +127,7 @@ class Author:
         yield 1, s.WrongCall.draw
         yield 1, s.StartTimer.draw
         yield 1, s.Select.draw
+        yield 1, s.Map.draw
         if not self.in_branch:  # who is first there is for the queue to say, and the model does not know it
             yield 1, draw_chance
             yield 1, draw_change

@@ -14,12 +14,14 @@ if TYPE_CHECKING:
 PRELUDE = '''\
 """To be run with two names more: register, a Registry, and scripted = install(register, ledger)."""
 
+from dataclasses import replace
 from itertools import count
 
 from tests.programs.activities import arguments, options, transfer, wrong_call
 from tests.programs.interpreter import ended
 from tests.programs.language import Const
 from tests.programs.scripts import Script
+from tests.programs.steps.batches import mapped
 from tests.programs.steps.handles import gathered, selected
 from tests.programs.steps.updates import refusing
 from tests.programs.trace import ProgramError, Trace, answered, entry_of_result, failure, is_cancel, odd

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from durable_core.errors import (
     ActivityError,
     ActivityTimeout,
+    BatchFailed,
     ChildCanceled,
     ScopeCanceled,
     SideEffectError,
@@ -24,9 +25,12 @@ from durable_core.errors import (
     WorkflowCanceled,
     WorkflowError,
 )
+from durable_core.policies import ItemStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from durable_core.policies import BatchResult, ItemOutcome
 
 Entry = list[Any]
 
@@ -125,6 +129,8 @@ def entry_of(error: Exception) -> Entry:
             return ["failed", name, error.kind, error.attempt]
         case ActivityError():
             return ["failed", name, error.type_name, error.message, error.attempt]
+        case BatchFailed():
+            return ["failed", name, *entries_of(error.result)]
         case SideEffectError():
             return ["failed", name, error.type_name, error.message]
         case WorkflowCanceled() if not isinstance(error, ChildCanceled):
@@ -133,6 +139,21 @@ def entry_of(error: Exception) -> Entry:
             return ["failed", name, str(error.execution_id)]
         case _:
             return ["failed", name]
+
+
+def entries_of(result: BatchResult[Any]) -> list[Entry]:
+    """What became of each item of a batch."""
+    return [_entry_of_item(outcome) for outcome in result.outcomes]
+
+
+def _entry_of_item(outcome: ItemOutcome[Any]) -> Entry:
+    match outcome.status:
+        case ItemStatus.SUCCEEDED:
+            return ["value", outcome.value]
+        case ItemStatus.FAILED:
+            return entry_of_result(outcome.error)
+        case _:
+            return [outcome.status.value]
 
 
 def entry_of_result(result: Any) -> Entry:

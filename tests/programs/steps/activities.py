@@ -35,7 +35,7 @@ class RunActivity(p.Binding):
         code.value(self, lambda: code.ctx.run_activity(activity, **given))
 
     def see(self, model: Model) -> None:
-        model.values[self.binds] = model.see_end(self, _started(model, self.script), None)
+        model.values[self.binds] = model.see_end(self, called(model, self.script), None)
 
     def write(self, writer: Writer) -> None:
         writer.bind(self, f"ctx.run_activity({_written(writer, self.script)})")
@@ -56,7 +56,7 @@ class StartActivity(p.Step):
         code.values[self.binds] = code.ctx.start_activity(activity, **given)
 
     def see(self, model: Model) -> None:
-        model.values[self.binds] = _started(model, self.script)
+        model.values[self.binds] = called(model, self.script)
 
     def write(self, writer: Writer) -> None:
         writer.write(f"{self.binds} = ctx.start_activity({_written(writer, self.script)})")
@@ -156,7 +156,7 @@ def _asked(code: Interpreter, script: Script) -> tuple[ActivityDefinition, dict[
     return code.scripted.using(**options(script)), arguments(script, key, code.read(script.value))
 
 
-def _started(model: Model, script: Script) -> Call:
+def called(model: Model, script: Script) -> Call:
     model.activities += 1
     call = model.started(Call(f"{model.seen.path}:{model.activities}", script, model.read(script.value)))
     model.judgement.effects[call.key] = allowance(script, None, faults=model.around.faults)

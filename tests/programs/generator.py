@@ -103,7 +103,7 @@ class Author:
         body = (*ready, *self.block(scope, size, 0))
         if self.chance(0.15):
             return p.Program(body=(*body, s.Raise.draw(self)), timeout=timeout)
-        then = self.runs(size, timeout) if self.chance(0.2) else None
+        then = self.runs(max(size // 2, 1), timeout) if self.chance(0.2) else None
         return p.Program(body=body, timeout=timeout, then=then)
 
     def block(self, scope: Scope, size: int, depth: int) -> p.Block:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from random import Random
     from uuid import UUID
 
-MOST = 5
+MOST = 4
 SAVED = Path(__file__).with_name("saved")  # what saved seeds were like when they found something
 
 
@@ -51,7 +51,7 @@ def _read(file: Path) -> list[Order]:
 def _drawn(random: Random) -> list[Order]:
     orders: list[Order] = []
     for number in range(random.randint(1, MOST)):
-        program = generate_transfers(random, size=2) if random.random() < 0.1 else generate(random, size=6)
+        program = generate_transfers(random, size=2) if random.random() < 0.1 else generate(random, size=5)
         shares = orders and random.random() < 0.15
         if shares:
             first = orders[0]

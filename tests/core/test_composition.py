@@ -17,6 +17,7 @@ from durable_core.errors import (
     WorkflowCanceled,
 )
 from durable_core.execution import Status
+from durable_core.handles import ActivityHandle
 from tests.core.stories import Story, cancel, child_completed, completed, failed, loads, signal
 
 
@@ -99,6 +100,53 @@ def test_what_is_no_handle_is_refused_by_name(call):
     story = Story(fn)
     story.start()
     assert story.result is None
+
+
+@pytest.mark.parametrize("call", ["gather", "wait", "select", "cancel"])
+def test_the_handle_of_another_run_is_refused_and_takes_no_id(call):
+    def fn(ctx, waits):
+        stranger = ActivityHandle("17", "old")
+        ways = {"gather": ctx.gather, "wait": ctx.wait, "select": lambda it: ctx.select(it=it), "cancel": ctx.cancel}
+        with pytest.raises(DurableError, match="has started nothing by call 17; the handle is another run's"):
+            ways[call](stranger)
+        return ctx.run_activity("old")
+
+    story = Story(fn, waits=True)
+    story.start()
+    assert [command.call_id for command in story.decision.activities] == ["1" if call == "select" else "0"]
+    story.give(completed(story.decision.activities[0].call_id, 5))
+    assert story.result == 5
+    story.check()
+
+
+def test_a_second_outcome_changes_no_result_that_was_read_or_will_be():
+    """The winner of a race stays the winner, however often it is asked."""
+
+    def fn(ctx):
+        handles = [ctx.start_activity("old"), ctx.start_activity("new")]
+        first = ctx.select(a=handles[0], b=handles[1])
+        ctx.wait_signal("go")
+        return [first, ctx.select(a=handles[0], b=handles[1]), ctx.gather(*handles)]
+
+    story = Story(fn)
+    story.start()
+    story.give(completed(1, "b"), completed(1, "again"), completed(0, "a"), failed(1))
+    story.give(completed(0, "later"), signal("go"))
+    assert story.result == [["b", "b"], ["b", "b"], ["a", "b"]]
+    assert story.types.count("activity_completed") == 2
+    story.check()
+
+
+@pytest.mark.parametrize(("value", "told"), [(None, ["done", None]), (0, ["done", 0]), (False, ["done", False])])
+def test_a_falsy_result_is_no_timeout(value, told):
+    def fn(ctx):
+        handle = ctx.start_activity("old")
+        return [ctx.select(done=handle, timeout=5), ctx.wait(handle, timeout=5), ctx.gather(handle)]
+
+    story = Story(fn)
+    story.start(completed(0, value))
+    assert story.result == [told, value, [value]]
+    story.check()
 
 
 # Select

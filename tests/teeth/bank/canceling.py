@@ -13,15 +13,15 @@ MUTATIONS = (
     Mutation(
         "a run is not told of the queued activity that it has canceled",
         f"{STORE}/commits.py",
-        '            if status == "QUEUED"',
-        '            if status == "NEVER"',
+        "            if nobodys",
+        "            if not nobodys",
         on_both("test_canceled_queued_task_ends_at_once_and_its_run_is_told"),
     ),
     Mutation(
         "activities of other calls are canceled too",
         f"{STORE}/commits.py",
-        "for task, run, call, status in held if (run, call) in why]",
-        "for task, run, call, status in held if any(run == key for key, _ in why)]",
+        "for task, run, call, nobodys in held if (run, call) in why]",
+        "for task, run, call, nobodys in held if any(run == key for key, _ in why)]",
         on_both("test_cancel_leaves_other_calls_and_other_runs_alone"),
     ),
     Mutation(

@@ -8,7 +8,7 @@ TAKES_A_ROW = "(self, request: HttpRequest, obj: Model | None = None) -> bool:\n
 MUTATIONS = (
     Mutation(
         "a run that goes on by itself is retried",
-        f"{DJANGO}/api.py",
+        f"{DJANGO}/life.py",
         "        if record.status is not Status.BLOCKED:",
         "        if record.status.is_closed:",
         ("tests/django/test_api.py::test_retry_is_for_blocked_runs",),

@@ -61,8 +61,8 @@ MUTATIONS = (
         f"{CORE}/readings.py",
         "    newest = client.find_newest(run_id)  # before the items: what was published before the end is there\n"
         "    return store.items(run_id, stream, after=after, limit=limit), newest.status.is_closed",
-        "    found = store.items(run_id, stream, after=after, limit=limit)\n"
-        "    return found, client.find(run_id).status.is_closed",
+        "    newest = client.find_newest(run_id)  # before the items: what was published before the end is there\n"
+        "    return store.items(run_id, stream, after=after, limit=limit), client.find(run_id).status.is_closed",
         (f"{OUTPUTS}::test_a_stream_of_a_chain_is_not_over_with_its_first_run",),
     ),
 )

@@ -21,8 +21,8 @@ MUTATIONS = (
     Mutation(
         "a run that has ended ends a second time",
         f"{CORE}/replay.py",
-        "            engine.append(record(self._engine.closing))\n            self._ended = True",
-        "            engine.append(record(self._engine.closing))\n            self._ended = False",
+        "            engine.append(self._closing_fact(self._engine.closing))\n            self._ended = True",
+        "            engine.append(self._closing_fact(self._engine.closing))\n            self._ended = False",
         ("tests/core/test_replay_time.py::test_nothing_is_recorded_behind_the_end",),
     ),
     Mutation(

@@ -180,7 +180,7 @@ def test_what_a_run_has_told_is_deleted_with_it(quiet_site, key):
     alias = quiet_site.alias
     assert run_workflow("counts_in_public", key=key) is None
     run = PublishedItem.objects.using(alias).order_by("-id")[0].execution
-    EventValue.objects.using(alias).create(execution=run, chain_id=run.id, key="stage", value=1)
+    EventValue.objects.using(alias).create(execution=run, chain_id=run.id, key="stage", value="1")
     assert (run.items.count(), run.events.count()) == (6, 1)
     deleted = run.id
     run.delete()

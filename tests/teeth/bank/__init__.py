@@ -1,6 +1,18 @@
 """All lies, from the core outwards."""
 
-from tests.teeth.bank import canceling, commands, core, outputs, pg_queue, redis_queue, replay, store, store_sql, worker
+from tests.teeth.bank import (
+    canceling,
+    commands,
+    core,
+    messages,
+    outputs,
+    pg_queue,
+    redis_queue,
+    replay,
+    store,
+    store_sql,
+    worker,
+)
 
 BANK = (
     *core.MUTATIONS,
@@ -9,6 +21,7 @@ BANK = (
     *worker.MUTATIONS,
     *store.MUTATIONS,
     *store_sql.MUTATIONS,
+    *messages.MUTATIONS,
     *outputs.MUTATIONS,
     *pg_queue.MUTATIONS,
     *redis_queue.MUTATIONS,

@@ -259,20 +259,24 @@ def test_a_late_attempt_is_canceled_and_its_own_ending_ignored(bench):
 
 def test_cancel_is_raised_where_the_activity_waits_and_only_once(bench):
     cleaned_up = []
-    began = threading.Event()
+    began, clearing, seen = threading.Event(), threading.Event(), Turnstile()
 
     async def act():
         began.set()
         try:
             await asyncio.sleep(3600)
         finally:
-            await asyncio.sleep(0.01)
+            clearing.set()
+            await seen.activity()()
             cleaned_up.append(True)
 
     attempt = bench.submit(act)
     begun(began)
-    for _ in range(3):
-        attempt.cancel()
+    attempt.cancel()
+    begun(clearing)
+    begun(seen.began)
+    attempt.cancel()
+    seen.open()
     ending = bench.ending()
     assert (ending.canceled, ending.failure["type"]) == (True, "ActivityCanceled")
     assert ending.failure["message"].endswith("its workflow wants it no more")

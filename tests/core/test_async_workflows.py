@@ -804,6 +804,23 @@ def test_two_runs_take_turns_in_one_thread():
         assert story.check().result == [n, True]
 
 
+def test_nothing_of_its_loop_is_to_be_seen_while_a_coroutine_waits():
+    async def workflow(ctx):
+        await ctx.run_activity("old")
+
+    async def parked(ctx):
+        await ctx.run_activity("new")
+
+    story = Story(workflow)
+    story.start()
+    assert asyncio._get_running_loop() is None
+    run = story.fresh(parked)
+    with pytest.raises(NondeterminismError):
+        run.replay(story.history)
+    assert asyncio._get_running_loop() is None  # it stands in the middle of a task
+    run.close()
+
+
 def test_queries_look_at_what_coroutines_have_done():
     async def workflow(ctx):
         votes: list[object] = []
@@ -860,3 +877,16 @@ def test_payloads_are_what_annotations_say():
     story.start(signal("other", "2028-01-31"))
     story.give(completed(0, "2027-01-31"))
     assert story.check().result == "2028-01-31"
+
+
+def test_what_others_read_is_set_and_published_in_coroutines_too():
+    async def workflow(ctx):
+        ctx.set_event("state", "begun")
+        ctx.publish({"n": 1})
+        await ctx.sleep(1)
+
+    story = Story(workflow)
+    story.start()
+    assert len(story.types) == 4
+    story.wait(1)
+    assert story.check().result is None

@@ -174,4 +174,25 @@ MUTATIONS = (
             "tests/core/test_continue_as_new.py::test_a_signal_of_the_same_step_is_not_lost_to_a_branch_that_waits_for_it",
         ),
     ),
+    Mutation(
+        "tasks of coroutines share their ids",
+        f"{CORE}/asyncloop.py",
+        "                ids = CallIds(ids.next())",
+        "                ids = CallIds(ids.next()) and ids",
+        ("tests/core/test_async_workflows.py::test_a_task_has_ids_of_its_own_so_that_others_may_change",),
+    ),
+    Mutation(
+        "a timer that a coroutine has stopped fires all the same",
+        f"{CORE}/asyncloop.py",
+        "            self._engine.timers.disarm(ring.future.call_id)\n",
+        "",
+        ("tests/core/test_async_workflows.py::test_a_time_limit_that_was_kept_never_fires",),
+    ),
+    Mutation(
+        "what a coroutine leaves behind in its thread is seen by others",
+        f"{CORE}/asyncloop.py",
+        "        events._set_running_loop(None)\n        try:\n            yield",
+        "        try:\n            yield",
+        ("tests/core/test_async_workflows.py::test_nothing_of_its_loop_is_to_be_seen_while_a_coroutine_waits",),
+    ),
 )

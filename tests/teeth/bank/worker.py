@@ -193,4 +193,18 @@ MUTATIONS = (
             "tests/core/test_outages.py::test_a_queue_that_is_away_at_any_one_call_costs_time_only",
         ),
     ),
+    Mutation(
+        "a cancel interrupts a coroutine again while it clears up",
+        f"{CORE}/worker/executor.py",
+        "        if not self.current.canceled:",
+        "        if self.current:",
+        ("tests/core/test_async_executor.py::test_cancel_is_raised_where_the_activity_waits_and_only_once",),
+    ),
+    Mutation(
+        "a coroutine that does not end keeps its slot",
+        f"{CORE}/worker/async_executor.py",
+        "        attempt.loop.call(self._leave, attempt)\n",
+        "",
+        ("tests/core/test_async_executor.py::test_activity_that_ignores_its_cancel_loses_its_slot",),
+    ),
 )

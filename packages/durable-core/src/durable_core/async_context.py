@@ -22,7 +22,7 @@ from durable_core.handles import (
     result_of,
     waiting_for,
 )
-from durable_core.options import span_of
+from durable_core.options import DEFAULT_STREAM, span_of
 from durable_core.waits import Waiting
 
 if TYPE_CHECKING:
@@ -203,7 +203,7 @@ class AsyncWorkflowContext:
     def _beside(self, fn: Callable[[], R], waiting: Waiting, *, hears_cancel: bool = False) -> Future[R]:
         return self._loop.beside(fn, waiting, hears_cancel=hears_cancel)
 
-    # The end, and questions from outside
+    # The end, questions from outside, and what others read
 
     def continue_as_new(self, **kwargs: Any) -> NoReturn:
         """End this run here, and go on in a new one with these keywords as its input; see `WorkflowContext`."""
@@ -212,6 +212,14 @@ class AsyncWorkflowContext:
     def on_query(self, name: str, handler: Callable[..., Any]) -> None:
         """Let *handler*, an ordinary function, answer the query *name*; see `WorkflowContext`."""
         self._ctx.on_query(name, handler)
+
+    def set_event(self, key: str, value: Any) -> None:
+        """Let others read *value* under *key* with `get_event()`, from this step on, until it is set anew."""
+        self._ctx.set_event(key, value)
+
+    def publish(self, item: Any, *, stream: str = DEFAULT_STREAM) -> None:
+        """Append *item* to a stream of this run, which others read with `read_stream()`."""
+        self._ctx.publish(item, stream=stream)
 
     # Changing code under running workflows
 

@@ -391,7 +391,7 @@ def test_a_step_that_has_started_a_child_cannot_be_made_again(world):
         raise Broken
 
     run_id = world.run()
-    with pytest.raises(NotReopenable, match="started a child in the very step"):
+    with pytest.raises(NotReopenable, match="asked for child_workflow_scheduled in the very step"):
         world.bench.client.reopen(run_id)
     world.bench.worker().run(until_idle=True)
 

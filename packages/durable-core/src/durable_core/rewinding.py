@@ -40,6 +40,8 @@ HARMLESS = (
     e.VersionMarker,
     e.EventSet,
 )
+# And what was asked for together with the end: of that, nothing was begun.
+REPEATABLE = (*HARMLESS, e.ActivityScheduled, e.ActivityCancelRequested)
 # Exceptions that code gets from what it has started.
 FROM_OUTSIDE = frozenset({"ActivityError", "WorkflowError"})
 
@@ -74,8 +76,8 @@ def rewind(records: Sequence[e.EventRecord]) -> Rewinding:
     """For a run that has failed, timed out, or was canceled from outside.
 
     Failed outcomes are tried again if the code has started nothing since the first of them. Otherwise it has dealt with
-    them, and just the step that it failed in is made once more. Raises `NotReopenable` where that step has started a
-    child.
+    them, and just the step that it failed in is made once more. Raises `NotReopenable` where that step has done
+    something that cannot be done twice, such as starting a child.
     """
     records = lived(records)
     facts = [e.event_of(record) for record in records]
@@ -86,11 +88,12 @@ def rewind(records: Sequence[e.EventRecord]) -> Rewinding:
     else:
         first = _written_from_outside(records)
     again = [_as_it_came(fact) for fact in facts[first:-1] if _comes_again(fact)]
-    if any(isinstance(fact, e.ChildWorkflowScheduled) for fact in facts[first:]):
-        raise NotReopenable(
-            "its code has started a child in the very step in which it failed, and would start it twice. Start a new "
-            "run."
-        )
+    for fact in facts[first:-1]:
+        if isinstance(fact, e.COMMANDED) and not isinstance(fact, REPEATABLE):
+            raise NotReopenable(
+                f"its code has asked for {fact.type} in the very step in which it failed, and others know of that. It "
+                "would be done twice. Start a new run."
+            )
     told = {fact.call_id for fact in (*facts[:first], *again) if isinstance(fact, OUTCOMES)}
     kept = [fact for fact in facts[:first] if fact.call_id not in told]
     return Rewinding(

@@ -304,6 +304,24 @@ def test_what_runs_at_most_once_and_has_begun_fails_instead_of_being_given_back(
     assert desk.store.task_status(waiting.task.id) is TaskStatus.QUEUED
 
 
+def test_what_was_left_to_others_is_neither_given_back_nor_given_up():
+    desk = Desk()
+    left, mine = desk.begun(2)
+    left.begun = mine.begun = 1.0
+    left.is_left = True
+    desk.store.detach(left.task.id, left.task.token, desk.store.now() + SECOND)
+    desk.desk.abandon_all(desk.store.now())
+    desk.desk.flush()
+    assert desk.store.task_status(left.task.id) is TaskStatus.RUNNING
+    assert desk.store.task_status(mine.task.id) is TaskStatus.QUEUED
+    other = Desk()
+    [left] = other.begun()
+    left.begun, left.is_left = 1.0, True
+    other.desk.withdraw(begun=True)
+    other.desk.flush()
+    assert other.entries() == (0, 0, 0)
+
+
 def test_after_an_outage_while_giving_back_only_the_store_knows_what_is_claimed():
     desk = Desk()
     desk.begun()

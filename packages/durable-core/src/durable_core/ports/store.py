@@ -185,7 +185,8 @@ class HistoryStore(Protocol):
     def give_back(self, attempts: Mapping[UUID, int]) -> list[TaskRecord]:
         """Make claimed attempts (task id: token) that never began QUEUED again, uncharged. Answers which.
 
-        Those that were told to stop become CANCELED, and open runs are told by mail, which is due in time.
+        Those that were told to stop become CANCELED, and open runs are told by mail, which is due in time. Those that
+        were left to others are no worker's to give back.
         """
 
     def requeue(self, due_at: Mapping[UUID, datetime | None]) -> None:

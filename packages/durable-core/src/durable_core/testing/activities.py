@@ -96,6 +96,8 @@ class ActivityMethods(State):
                 row = self._tasks.get(task_id)
                 if row is None or row.record.status is not TaskStatus.RUNNING or row.record.token != token:
                     continue
+                if row.record.is_detached:
+                    continue
                 if not self._is_wanted(row):
                     self._tasks.put(task_id, closed(row, TaskStatus.CANCELED))
                     self._put_letters([_end_of(row.record)])

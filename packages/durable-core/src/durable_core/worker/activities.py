@@ -167,6 +167,8 @@ class ActivityDesk:
         """Give back what has not begun; with *begun*, what has as well."""
         back: list[TaskRecord] = []
         for attempt in self._executor.withdraw(begun=begun):
+            if attempt.is_left:
+                continue
             if attempt.begun is not None and attempt.task.at_most_once:
                 self.report(attempts.given_up(attempt.task, self._store.now()))
             else:
@@ -190,7 +192,7 @@ class ActivityDesk:
         there, what has begun fails, as if the worker had died, and `reconcile` finds the rest."""
         for attempt in self._executor.attempts():
             self._executor.abandon(attempt)
-            if attempt.begun is not None:
+            if attempt.begun is not None and not attempt.is_left:
                 self.report(attempts.given_up(attempt.task, now))
 
     def _give_back(self, attempts_by_task: dict[UUID, int], *, delay: timedelta | None = None) -> None:

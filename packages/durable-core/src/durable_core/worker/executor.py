@@ -71,6 +71,7 @@ class Attempt:
     done: bool = False
     interrupted: float | None = None  # monotonic seconds
     lost: bool = False  # it did not stop: another has its place
+    is_left: bool = False  # somebody else completes it
     is_settling: bool = False  # it commits its outcome by itself, and an interruption would leave that half done
     loop: EventLoop | None = None  # that it runs in, if it is async
     on_cancel: Callable[[], None] | None = None  # what tells code of a cancel that does not ask
@@ -387,6 +388,7 @@ class ActivityExecutor:
                 failure = invented("CompleteLater", text, attempt=attempt.task.attempt)
                 return Ending(attempt, None, failure, ("CompleteLater",), retryable=False)
             case Detached.DONE | Detached.GONE:  # who has the token may have been quicker
+                attempt.is_left = True
                 return Ending(attempt, None, is_recorded=True)
             case Detached.UNWANTED:
                 return Ending(attempt, None, describe(attempt.current.cancellation()), canceled=True)

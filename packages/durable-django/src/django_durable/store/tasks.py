@@ -113,7 +113,8 @@ class Tasks(Commits):
             return []
         with self.db.transaction():
             held = self.db.rows(self.sql.own_tasks, self.db.ids(attempts))
-            mine = [row for row in held if row[4] == "RUNNING" and row[7] == attempts[uuid(row[0])]]
+            running = [row for row in held if row[4] == "RUNNING" and row[7] == attempts[uuid(row[0])]]
+            mine = [row for row in running if not task_of(row).is_detached]
             orphans = self._told_to_stop(uuid(row[0]) for row in mine)
             now = self.db.now()
             text = self.db.dialect.text_of(now)

@@ -136,6 +136,14 @@ def test_what_is_no_token_is_told_in_the_words_for_what_is_forged():
     assert desk.task.record.status is TaskStatus.RUNNING
 
 
+def test_what_is_stored_is_bound_to_the_attempt():
+    token = tokens.new_token(new_id())
+    tokens.check(token, 3, tokens.digest_of(token, 3))
+    for fence, digest in ((4, tokens.digest_of(token, 3)), (3, tokens.digest_of(token, 4)), (3, token), (3, None)):
+        with pytest.raises(CompletionTokenUnknown):
+            tokens.check(token, fence, digest)
+
+
 def test_a_result_that_cannot_be_stored_is_refused_and_the_token_holds():
     desk = Desk()
     token = desk.begin()

@@ -44,17 +44,16 @@ class Audits(Workers):
             sql.audited_tasks,
             sql.audited_children,
             sql.audited_messages,
-            sql.audited_values,
-            sql.audited_items,
             sql.namesakes,
         )
         with self.snapshot():
-            runs, *others, names = self.db.rows_of_all([(statement, ids) for statement in statements])
+            outputs = (sql.audited_outputs, ids, ids)
+            runs, *others, names, told = self.db.rows_of_all([*((statement, ids) for statement in statements), outputs])
         events, mail = _by_run(others[0], _event_of), _by_run(others[1], _mail_of)
         tasks, children = _by_run(others[2], _task_of), _by_run(others[3], _child_of)
         messages = _by_run(others[4], lambda row: (row[0], message_of(row)))
-        values = _by_run(others[5], lambda row: (row[0], row[1:]))
-        items = _by_run(others[6], lambda row: (row[0], AuditedItem(*row[1:])))
+        values = _by_run([row for row in told if row[1] == 0], lambda row: (row[0], row[2:]))
+        items = _by_run([row for row in told if row[1] == 1], lambda row: (row[0], AuditedItem(*row[2:])))
         namesakes: dict[str, list[UUID]] = {}
         for name, run_id in names:
             namesakes.setdefault(name, []).append(uuid(run_id))

@@ -59,10 +59,11 @@ class AuditStatements:
             f"EXISTS (SELECT 1 FROM {MAIL} m WHERE m.execution_id = {RUN}.id "
             f"AND m.type = '{WorkflowCancelRequested.type}') FROM {RUN} WHERE parent_id {d.among} ORDER BY id"
         )
-        self.audited_values = f"SELECT execution_id, key, value FROM {VALUE} WHERE execution_id {d.among} ORDER BY id"
-        self.audited_items = (
-            f"SELECT DISTINCT execution_id, call_id, stream FROM {ITEM} WHERE execution_id {d.among} "
-            "ORDER BY execution_id, call_id, stream"
+        # What they let others read: events (0) with their values, and calls (1) that have published, with the stream.
+        self.audited_outputs = (
+            f"SELECT execution_id, 0 AS kind, key, value FROM {VALUE} WHERE execution_id {d.among} UNION ALL "
+            f"SELECT DISTINCT execution_id, 1, call_id, stream FROM {ITEM} WHERE execution_id {d.among} "
+            "ORDER BY 1, 2, 3, 4"
         )
         # Open runs with a workflow_id that an open one of these has, themselves included.
         self.namesakes = (

@@ -348,6 +348,18 @@ def typed_payloads(ctx, order: Order, after: timedelta) -> tuple[str, Order]:
 
 
 @register.workflow
+def writes_to_others(ctx):
+    """To a child, and to a run that is not there."""
+    other = ctx.start_workflow(child, then="waits")
+    ctx.signal_workflow("hello", 1, to=other)
+    ctx.cancel_workflow(to=other, reason="enough")
+    try:
+        ctx.signal_workflow("hello", to="00000000-0000-0000-0000-000000000000")
+    except WorkflowError as error:
+        return type(error).__name__
+
+
+@register.workflow
 def goes_on_as_new(ctx, turn=0):
     """The last turn reads what came in the first."""
     if turn < 2:

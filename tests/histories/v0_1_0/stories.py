@@ -241,6 +241,7 @@ STORIES = {
         {"order": ORDER, "after": timedelta(days=2, microseconds=-1)},
         lambda handle: send_signal(handle, "line", Line(Size.LARGE, Decimal("1E+2"))),
     ),
+    "writes_to_others": Story(workflows.writes_to_others),
     "goes_on_as_new": Story(workflows.goes_on_as_new, {}, _go_on_as_new),
     "reopened": Story(workflows.reopened, {"gate": "reopened"}, _reopen),
     "tells_others": Story(workflows.tells_others),

@@ -15,29 +15,29 @@
 May be imported before Django is set up: nothing here reads settings or models until it is called.
 """
 
-from django_durable.api import (
-    WorkflowHandle,
+from django_durable.api.handles import WorkflowHandle
+from django_durable.api.messages import (
     acancel_workflow,
-    aquery_workflow,
-    arun_workflow,
     asend_signal,
-    asignal_with_start,
     asignal_workflow,
+    aupdate_workflow,
+    cancel_workflow,
+    send_signal,
+    signal_workflow,
+    update_workflow,
+)
+from django_durable.api.queries import aquery_workflow, query_workflow
+from django_durable.api.starting import (
+    arun_workflow,
+    asignal_with_start,
     astart_workflow,
     astart_workflows,
-    aupdate_workflow,
-    await_workflow,
-    cancel_workflow,
-    query_workflow,
     run_workflow,
-    send_signal,
     signal_with_start,
-    signal_workflow,
     start_workflow,
     start_workflows,
-    update_workflow,
-    wait_workflow,
 )
+from django_durable.api.waiting import await_workflow, wait_workflow
 from django_durable.completions import (
     acomplete_activity,
     afail_activity,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from asgiref.sync import sync_to_async
 
-from django_durable.api import id_of
+from django_durable.api.executions import id_of
 from django_durable.engine import engine
 from durable_core.errors import DurableError
 from durable_core.execution import Status
@@ -15,7 +15,7 @@ from durable_core.ports import Entry, EntryKind
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from django_durable.api import Execution
+    from django_durable.api.executions import Execution
     from django_durable.engine import Engine
 
 

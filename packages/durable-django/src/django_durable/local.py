@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from django.db import Error, connections
 from django.db.models import Min
 
-from django_durable.api import WorkflowHandle, start, wait_workflow
+from django_durable.api.starting import start
+from django_durable.api.waiting import wait_workflow
 from django_durable.engine import engine, make_worker, worker_settings
 from django_durable.wording import waiting_in_words
 from durable_core.definitions import register
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from django_durable.api import Workflow
+    from django_durable.api.handles import WorkflowHandle
+    from django_durable.api.starting import Workflow
 
 TICK = 0.05  # seconds; a script waits for it
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
 
-from django_durable.api import check_wait_can_end, id_of
+from django_durable.api.executions import id_of
+from django_durable.api.uncommitted import check_wait_can_end
 from django_durable.engine import engine
 from durable_core.codec import decode
 from durable_core.errors import ConfigurationError, WaitTimeout, WorkflowClosed
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from uuid import UUID
 
-    from django_durable.api import Execution
+    from django_durable.api.executions import Execution
     from durable_core.codec import Payload
     from durable_core.options import Duration
 

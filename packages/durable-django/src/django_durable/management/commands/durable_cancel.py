@@ -7,7 +7,8 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from django_durable import api
+from django_durable.api.executions import id_of
+from django_durable.api.handles import WorkflowHandle
 from django_durable.management.shared import DurableCommand, add_execution
 
 
@@ -23,7 +24,7 @@ class Command(DurableCommand):
         )
 
     def run(self, **options: Any) -> None:
-        handle = api.WorkflowHandle(api.id_of(options["execution"]))
+        handle = WorkflowHandle(id_of(options["execution"]))
         canceled = handle.cancel(
             reason=options["reason"], keep_queued=options["keep_queued"], graceful=options["graceful"]
         )

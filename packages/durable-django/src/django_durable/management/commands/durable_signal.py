@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from django_durable import api
+from django_durable.api.messages import send_signal
 from django_durable.management.shared import DurableCommand, add_execution, add_input, read_json
 
 
@@ -20,6 +20,6 @@ class Command(DurableCommand):
 
     def run(self, **options: Any) -> None:
         payload = None if options["input"] is None else read_json(options["input"])
-        api.send_signal(options["execution"], options["name"], payload, dedupe_key=options["dedupe_key"])
+        send_signal(options["execution"], options["name"], payload, dedupe_key=options["dedupe_key"])
         if options["verbosity"] > 0:
             self.say(f"signal {options['name']!r} sent")

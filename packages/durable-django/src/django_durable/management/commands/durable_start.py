@@ -9,7 +9,8 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from django_durable import api
+from django_durable.api.handles import WorkflowHandle
+from django_durable.api.starting import signal_with_start, start
 from django_durable.management.shared import DurableCommand, add_input, read_json, read_object
 from django_durable.redaction import redacted
 from django_durable.wording import json_in_words
@@ -61,16 +62,16 @@ class Command(DurableCommand):
 
     def start(
         self, workflow: WorkflowDefinition, kwargs: dict[str, Any], options: dict[str, Any]
-    ) -> api.WorkflowHandle[Any]:
+    ) -> WorkflowHandle[Any]:
         timeout, signal, text = options["timeout"], options["signal"], options["signal_input"]
         if signal is None:
             if text is not None:
                 raise CommandError("--signal-input is the payload of a signal: name it by --signal.")
-            return api.start(workflow, kwargs, timeout=timeout)
+            return start(workflow, kwargs, timeout=timeout)
         payload = None if text is None else read_json(text, "--signal-input")
-        return api.signal_with_start(workflow, signal, payload, timeout=timeout, **kwargs)
+        return signal_with_start(workflow, signal, payload, timeout=timeout, **kwargs)
 
-    def wait(self, handle: api.WorkflowHandle, timeout: float | None) -> None:
+    def wait(self, handle: WorkflowHandle, timeout: float | None) -> None:
         try:
             result = handle.result(timeout)
         except WaitTimeout as error:

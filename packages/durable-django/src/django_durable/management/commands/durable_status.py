@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from django_durable import api
+from django_durable.api.executions import id_of
+from django_durable.api.handles import WorkflowHandle
+from django_durable.api.queries import query_workflow, status_of
 from django_durable.management.shared import DurableCommand, add_execution, add_input, read_object, table
 from django_durable.redaction import redacted, redacted_details, redacted_value
 from django_durable.wording import instant_in_words, json_in_words, span_in_words, waiting_in_words
@@ -31,10 +33,10 @@ class Command(DurableCommand):
         parser.add_argument("--format", choices=["text", "json"], default="text")
 
     def run(self, **options: Any) -> None:
-        handle = api.WorkflowHandle(api.id_of(options["execution"]))
+        handle = WorkflowHandle(id_of(options["execution"]))
         if options["query"] is not None:
             payload = read_object(options["input"], "the input of a query")
-            answer = api.query_workflow(handle, options["query"], **payload)
+            answer = query_workflow(handle, options["query"], **payload)
             self.stdout.write(json.dumps(redacted(answer), default=str))
             return
         row = handle.execution
@@ -46,7 +48,7 @@ class Command(DurableCommand):
 
 def as_json(row: WorkflowExecution, limit: int) -> dict[str, Any]:
     """For scripts: times in ISO format, the newest *limit* events, oldest first."""
-    answer = api.status_of(row)
+    answer = status_of(row)
     for name in ("input", "workflow_id", "queue", "history_length"):
         answer[name] = getattr(row, name)
     answer |= {name: redacted(answer[name]) for name in ("input", "result")}

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from django_durable import api
+from django_durable.api.messages import update_workflow
 from django_durable.management.shared import DurableCommand, add_execution, add_input, read_object
 from django_durable.redaction import redacted
 from durable_core.errors import UpdateFailed, UpdateRejected, WaitTimeout
@@ -32,7 +32,7 @@ class Command(DurableCommand):
     def run(self, **options: Any) -> None:
         payload = read_object(options["input"], "the input of an update")
         try:
-            answer = api.update_workflow(
+            answer = update_workflow(
                 options["execution"],
                 options["name"],
                 payload,

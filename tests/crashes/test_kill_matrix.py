@@ -30,7 +30,7 @@ REPEATED: dict[str, AbstractSet[str]] = {
     "run-replayed": set(),
     "decision-inside": set(),
     "decision-inside:2": {"first", "queued"},
-    "decision-inside:3": {"first", "queued"},
+    "decision-inside:3": {"first", "queued", "falters"},  # the last, where the second decision had both others
     "decision-committed": set(),
     "decision-committed:2": {"queued"},
     "activity-dequeued": {"first"},  # its result is in memory, and would be committed in the same round

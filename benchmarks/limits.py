@@ -35,7 +35,10 @@ if TYPE_CHECKING:
     from durable_core.ports import Claim
 
 BATCH = 100
-TABLES = ("queueentry", "mail", "historyevent", "activitytask", "workflowexecution")
+TABLES = (
+    *("queueentry", "mail", "message", "eventvalue", "publisheditem"),
+    *("historyevent", "activitytask", "workflowexecution"),
+)
 INPUT = Payload('{"payload":""}')
 ARGS = Payload('{"args":[""],"kwargs":{}}')
 RESULT = Payload('""')

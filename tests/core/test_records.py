@@ -64,6 +64,9 @@ def test_a_committed_task_is_what_was_asked_for_and_begun_only_by_who_claimed_it
         "heartbeat_details": None,
         "crashes": 0,
         "at_most_once": False,
+        "completion_digest": None,
+        "completion_expires_at": None,
+        "is_detached": False,
         "failure": None,
     }
     copy: dict[str, int] = {}

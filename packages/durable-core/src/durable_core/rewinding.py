@@ -41,7 +41,8 @@ HARMLESS = (
     e.EventSet,
 )
 # And what was asked for together with the end: of that, nothing was begun.
-REPEATABLE = (*HARMLESS, e.ActivityScheduled, e.ActivityCancelRequested)
+# An item that is published again stands in the stream twice, which is better than a run that nobody can mend.
+REPEATABLE = (*HARMLESS, e.ActivityScheduled, e.ActivityCancelRequested, e.ItemPublished)
 # Exceptions that code gets from what it has started.
 FROM_OUTSIDE = frozenset({"ActivityError", "WorkflowError"})
 

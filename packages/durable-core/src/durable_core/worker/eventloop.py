@@ -52,8 +52,7 @@ class EventLoop:
 
     def close(self) -> None:
         """Cancel what is left, and end when that has ended."""
-        self._is_closing = True
-        self.call(self._loop.stop)
+        self.call(self._stop)
 
     def owner(self) -> CurrentActivity | None:
         """The activity whose code runs now, or holds the loop."""
@@ -68,6 +67,12 @@ class EventLoop:
         return "".join(traceback.format_list(traceback.extract_stack(frame)[-INNERMOST:]))
 
     # In the loop
+
+    def _stop(self) -> None:
+        """Once, and while it runs for ever: a stop that came later would end what is done at the end."""
+        if not self._is_closing:
+            self._is_closing = True
+            self._loop.stop()
 
     def start(self, work: Coroutine[Any, Any, Any], context: Context) -> asyncio.Task[Any]:
         return self._loop.create_task(work, context=context)

@@ -350,6 +350,45 @@ def test_a_map_in_the_history_needs_no_signature_and_no_registration(story, regi
     story_of.check()
 
 
+def test_a_map_in_the_history_needs_no_signature_of_today(story, registry):
+    story_of = story(lambda ctx: ctx.map("double", [1, 2, 3], max_concurrency=2).results)
+    story_of.start()
+    story_of.give(completed("0.0", 2))
+
+    def double(n, more): ...
+
+    del registry.activities["double"]
+    registry.activity(double)
+    story_of.check()
+
+
+@pytest.mark.parametrize(
+    ("refused", "then"),
+    [
+        (("add", [1, 2]), ("double", [1, 2])),
+        (("counted", [1, "x"]), ("counted", [1])),
+        (("counted", ["x"]), ("counted", [1])),
+        (("delivers", [1, "x"]), ("delivers", [1])),
+        (("doubel", [1]), ("double", [1])),
+    ],
+)
+def test_a_map_that_was_refused_is_refused_on_a_replay_too_whatever_comes_next(story, registry, refused, then):
+    @registry.activity
+    def counted(n: int): ...
+
+    @registry.workflow
+    def delivers(ctx, order: int): ...
+
+    def code(ctx):
+        with pytest.raises((TypeError, PayloadError, UnknownActivityError)):
+            ctx.map(*refused)
+        return ctx.map(*then).results
+
+    story_of = story(code)
+    story_of.start()
+    story_of.check()
+
+
 # Size
 
 

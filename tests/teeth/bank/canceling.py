@@ -74,6 +74,13 @@ MUTATIONS = (
         (f"{SCOPES}::test_a_scope_that_ends_in_time_is_not_canceled_and_its_timer_never_fires",),
     ),
     Mutation(
+        "a map that was refused is taken on a replay for a shorter one that came next",
+        f"{CORE}/calls.py",
+        "if not recorded or len(recorded) != min(at_once, len(given)):",
+        "if not recorded:",
+        (f"{BATCHES}::test_a_map_that_was_refused_is_refused_on_a_replay_too_whatever_comes_next",),
+    ),
+    Mutation(
         "more items than wanted are under way",
         f"{CORE}/batches.py",
         "                while len(self._going_on) < at_once and",

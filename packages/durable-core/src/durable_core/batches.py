@@ -47,27 +47,27 @@ def map_items(
     if not isinstance(policy, CompletionPolicy):
         raise TypeError(f"map(completion=) got {policy!r}; expected a CompletionPolicy.")
     given = list(items)
-    name, begin = _beginner(engine, fn, given)
-    batch = _Batch(engine, engine.next_call_id(), name, begin, len(given), policy)
-    return batch.run(len(given) if max_concurrency is None else max_concurrency)
+    at_once = len(given) if max_concurrency is None else max_concurrency
+    name, begin = _beginner(engine, fn, given, at_once)
+    return _Batch(engine, engine.next_call_id(), name, begin, len(given), policy).run(at_once)
 
 
-def _beginner(engine: Engine, fn: Activity | Workflow, items: list[Any]) -> tuple[str, Begin]:
+def _beginner(engine: Engine, fn: Activity | Workflow, items: list[Any], at_once: int) -> tuple[str, Begin]:
     """What the function is called, and how an item begins. All that can be wrong with an item is found here."""
     match fn:
         case ActivityDefinition():
-            return many_activities(engine, fn, items)
+            return many_activities(engine, fn, items, at_once)
         case WorkflowDefinition():
-            return many_children(engine, fn, items)
+            return many_children(engine, fn, items, at_once)
         case str():
             registry = engine.registry
             if fn in registry.activities and fn in registry.workflows:
                 raise ConfigurationError(f"map() got {fn!r}, an activity's name and a workflow's; pass the function.")
-            return (many_children if fn in registry.workflows else many_activities)(engine, fn, items)
+            return (many_children if fn in registry.workflows else many_activities)(engine, fn, items, at_once)
         case _ if hasattr(fn, "durable_activity"):
-            return many_activities(engine, fn, items)
+            return many_activities(engine, fn, items, at_once)
         case _ if hasattr(fn, "durable_workflow"):
-            return many_children(engine, fn, items)
+            return many_children(engine, fn, items, at_once)
         case _ if callable(fn):
             function = fn
             name = getattr(fn, "__name__", type(fn).__name__)

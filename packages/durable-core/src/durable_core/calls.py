@@ -121,51 +121,72 @@ def _start_child(
 
 
 def many_activities(
-    engine: Engine, activity: Activity, items: Sequence[Any]
+    engine: Engine, activity: Activity, items: Sequence[Any], at_once: int
 ) -> tuple[str, Callable[[str, int], ActivityHandle[Any]]]:
-    """The activity's name, and what starts it for an item, by call and number.
+    """The activity's name, and what starts it for an item, by call and number. *at_once* of them begin at the call.
 
     Raises what `start_activity` raises, for any of the items.
     """
-    definition = None
-    was_accepted = _is_in_history(engine)
-    if not (isinstance(activity, str) and activity not in engine.registry.activities and was_accepted):
-        definition = engine.registry.find_activity(activity)
-    name = str(activity) if definition is None else definition.name
+    given = [{"args": (item,), "kwargs": {}} for item in items]
+    kind = e.ActivityScheduled.type
+    if isinstance(activity, str) and activity not in engine.registry.activities:
+        accepted = _many_as_recorded(engine, kind, activity, given, at_once)
+        if accepted is not None:
+            return activity, lambda call_id, n: _schedule(engine, call_id, activity, accepted[n], None)
+    definition = engine.registry.find_activity(activity)
 
     def encoded(item: Any) -> Payload:
-        if definition is None:
-            return encode_by_value({"args": (item,), "kwargs": {}}, limit=engine.payload_limit)
-        if not was_accepted:
-            definition.check_input((item,), {})
+        definition.check_input((item,), {})
         return definition.encode_input((item,), {}, limit=engine.payload_limit)
 
-    inputs = [encoded(item) for item in items]
-    return name, lambda call_id, n: _schedule(engine, call_id, name, inputs[n], definition)
+    try:
+        inputs = [encoded(item) for item in items]
+    except (TypeError, PayloadError):
+        accepted = _many_as_recorded(engine, kind, definition.name, given, at_once)
+        if accepted is None:
+            raise
+        inputs = accepted
+    return definition.name, lambda call_id, n: _schedule(engine, call_id, definition.name, inputs[n], definition)
 
 
 def many_children(
-    engine: Engine, workflow: Workflow, items: Sequence[Any]
+    engine: Engine, workflow: Workflow, items: Sequence[Any], at_once: int
 ) -> tuple[str, Callable[[str, int], ChildHandle[Any]]]:
     """The same for a workflow. Raises what `start_child` raises, for any of the items."""
     definition = engine.registry.find_workflow(workflow)
     _check_no_id(definition)
-    was_accepted = _is_in_history(engine)
+    given = [definition.named((item,), {}) for item in items]
 
-    def encoded(item: Any) -> Payload:
-        kwargs = definition.named((item,), {})
-        if not was_accepted:
-            definition.check_input(kwargs)
+    def encoded(kwargs: dict[str, Any]) -> Payload:
+        definition.check_input(kwargs)
         return definition.encode_input(kwargs, limit=engine.payload_limit)
 
-    inputs = [encoded(item) for item in items]
+    try:
+        inputs = [encoded(kwargs) for kwargs in given]
+    except (TypeError, PayloadError):
+        accepted = _many_as_recorded(engine, e.ChildWorkflowScheduled.type, definition.name, given, at_once)
+        if accepted is None:
+            raise
+        inputs = accepted
     return definition.name, lambda call_id, n: _start_child(engine, call_id, definition.name, inputs[n], definition)
 
 
-def _is_in_history(engine: Engine) -> bool:
-    """Whether the coming call is one of many, and the history holds its first: they were accepted then."""
-    upcoming = None if engine.past is None else engine.past.upcoming()
-    return upcoming is not None and upcoming.call_id == f"{engine.branch.coming_call_id}.0"
+def _many_as_recorded(
+    engine: Engine, event_type: str, name: str, given: Sequence[object], at_once: int
+) -> list[Payload] | None:
+    """The inputs of many, if the history holds, as begun by the coming call, all of them that began there.
+
+    What it does not hold yet was accepted with them: all are looked at before the first begins.
+    """
+    recorded = engine.recorded_inputs(event_type, name)
+    inputs = [_or_none(each) for each in given]
+    if not recorded or len(recorded) != min(at_once, len(given)):
+        return None
+    accepted = [text for text in inputs if text is not None]
+    if len(accepted) < len(inputs):
+        return None
+    begun = zip(recorded, accepted, strict=False)
+    return accepted if all(decode(before) == decode(now) for before, now in begun) else None
 
 
 def continue_as_new(engine: Engine, kwargs: dict[str, Any]) -> NoReturn:

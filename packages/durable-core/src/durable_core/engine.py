@@ -159,6 +159,22 @@ class Engine:
             case _:
                 return None
 
+    def recorded_inputs(self, event_type: str, name: str) -> list[Payload]:
+        """Of those with which the next call begins, if it is one for many, and the history holds it already."""
+        if self.past is None:
+            return []
+        first = f"{self.branch.coming_call_id}."
+        inputs: list[Payload] = []
+        for fact in self.past.coming():
+            match fact:
+                case e.ActivityScheduled(activity_name=found) | e.ChildWorkflowScheduled(workflow_name=found):
+                    if (fact.type, found, fact.call_id) != (event_type, name, f"{first}{len(inputs)}"):
+                        break
+                    inputs.append(fact.input)
+                case _:
+                    break
+        return inputs
+
     def issue(self, command: c.Command) -> e.HistoryEvent:
         """The fact of a command: found in the history, or made now."""
         self.branch.check_caller()

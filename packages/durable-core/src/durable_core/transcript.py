@@ -94,6 +94,11 @@ class Transcript:
         self.skip_markers()
         return self._facts[self._next] if self._next < self._end else None
 
+    def coming(self) -> Sequence[e.HistoryEvent]:
+        """All that the code must ask for in this step, from here on."""
+        self.skip_markers()
+        return self._facts[self._next : self._end]
+
     def fact_of(self, command: c.Command) -> e.HistoryEvent:
         """The recorded fact of what the code asks for; a mismatch parks the code, which must not go on from it."""
         found = self.upcoming()

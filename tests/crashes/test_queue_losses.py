@@ -130,7 +130,7 @@ def test_restart_of_redis_without_persistence_loses_no_run(take_off):
 
 @pytest.mark.promise("P9")
 def test_lost_group_costs_time_only(take_off):
-    late = []
+    late: list[Any] = []
     with take_off() as flight, flight.redis.client() as client:
 
         def lost_groups():

@@ -20,6 +20,7 @@ from tests.programs.activities import OPENING_BALANCE, SCRIPTED, MemoryLedger, i
 from tests.programs.chains import by_name, judge_chains, signals_of
 from tests.programs.generator import ACCOUNTS
 from tests.programs.model import Circumstances, Judgement, judge, judge_effects
+from tests.programs.outputs import judge_outputs
 from tests.programs.seen import seen_of
 from tests.programs.source import source_of
 from tests.waiting import wait_until
@@ -96,7 +97,9 @@ def look_at_all(site: Site, stories: Sequence[Story], ledger: FileLedger, *, fau
     verdict.effects = len(begun)
     verdict.complaints += judge_effects(judgements.values(), begun)
     if not any(record.status in OPEN_STATUSES for record in records.values()):
-        verdict.complaints += judge_chains({run.record.id: run for run in _runs(site)}, judgements)
+        runs = {run.record.id: run for run in _runs(site)}
+        verdict.complaints += judge_chains(runs, judgements)
+        verdict.complaints += judge_outputs(engine().store, runs, judgements)
 
 
 def _audit(site: Site, stories: Sequence[Story], ledger: FileLedger, calm_since: datetime, verdict: Verdict) -> None:

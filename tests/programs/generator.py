@@ -131,6 +131,8 @@ class Author:
         if not self.in_branch:  # who is first there is for the queue to say, and the model does not know it
             yield 1, draw_chance
             yield 1, draw_change
+            yield 1, s.SetEvent.draw
+            yield 1, s.Publish.draw
             if depth < DEEPEST:
                 yield 2, s.Spawn.draw
                 if not self.child_depth:  # nobody asks children

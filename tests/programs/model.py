@@ -49,6 +49,8 @@ class Judgement:
     effects: dict[str, Allowance] = field(default_factory=dict)  # by key, of all calls that the run has made
     unseen: set[str] = field(default_factory=set)  # paths of branches that nobody has waited for
     consumed: dict[str, set[int]] = field(default_factory=dict)  # numbers of signals, by name; not in branches unseen
+    values: dict[str, Any] = field(default_factory=dict)  # that it has set, by the key of the event
+    items: dict[str, list[Any]] = field(default_factory=dict)  # that it has published, by stream
     handlers: dict[str, Callable[[str], Started]] = field(default_factory=dict)  # of updates; each makes a call
 
 

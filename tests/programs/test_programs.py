@@ -23,6 +23,7 @@ from tests.programs.bench import ProgramBench
 from tests.programs.chains import by_name, judge_chains, signals_of
 from tests.programs.generator import ACCOUNTS, generate
 from tests.programs.model import Circumstances, judge, judge_effects
+from tests.programs.outputs import judge_outputs
 from tests.programs.seen import replayed, seen_of
 from tests.programs.source import source_of
 from tests.programs.strategies import programs, transfers
@@ -49,6 +50,7 @@ def complaints_about(bench: ProgramBench, circumstances: Circumstances) -> list[
         judgements[run_id] = judge(seen_of(loaded), replace(around, runs=runs))
     complaints = [complaint for judgement in judgements.values() for complaint in judgement.complaints]
     complaints += judge_chains(all_runs, judgements)
+    complaints += judge_outputs(bench.store, all_runs, judgements)
     return complaints + judge_effects(judgements.values(), bench.ledger.begun) + audited(bench)
 
 

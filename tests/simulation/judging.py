@@ -9,6 +9,7 @@ from durable_core.audit import Code, audit
 from durable_core.execution import Status
 from tests.programs.chains import by_name, judge_chains, signals_of
 from tests.programs.model import Circumstances, judge, judge_effects
+from tests.programs.outputs import judge_outputs
 from tests.programs.scripts import same
 from tests.programs.seen import seen_of
 from tests.simulation.hub import Exhausted
@@ -75,6 +76,7 @@ def _by_the_model(world: World, orders: Sequence[Order], witness: Witness) -> It
     for judgement in judgements.values():
         yield from judgement.complaints
     yield from judge_chains(loaded, judgements)
+    yield from judge_outputs(world.store, loaded, judgements)
     yield from judge_told(world.store, witness.told)
     if not any(order.workflow_id for order in orders):
         yield from judge_effects(judgements.values(), witness.ledger.begun)

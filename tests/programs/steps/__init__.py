@@ -7,6 +7,7 @@ from tests.programs.steps.branches import Spawn, WaitBranch
 from tests.programs.steps.cancels import Cancel
 from tests.programs.steps.children import RunChild, StartChild, WaitChild
 from tests.programs.steps.handles import Gather, Select
+from tests.programs.steps.outputs import Publish, SetEvent
 from tests.programs.steps.scopes import CancelScope, GiveUp
 from tests.programs.steps.signals import WaitSignal
 from tests.programs.steps.timers import Now, Sleep, StartTimer, WaitTimer
@@ -28,11 +29,13 @@ __all__ = [
     "Now",
     "OnUpdate",
     "Patched",
+    "Publish",
     "Raise",
     "Return",
     "RunActivity",
     "RunChild",
     "Select",
+    "SetEvent",
     "Shield",
     "SideEffect",
     "Sleep",

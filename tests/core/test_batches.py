@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from decimal import Decimal
 
 import pytest
 
@@ -21,6 +22,8 @@ from durable_core.policies import CompletionPolicy
 from tests.core.stories import Story, activities_and_children, cancel, child_completed, completed, failed
 from tests.core.test_canceling import canceled
 from tests.core.test_scopes import asked_to_end
+
+ONE, TWO, THREE = Decimal(1), Decimal(2), Decimal(3)
 
 
 @pytest.fixture
@@ -366,18 +369,18 @@ def test_a_map_in_the_history_needs_no_signature_of_today(story, registry):
     ("refused", "then"),
     [
         (("add", [1, 2]), ("double", [1, 2])),
-        (("counted", [1, "x"]), ("counted", [1])),
-        (("counted", ["x"]), ("counted", [1])),
-        (("delivers", [1, "x"]), ("delivers", [1])),
+        (("counted", [ONE, "x"]), ("counted", [ONE])),
+        (("counted", ["x"]), ("counted", [ONE])),
+        (("delivers", [ONE, "x"]), ("delivers", [ONE])),
         (("doubel", [1]), ("double", [1])),
     ],
 )
 def test_a_map_that_was_refused_is_refused_on_a_replay_too_whatever_comes_next(story, registry, refused, then):
     @registry.activity
-    def counted(n: int): ...
+    def counted(n: Decimal): ...
 
     @registry.workflow
-    def delivers(ctx, order: int): ...
+    def delivers(ctx, order: Decimal): ...
 
     def code(ctx):
         with pytest.raises((TypeError, PayloadError, UnknownActivityError)):
@@ -386,6 +389,50 @@ def test_a_map_that_was_refused_is_refused_on_a_replay_too_whatever_comes_next(s
 
     story_of = story(code)
     story_of.start()
+    assert [event.call_id for event in story_of.history] == [None, *(f"0.{n}" for n in range(len(then[1])))]
+    story_of.check()
+
+
+def test_a_refused_map_that_shares_its_first_items_with_the_next_is_refused_on_a_replay_too(story, registry):
+    @registry.activity
+    def counted(n: Decimal): ...
+
+    @registry.workflow
+    def delivers(ctx, order: Decimal): ...
+
+    def code(ctx):
+        for fn in ("counted", "delivers"):
+            with pytest.raises(PayloadError):
+                ctx.map(fn, [ONE, TWO, "x"], max_concurrency=2)
+        return [ctx.map(fn, [ONE, TWO, THREE], max_concurrency=2).results for fn in ("counted", "delivers")]
+
+    story_of = story(code)
+    story_of.start()
+    story_of.give(completed("0.0", 1))
+    story_of.give(completed("0.1", 2), completed("0.2", 3))
+    story_of.give(child_completed("1.0", 1), child_completed("1.1", 2))
+    story_of.give(child_completed("1.2", 3))
+    assert story_of.result == [[1, 2, 3], [1, 2, 3]]
+    story_of.check()
+
+
+@pytest.mark.parametrize("max_concurrency", [None, 1, 2])
+def test_children_of_a_map_by_name_need_no_registration_in_the_process_that_replays(story, registry, max_concurrency):
+    story_of = story(lambda ctx: ctx.map("ships", ["a", "b"], max_concurrency=max_concurrency).results)
+    story_of.start()
+    del registry.workflows["ships"]
+    story_of.check()
+    story_of.evict()
+    story_of.give(child_completed("0.0", "A"))
+    story_of.give(child_completed("0.1", "B"))
+    assert story_of.result == ["A", "B"]
+    assert story_of.check()
+
+
+def test_a_map_of_nothing_by_name_needs_no_registration(story, registry):
+    story_of = story(lambda ctx: (ctx.map("ships", []).results, ctx.run_activity("double", 1)))
+    story_of.start()
+    del registry.workflows["ships"]
     story_of.check()
 
 

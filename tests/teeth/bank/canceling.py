@@ -75,10 +75,31 @@ MUTATIONS = (
     ),
     Mutation(
         "a map that was refused is taken on a replay for a shorter one that came next",
-        f"{CORE}/calls.py",
-        "if not recorded or len(recorded) != min(at_once, len(given)):",
+        f"{CORE}/items.py",
+        "if not recorded or len(recorded) != (len(given) if at_once is None else min(at_once, len(given))):",
         "if not recorded:",
         (f"{BATCHES}::test_a_map_that_was_refused_is_refused_on_a_replay_too_whatever_comes_next",),
+    ),
+    Mutation(
+        "a map that was refused is taken on a replay for the next, which begins with the same items",
+        f"{CORE}/items.py",
+        'if inputs is None or recorded[0].batch not in (None, digest_of(Payload("\\n".join(inputs)))):',
+        "if inputs is None:",
+        (f"{BATCHES}::test_a_refused_map_that_shares_its_first_items_with_the_next_is_refused_on_a_replay_too",),
+    ),
+    Mutation(
+        "a workflow that is mapped by its name must be known wherever that is replayed",
+        f"{CORE}/items.py",
+        "if name not in activities and (begin :=",
+        "if name in workflows and (begin :=",
+        (f"{BATCHES}::test_children_of_a_map_by_name_need_no_registration_in_the_process_that_replays[None]",),
+    ),
+    Mutation(
+        "handles cannot be made by a subscripted name",
+        f"{CORE}/subscripts.py",
+        "    cls.__setattr__ = cls.__delattr__ = refuse",
+        "    cls.__delattr__ = refuse",
+        ("tests/django/test_api.py::test_generic_values_are_made_by_their_subscripted_name_too_and_stay_frozen",),
     ),
     Mutation(
         "more items than wanted are under way",

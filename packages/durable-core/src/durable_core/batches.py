@@ -7,24 +7,22 @@ and whatever became of those before it. Each item that ends is looked at once, s
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from durable_core import canceling, composition
-from durable_core.calls import Activity, Workflow, many_activities, many_children
 from durable_core.definitions import ActivityDefinition, WorkflowDefinition
 from durable_core.errors import BatchFailed, BranchCanceled, ConfigurationError, WorkflowCanceled
 from durable_core.handles import BranchHandle, result_of
+from durable_core.items import Begin, many_activities, many_by_name, many_children
 from durable_core.policies import BatchResult, CompletionPolicy, ItemOutcome, ItemStatus
 from durable_core.waits import Future, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from durable_core.calls import Activity, Workflow
     from durable_core.engine import Engine
     from durable_core.handles import Handle
-
-Begin = Callable[[str, int], "Handle"]  # an item, as a call
 
 NOT_STARTED: ItemOutcome[Any] = ItemOutcome(ItemStatus.NOT_STARTED)
 CANCELED: ItemOutcome[Any] = ItemOutcome(ItemStatus.CANCELED)
@@ -47,12 +45,12 @@ def map_items(
     if not isinstance(policy, CompletionPolicy):
         raise TypeError(f"map(completion=) got {policy!r}; expected a CompletionPolicy.")
     given = list(items)
+    name, begin = _beginner(engine, fn, given, max_concurrency)
     at_once = len(given) if max_concurrency is None else max_concurrency
-    name, begin = _beginner(engine, fn, given, at_once)
     return _Batch(engine, engine.next_call_id(), name, begin, len(given), policy).run(at_once)
 
 
-def _beginner(engine: Engine, fn: Activity | Workflow, items: list[Any], at_once: int) -> tuple[str, Begin]:
+def _beginner(engine: Engine, fn: Activity | Workflow, items: list[Any], at_once: int | None) -> tuple[str, Begin]:
     """What the function is called, and how an item begins. All that can be wrong with an item is found here."""
     match fn:
         case ActivityDefinition():
@@ -60,10 +58,7 @@ def _beginner(engine: Engine, fn: Activity | Workflow, items: list[Any], at_once
         case WorkflowDefinition():
             return many_children(engine, fn, items, at_once)
         case str():
-            registry = engine.registry
-            if fn in registry.activities and fn in registry.workflows:
-                raise ConfigurationError(f"map() got {fn!r}, an activity's name and a workflow's; pass the function.")
-            return (many_children if fn in registry.workflows else many_activities)(engine, fn, items, at_once)
+            return many_by_name(engine, fn, items, at_once)
         case _ if hasattr(fn, "durable_activity"):
             return many_activities(engine, fn, items, at_once)
         case _ if hasattr(fn, "durable_workflow"):

@@ -21,8 +21,6 @@ from durable_core.options import ActivityOptions, WorkflowOptions
 from durable_core.typed import encode_by_value
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from durable_core.codec import Payload
     from durable_core.engine import Engine
 
@@ -41,20 +39,27 @@ def start_activity(
     given = {"args": args, "kwargs": kwargs}
     if definition is None:
         payload = encode_by_value(given, limit=engine.payload_limit)
-        return _schedule(engine, engine.next_call_id(), str(activity), payload, None)
+        return schedule(engine, engine.next_call_id(), str(activity), payload, None)
     try:
         definition.check_input(args, kwargs)
         payload = definition.encode_input(args, kwargs, limit=engine.payload_limit)
     except (TypeError, PayloadError):
         payload = _as_recorded(engine, e.ActivityScheduled.type, definition.name, given)
-    return _schedule(engine, engine.next_call_id(), definition.name, payload, definition)
+    return schedule(engine, engine.next_call_id(), definition.name, payload, definition)
 
 
-def _schedule(
-    engine: Engine, call_id: str, name: str, payload: Payload, definition: ActivityDefinition | None
+def schedule(
+    engine: Engine,
+    call_id: str,
+    name: str,
+    payload: Payload,
+    definition: ActivityDefinition | None,
+    *,
+    batch: str | None = None,
 ) -> ActivityHandle[Any]:
+    """An activity of a call that was counted and checked; *batch* is what the event has."""
     options = ActivityOptions() if definition is None else definition.options
-    engine.issue(c.ScheduleActivity(call_id=call_id, activity_name=name, input=payload, options=options))
+    engine.issue(c.ScheduleActivity(call_id=call_id, activity_name=name, input=payload, options=options, batch=batch))
     typed = None if definition is None else definition.typed.if_result
     handle: ActivityHandle[Any] = ActivityHandle(call_id, name, typed)
     engine.branch.scope.add(handle)
@@ -79,7 +84,7 @@ def start_local_activity(
             definition.check_input(args, kwargs)
             payload = definition.encode_input(args, kwargs, limit=engine.payload_limit)
         except (TypeError, ConfigurationError, PayloadError):
-            accepted = _or_none(given)  # when the code first came here, if the history holds it
+            accepted = encoded_or_none(given)  # when the code first came here, if the history holds it
             if ended is None or accepted is None or ended.arguments != c.digest_of(accepted):
                 raise
             payload = accepted
@@ -96,97 +101,37 @@ def start_child(engine: Engine, workflow: Workflow, args: tuple[Any, ...], kwarg
     definition = _find_child(engine, workflow, changes)
     if definition is None:
         payload = encode_by_value(kwargs, limit=engine.payload_limit)
-        return _start_child(engine, engine.next_call_id(), str(workflow), payload, None)
+        return schedule_child(engine, engine.next_call_id(), str(workflow), payload, None)
     try:
         definition.check_input(kwargs)
         payload = definition.encode_input(kwargs, limit=engine.payload_limit)
     except (TypeError, PayloadError):
         payload = _as_recorded(engine, e.ChildWorkflowScheduled.type, definition.name, kwargs)
-    return _start_child(engine, engine.next_call_id(), definition.name, payload, definition)
+    return schedule_child(engine, engine.next_call_id(), definition.name, payload, definition)
 
 
-def _start_child(
-    engine: Engine, call_id: str, name: str, payload: Payload, definition: WorkflowDefinition | None
+def schedule_child(
+    engine: Engine,
+    call_id: str,
+    name: str,
+    payload: Payload,
+    definition: WorkflowDefinition | None,
+    *,
+    batch: str | None = None,
 ) -> ChildHandle[Any]:
+    """The same for a child."""
     options = WorkflowOptions() if definition is None else definition.options
     # Made from the parent's id, so that a replay, or a second worker, can only mean the same child.
     child_id = uuid.uuid5(engine.info.execution_id, call_id)
     engine.issue(
-        c.StartChildWorkflow(call_id=call_id, workflow_name=name, child_id=child_id, input=payload, options=options)
+        c.StartChildWorkflow(
+            call_id=call_id, workflow_name=name, child_id=child_id, input=payload, options=options, batch=batch
+        )
     )
     typed = None if definition is None else definition.typed.if_result
     handle: ChildHandle[Any] = ChildHandle(call_id, name, child_id, typed)
     engine.branch.scope.add(handle)
     return handle
-
-
-def many_activities(
-    engine: Engine, activity: Activity, items: Sequence[Any], at_once: int
-) -> tuple[str, Callable[[str, int], ActivityHandle[Any]]]:
-    """The activity's name, and what starts it for an item, by call and number. *at_once* of them begin at the call.
-
-    Raises what `start_activity` raises, for any of the items.
-    """
-    given = [{"args": (item,), "kwargs": {}} for item in items]
-    kind = e.ActivityScheduled.type
-    if isinstance(activity, str) and activity not in engine.registry.activities:
-        accepted = _many_as_recorded(engine, kind, activity, given, at_once)
-        if accepted is not None:
-            return activity, lambda call_id, n: _schedule(engine, call_id, activity, accepted[n], None)
-    definition = engine.registry.find_activity(activity)
-
-    def encoded(item: Any) -> Payload:
-        definition.check_input((item,), {})
-        return definition.encode_input((item,), {}, limit=engine.payload_limit)
-
-    try:
-        inputs = [encoded(item) for item in items]
-    except (TypeError, PayloadError):
-        accepted = _many_as_recorded(engine, kind, definition.name, given, at_once)
-        if accepted is None:
-            raise
-        inputs = accepted
-    return definition.name, lambda call_id, n: _schedule(engine, call_id, definition.name, inputs[n], definition)
-
-
-def many_children(
-    engine: Engine, workflow: Workflow, items: Sequence[Any], at_once: int
-) -> tuple[str, Callable[[str, int], ChildHandle[Any]]]:
-    """The same for a workflow. Raises what `start_child` raises, for any of the items."""
-    definition = engine.registry.find_workflow(workflow)
-    _check_no_id(definition)
-    given = [definition.named((item,), {}) for item in items]
-
-    def encoded(kwargs: dict[str, Any]) -> Payload:
-        definition.check_input(kwargs)
-        return definition.encode_input(kwargs, limit=engine.payload_limit)
-
-    try:
-        inputs = [encoded(kwargs) for kwargs in given]
-    except (TypeError, PayloadError):
-        accepted = _many_as_recorded(engine, e.ChildWorkflowScheduled.type, definition.name, given, at_once)
-        if accepted is None:
-            raise
-        inputs = accepted
-    return definition.name, lambda call_id, n: _start_child(engine, call_id, definition.name, inputs[n], definition)
-
-
-def _many_as_recorded(
-    engine: Engine, event_type: str, name: str, given: Sequence[object], at_once: int
-) -> list[Payload] | None:
-    """The inputs of many, if the history holds, as begun by the coming call, all of them that began there.
-
-    What it does not hold yet was accepted with them: all are looked at before the first begins.
-    """
-    recorded = engine.recorded_inputs(event_type, name)
-    inputs = [_or_none(each) for each in given]
-    if not recorded or len(recorded) != min(at_once, len(given)):
-        return None
-    accepted = [text for text in inputs if text is not None]
-    if len(accepted) < len(inputs):
-        return None
-    begun = zip(recorded, accepted, strict=False)
-    return accepted if all(decode(before) == decode(now) for before, now in begun) else None
 
 
 def continue_as_new(engine: Engine, kwargs: dict[str, Any]) -> NoReturn:
@@ -234,11 +179,11 @@ def _find_child(engine: Engine, workflow: Workflow, changes: dict[str, Any]) -> 
     definition = engine.registry.find_workflow(workflow)
     if changes:
         definition = definition.using(**changes)
-    _check_no_id(definition)
+    check_no_id(definition)
     return definition
 
 
-def _check_no_id(definition: WorkflowDefinition) -> None:
+def check_no_id(definition: WorkflowDefinition) -> None:
     if definition.options.workflow_id is not None:
         raise ConfigurationError(
             f"child workflow {definition.name!r} was given a workflow_id; the id of a child is its parent's "
@@ -246,7 +191,7 @@ def _check_no_id(definition: WorkflowDefinition) -> None:
         )
 
 
-def _or_none(given: object) -> Payload | None:
+def encoded_or_none(given: object) -> Payload | None:
     try:
         return encode_by_value(given)
     except PayloadError:
@@ -261,7 +206,7 @@ def _as_recorded(engine: Engine, event_type: str, name: str, given: object) -> P
     recorded = engine.recorded_input(event_type, name)
     if recorded is None:
         raise  # noqa: PLE0704 - what the caller handles
-    accepted = _or_none(given)
+    accepted = encoded_or_none(given)
     if accepted is None or decode(recorded) != decode(accepted):
         raise  # noqa: PLE0704 - the same
     return recorded

@@ -24,6 +24,7 @@ class ScheduleActivity:
     activity_name: str
     input: Payload  # {"args": [...], "kwargs": {...}}
     options: ActivityOptions
+    batch: str | None = None  # as the event has it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +106,7 @@ class StartChildWorkflow:
     child_id: UUID
     input: Payload
     options: WorkflowOptions
+    batch: str | None = None  # as the event has it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -159,21 +159,21 @@ class Engine:
             case _:
                 return None
 
-    def recorded_inputs(self, event_type: str, name: str) -> list[Payload]:
-        """Of those with which the next call begins, if it is one for many, and the history holds it already."""
+    def recorded_items(self, event_type: str, name: str) -> list[e.ActivityScheduled | e.ChildWorkflowScheduled]:
+        """Those with which the next call begins, if it is one for many, and the history holds it already."""
         if self.past is None:
             return []
         first = f"{self.branch.coming_call_id}."
-        inputs: list[Payload] = []
+        items: list[e.ActivityScheduled | e.ChildWorkflowScheduled] = []
         for fact in self.past.coming():
             match fact:
                 case e.ActivityScheduled(activity_name=found) | e.ChildWorkflowScheduled(workflow_name=found):
-                    if (fact.type, found, fact.call_id) != (event_type, name, f"{first}{len(inputs)}"):
+                    if (fact.type, found, fact.call_id) != (event_type, name, f"{first}{len(items)}"):
                         break
-                    inputs.append(fact.input)
+                    items.append(fact)
                 case _:
                     break
-        return inputs
+        return items
 
     def issue(self, command: c.Command) -> e.HistoryEvent:
         """The fact of a command: found in the history, or made now."""

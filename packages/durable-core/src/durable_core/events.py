@@ -52,6 +52,7 @@ class ActivityScheduled(Event):
     call_id: str
     activity_name: str
     input: Payload  # {"args": [...], "kwargs": {...}}
+    batch: str | None = None  # digest of all inputs, in the first of a map whose others begin one by one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,6 +226,7 @@ class ChildWorkflowScheduled(Event):
     workflow_name: str
     child_id: UUID
     input: Payload
+    batch: str | None = None  # as above
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -120,7 +120,10 @@ def record(command: c.Command) -> e.HistoryEvent:
     match command:
         case c.ScheduleActivity():
             return e.ActivityScheduled(
-                call_id=command.call_id, activity_name=command.activity_name, input=command.input
+                call_id=command.call_id,
+                activity_name=command.activity_name,
+                input=command.input,
+                batch=command.batch,
             )
         case c.CancelActivity():
             return e.ActivityCancelRequested(call_id=command.call_id, reason=command.reason)
@@ -156,6 +159,7 @@ def record(command: c.Command) -> e.HistoryEvent:
                 workflow_name=command.workflow_name,
                 child_id=command.child_id,
                 input=command.input,
+                batch=command.batch,
             )
         case c.CancelChild():
             return e.ChildWorkflowCancelRequested(call_id=command.call_id, reason=command.reason)

@@ -39,6 +39,7 @@ from django_durable import (
 from django_durable.engine import make_worker, worker_settings
 from django_durable.models import ActivityTask, HistoryEvent, QueueEntry, Worker, WorkflowExecution
 from django_durable.store.database import Database
+from durable_core.handles import ActivityHandle
 from tests.project.app.durable_workflows import approval, order
 from tests.project.app.models import Order
 from tests.store.databases import registered, sqlite_settings
@@ -71,6 +72,24 @@ def work_until_idle():
 
 
 # Start
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        (durable.WorkflowHandle, (UUID(int=7),)),
+        (durable.ModelRef, ("auth.user", 7)),
+        (durable.BatchResult, ((),)),
+        (ActivityHandle, ("0", "send")),
+    ],
+)
+def test_generic_values_are_made_by_their_subscripted_name_too_and_stay_frozen(kind, values):
+    made = kind[int](*values)
+    assert made == kind(*values)
+    with pytest.raises(AttributeError, match="cannot change"):
+        made.anything = 7
+    with pytest.raises(AttributeError, match="cannot change"):
+        del made.anything
 
 
 def test_a_handle_is_its_id():

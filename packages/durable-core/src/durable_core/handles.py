@@ -20,6 +20,7 @@ from durable_core.errors import (
 )
 from durable_core.failures import summary
 from durable_core.functions import R_co
+from durable_core.subscripts import subscriptable
 from durable_core.waits import BranchEnd, Waiting
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from durable_core.waits import Future
 
 
+@subscriptable
 @dataclass(frozen=True, slots=True)
 class ActivityHandle(Generic[R_co]):
     """An activity that was started; `ctx.wait_activity` gets its result, as often as asked."""
@@ -42,6 +44,7 @@ class ActivityHandle(Generic[R_co]):
     typed: Typed | None = field(default=None, repr=False, compare=False)  # None: results need no conversion
 
 
+@subscriptable
 @dataclass(frozen=True, slots=True)
 class ChildHandle(Generic[R_co]):
     """A child workflow that was started; `ctx.wait_workflow` gets its result, as often as asked."""
@@ -55,6 +58,7 @@ class ChildHandle(Generic[R_co]):
         return str(self.id)
 
 
+@subscriptable
 @dataclass(frozen=True, slots=True)
 class BranchHandle(Generic[R_co]):
     """A branch of the code that was spawned."""

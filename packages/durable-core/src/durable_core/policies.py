@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, cast
 
 from durable_core.errors import ConfigurationError
 from durable_core.functions import R_co
+from durable_core.subscripts import subscriptable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,6 +49,7 @@ class ItemStatus(StrEnum):
     NOT_STARTED = "NOT_STARTED"
 
 
+@subscriptable
 @dataclass(frozen=True, slots=True)
 class ItemOutcome(Generic[R_co]):
     """What became of one item."""
@@ -57,6 +59,7 @@ class ItemOutcome(Generic[R_co]):
     error: Exception | None = None  # of one that has failed
 
 
+@subscriptable
 @dataclass(frozen=True, slots=True)
 class BatchResult(Generic[R_co]):
     """What became of all items, in their order."""

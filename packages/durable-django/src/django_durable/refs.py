@@ -10,6 +10,7 @@ from greenlet import getcurrent
 from durable_core.activity import current_activity
 from durable_core.errors import DurableError, PayloadError
 from durable_core.shapes import Misfit, extend, shape_of
+from durable_core.subscripts import subscriptable
 
 if TYPE_CHECKING:
     from django.db.models import Model
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound="Model")
 
 
+@subscriptable
 @dataclass(frozen=True, slots=True)
 class ModelRef(Generic[M]):
     """Which row it is: the model's label, the primary key and the database. It holds nothing of what is in the row.

@@ -18,6 +18,7 @@ from django_durable.api.queries import aquery_workflow, query_workflow
 from django_durable.api.waiting import await_workflow, wait_workflow
 from django_durable.engine import engine
 from durable_core.functions import R_co
+from durable_core.subscripts import subscriptable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from durable_core.options import Duration
 
 
+@subscriptable
 @dataclass(frozen=True, slots=True)
 class WorkflowHandle(Reference, Generic[R_co]):
     """A run, by its id. ``str(handle)`` is the UUID's text."""

@@ -20,8 +20,9 @@ from durable_core.errors import ActivityInterrupted
 from durable_core.hooks import Announcer
 from durable_core.retry import RetryPolicy
 from durable_core.worker.async_executor import BLOCKED_AFTER, AsyncExecutor
-from durable_core.worker.executor import STOP_GRACE, InlineExecutor
+from durable_core.worker.executor import STOP_GRACE
 from durable_core.worker.executors import PROBE, Executors
+from durable_core.worker.inline import InlineExecutor
 from tests.core.test_executor import LONG, Bench, begun
 from tests.waiting import wait_until
 

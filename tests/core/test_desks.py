@@ -18,7 +18,8 @@ from durable_core.retry import RetryPolicy
 from durable_core.testing import InMemoryHistoryStore
 from durable_core.worker import attempts
 from durable_core.worker.activities import ActivityDesk
-from durable_core.worker.executor import Ending, InlineExecutor
+from durable_core.worker.attempt import Ending
+from durable_core.worker.inline import InlineExecutor
 from tests.core.stories import loads
 from tests.core.test_worker import Bench
 

@@ -19,7 +19,8 @@ from durable_core.hooks import Announcer
 from durable_core.ports import TaskRecord
 from durable_core.retry import RetryPolicy
 from durable_core.testing.clock import ManualClock
-from durable_core.worker.executor import STOP_GRACE, ActivityExecutor, InlineExecutor
+from durable_core.worker.executor import STOP_GRACE, ActivityExecutor
+from durable_core.worker.inline import InlineExecutor
 from tests.core.test_attempts import task_of
 
 LONG = 10.0  # real seconds: only ever waited for when a test fails

@@ -16,7 +16,7 @@ from durable_core.codec import Payload
 from durable_core.errors import CodeStuck, StoreUnavailable
 from durable_core.ports import OVERRUN, Beat, BeatReply
 from durable_core.testing import ManualClock
-from durable_core.worker.executor import Attempt
+from durable_core.worker.attempt import Attempt
 from durable_core.worker.liveness import CodeWatch, Liveness
 from durable_core.worker.settings import WorkerSettings
 from durable_core.worker.threads import SystemThreads

@@ -22,7 +22,7 @@ from durable_core.errors import (
 from durable_core.execution import Status
 from durable_core.failures import describe
 from durable_core.retry import RetryPolicy
-from durable_core.worker.executor import InlineExecutor
+from durable_core.worker.inline import InlineExecutor
 from durable_core.worker.local import LocalDesk
 from tests.core.stories import Story, cancel, completed, signal
 from tests.core.test_worker import Bench

@@ -12,7 +12,7 @@ from durable_core.errors import ActivityError, ConfigurationError, TransactionCo
 from durable_core.execution import TaskStatus
 from durable_core.testing import InMemoryHistoryStore, InMemoryTaskQueue
 from durable_core.testing.contracts.builders import StoreCases, a_letter
-from durable_core.worker.executor import Attempt
+from durable_core.worker.attempt import Attempt
 from durable_core.worker.transactions import TRIES, Transactions
 from tests.core.test_executor import Bench as ExecutorBench
 from tests.core.test_executor import Stubborn, begun

@@ -24,7 +24,7 @@ from durable_core.testing import HostClock, InMemoryHistoryStore, InMemoryTaskQu
 from durable_core.worker import Worker, WorkerSettings, dismiss
 from durable_core.worker.activities import ActivityDesk
 from durable_core.worker.attempts import failed
-from durable_core.worker.executor import InlineExecutor
+from durable_core.worker.inline import InlineExecutor
 from durable_core.worker.liveness import CodeWatch
 from durable_core.worker.scheduler import Scheduler
 from durable_core.worker.slots import SlotTable

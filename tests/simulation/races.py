@@ -18,7 +18,7 @@ from durable_core.ports import EntryKind, WorkerInfo, new_id
 from durable_core.testing import InMemoryHistoryStore, InMemoryTaskQueue, ManualClock
 from durable_core.worker import Worker, WorkerSettings, attempts, bury
 from durable_core.worker.activities import ActivityDesk
-from durable_core.worker.executor import InlineExecutor
+from durable_core.worker.inline import InlineExecutor
 from durable_core.worker.liveness import CodeWatch
 from durable_core.worker.runs import RunDesk
 from durable_core.worker.units import unit

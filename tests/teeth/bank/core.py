@@ -98,7 +98,7 @@ MUTATIONS = (
     ),
     Mutation(
         "an error that names a result too large is tried again",
-        f"{CORE}/worker/executor.py",
+        f"{CORE}/worker/calling.py",
         "retryable = not isinstance(error, PayloadError | TransactionRefused)",
         "retryable = True",
         ("tests/core/test_executor.py::test_a_result_that_cannot_be_stored_is_not_tried_again",),

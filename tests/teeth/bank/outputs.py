@@ -51,7 +51,7 @@ MUTATIONS = (
     ),
     Mutation(
         "what a transactional activity published before it was undone is published with what it does again",
-        f"{CORE}/worker/executor.py",
+        f"{CORE}/worker/calling.py",
         "        attempt.current.unpublished.restart()\n",
         "",
         (f"{OUTPUTS}::test_a_transactional_activity_that_is_done_again_counts_its_items_anew",),

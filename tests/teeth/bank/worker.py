@@ -195,7 +195,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a cancel interrupts a coroutine again while it clears up",
-        f"{CORE}/worker/executor.py",
+        f"{CORE}/worker/attempt.py",
         "        if not self.current.canceled:",
         "        if self.current:",
         ("tests/core/test_async_executor.py::test_cancel_is_raised_where_the_activity_waits_and_only_once",),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from durable_core.definitions import Registry
     from durable_core.ports import Claim, HistoryStore, TaskOutcome, TaskQueue, TaskRecord
-    from durable_core.worker.executor import Ending
+    from durable_core.worker.attempt import Ending
     from durable_core.worker.executors import Executor
 
 logger = logging.getLogger("durable.worker")

@@ -20,9 +20,10 @@ from durable_core.activity import CurrentActivity
 from durable_core.errors import ActivityInterrupted
 from durable_core.failures import invented
 from durable_core.hooks import ActivityCall
+from durable_core.worker.attempt import Attempt, Ending
 from durable_core.worker.bridging import bridged, wait_for
 from durable_core.worker.eventloop import EventLoop
-from durable_core.worker.executor import STOP_GRACE, ActivityExecutor, Attempt, Ending
+from durable_core.worker.executor import STOP_GRACE, ActivityExecutor
 from durable_core.worker.publishing import NOWHERE, WithoutWaiting
 from durable_core.worker.settings import nothing
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from durable_core.worker.async_executor import AsyncExecutor
-from durable_core.worker.executor import ActivityExecutor, InlineExecutor
+from durable_core.worker.executor import ActivityExecutor
+from durable_core.worker.inline import InlineExecutor
 
 if TYPE_CHECKING:
     from durable_core.definitions import ActivityDefinition, Registry
     from durable_core.ports import TaskRecord
-    from durable_core.worker.executor import Attempt, Ending
+    from durable_core.worker.attempt import Attempt, Ending
     from durable_core.worker.settings import WorkerSettings
 
 PROBE = 5  # entries that are claimed when only some kinds of activities have room: they may be of the wrong kind

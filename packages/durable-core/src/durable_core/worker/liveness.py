@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from durable_core.codec import Payload
     from durable_core.ports import Clock, HistoryStore, TaskRecord
     from durable_core.replay import WorkflowRun
-    from durable_core.worker.executor import Attempt
+    from durable_core.worker.attempt import Attempt
     from durable_core.worker.executors import Executor
     from durable_core.worker.settings import WorkerSettings
     from durable_core.worker.threads import Thread, Threads

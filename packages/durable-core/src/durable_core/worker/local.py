@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from durable_core.commands import RunLocalActivity
     from durable_core.definitions import Registry
     from durable_core.ports import Clock
-    from durable_core.worker.executor import Attempt, Ending
+    from durable_core.worker.attempt import Attempt, Ending
     from durable_core.worker.executors import Executor
 
 Key = tuple["UUID", str]  # run and call_id

@@ -13,10 +13,10 @@ from durable_core.hooks import SILENT, Announcer
 from durable_core.ports import REDELIVERY
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
-    from durable_core.worker.executor import RunAsync
+    RunAsync = Callable[[Coroutine[Any, Any, Any]], Any]  # runs one to its end
 
 
 async def nothing() -> None:

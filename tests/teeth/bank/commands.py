@@ -36,7 +36,7 @@ MUTATIONS = (
     ),
     Mutation(
         "rows may be changed in the admin",
-        f"{DJANGO}/admin.py",
+        f"{DJANGO}/admin/reading.py",
         "    def has_change_permission" + TAKES_A_ROW + "        return False",
         "    def has_change_permission" + TAKES_A_ROW + "        return True",
         ("tests/django/test_admin.py::test_pages_show_and_nothing_can_be_changed",),

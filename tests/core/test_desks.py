@@ -13,7 +13,7 @@ from durable_core.codec import NULL
 from durable_core.errors import StoreUnavailable
 from durable_core.execution import Status, TaskStatus
 from durable_core.failures import invented
-from durable_core.ports import ClaimedTasks, EntryKind, Receipt, Wake
+from durable_core.ports import ClaimedTasks, EntryKind, GivenBack, Receipt, Wake
 from durable_core.retry import RetryPolicy
 from durable_core.testing import InMemoryHistoryStore
 from durable_core.worker import attempts
@@ -283,6 +283,20 @@ def test_what_is_given_back_is_ready_for_others_at_once():
     assert desk.executor.attempts() == []
     assert desk.entries() == (1, 0, 0)
     assert desk.store.task_status(attempt.task.id) is TaskStatus.QUEUED
+
+
+@pytest.mark.parametrize("leaving", [False, True])
+def test_run_of_a_canceled_attempt_that_is_given_back_is_woken_at_once(leaving, monkeypatch):
+    desk = Desk()
+    [attempt] = desk.begun()
+    run_id = attempt.task.run_id
+    told = GivenBack([], [Wake(run_id, "default", 2, WORKER)])
+    monkeypatch.setattr(desk.store, "give_back", lambda attempts: told)
+    desk.desk.leaving = leaving
+    desk.desk.withdraw()
+    assert desk.entries() == (0, 0, 0)
+    [item] = [item for item in desk.queue._items if item.entry.ref == run_id and item.is_ready]
+    assert item.entry == (EntryKind.RUN, run_id, "default", 2, None if leaving else WORKER)
 
 
 def test_what_has_begun_is_withdrawn_only_where_that_is_asked_for():

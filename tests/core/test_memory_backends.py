@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -27,6 +27,7 @@ from durable_core.ports import (
     CommitResult,
     Committed,
     Detached,
+    GivenBack,
     Letter,
     Outline,
     PastTask,
@@ -121,6 +122,11 @@ class StoreWithoutVersions(InMemoryHistoryStore):
 class StoreThatClosesOverMail(InMemoryHistoryStore):
     def _unseen(self, commit: Commit) -> list[Any]:
         return []
+
+
+class StoreThatTellsTheCanceledInSecret(InMemoryHistoryStore):
+    def give_back(self, attempts: Mapping[UUID, int]) -> GivenBack:
+        return super().give_back(attempts)._replace(wakes=())
 
 
 class StoreThatLosesTheOrder(InMemoryHistoryStore):
@@ -402,6 +408,7 @@ LIES: list[tuple[type[Any], str]] = [
     (StoreThatCancelsOfAllThatIsOpen, "test_task_that_has_ended_is_not_canceled"),
     (StoreThatCancelsOfAllThatIsOpen, "test_outcome_in_the_commit_that_cancels_its_task_holds"),
     (StoreThatTriesCanceledTasksAgain, "test_retry_of_a_canceled_task_is_its_end_and_its_run_is_told"),
+    (StoreThatTellsTheCanceledInSecret, "test_canceled_task_that_is_given_back_ends_and_its_run_is_told"),
     (StoreThatTriesCanceledTasksAgain, "test_canceled_task_that_is_given_back_ends_and_its_run_is_told"),
     (StoreThatTellsNobodyToStop, "test_canceled_running_task_is_told_to_stop_and_says_how_it_ended"),
     (StoreWithoutVersions, "test_nobody_is_told_of_a_cancel_in_a_conflict"),

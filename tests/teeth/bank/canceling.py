@@ -32,6 +32,13 @@ MUTATIONS = (
         on_both("test_retry_of_a_canceled_task_is_its_end_and_its_run_is_told"),
     ),
     Mutation(
+        "a canceled activity is given back, and its run finds the mail when that is due",
+        f"{CORE}/worker/activities.py",
+        "            box.wake(self._addressed(back.wakes))",
+        "            pass",
+        ("tests/core/test_desks.py::test_run_of_a_canceled_attempt_that_is_given_back_is_woken_at_once",),
+    ),
+    Mutation(
         "an activity begins in the commit that cancels it",
         f"{CORE}/worker/proposals.py",
         "        here = _nowhere if command.call_id in unwanted else starts_here",

@@ -305,6 +305,13 @@ class ClaimedTasks(NamedTuple):
     busy: frozenset[UUID] = frozenset()  # could begin, but somebody holds them: to be tried again
 
 
+class GivenBack(NamedTuple):
+    """What became of attempts that a worker has given back."""
+
+    queued: list[TaskRecord]  # for whoever comes next
+    wakes: Sequence[Wake] = ()  # runs that got mail, because nobody wanted the attempt any more
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskOutcome:
     """How an attempt ended. Accepted only while the task is open and *token* is its own.

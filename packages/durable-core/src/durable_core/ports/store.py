@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Created,
         Detached,
         Due,
+        GivenBack,
         Letter,
         LoadedRun,
         Mail,
@@ -182,11 +183,11 @@ class HistoryStore(Protocol):
     def beat_detached(self, task_id: UUID, details: Payload | None, due_at: datetime | None) -> None:
         """A sign of life of an attempt that the caller's transaction holds. None: keep what is there."""
 
-    def give_back(self, attempts: Mapping[UUID, int]) -> list[TaskRecord]:
-        """Make claimed attempts (task id: token) that never began QUEUED again, uncharged. Answers which.
+    def give_back(self, attempts: Mapping[UUID, int]) -> GivenBack:
+        """Make claimed attempts (task id: token) that never began QUEUED again, uncharged.
 
-        Those that were told to stop become CANCELED, and open runs are told by mail, which is due in time. Those that
-        were left to others are no worker's to give back.
+        Those that were told to stop become CANCELED, and open runs are told by mail. Those that were left to others are
+        no worker's to give back.
         """
 
     def requeue(self, due_at: Mapping[UUID, datetime | None]) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from durable_core.events import ActivityCanceled
 from durable_core.execution import TaskStatus
-from durable_core.ports import GRACE, ClaimedTasks, Detached, Letter, Receipt, TaskOutcome, TaskRecord
+from durable_core.ports import GRACE, ClaimedTasks, Detached, GivenBack, Letter, Receipt, TaskOutcome, TaskRecord
 from durable_core.testing.rows import TaskRow, as_stored, begun, closed, queued
 from durable_core.testing.state import State
 
@@ -88,8 +88,9 @@ class ActivityMethods(State):
             record = replace(row.record, heartbeat_at=self.now(), heartbeat_details=kept)
             self._tasks.put(task_id, replace(row, record=record, due_at=row.due_at if due_at is None else due_at))
 
-    def give_back(self, attempts: Mapping[UUID, int]) -> list[TaskRecord]:
+    def give_back(self, attempts: Mapping[UUID, int]) -> GivenBack:
         given: list[TaskRecord] = []
+        letters: list[Letter] = []
         with self.transaction():
             now = self.now()
             for task_id, token in attempts.items():
@@ -100,13 +101,13 @@ class ActivityMethods(State):
                     continue
                 if not self._is_wanted(row):
                     self._tasks.put(task_id, closed(row, TaskStatus.CANCELED))
-                    self._put_letters([_end_of(row.record)])
+                    letters.append(_end_of(row.record))
                     continue
                 attempt, token = row.record.attempt - 1, row.record.token + 1
                 row = queued(row, queued_at=now, due_at=now + GRACE, attempt=attempt, token=token)
                 self._tasks.put(task_id, row)
                 given.append(row.record)
-        return given
+            return GivenBack(given, self._put_letters(letters))
 
     def requeue(self, due_at: Mapping[UUID, datetime | None]) -> None:
         with self.transaction():

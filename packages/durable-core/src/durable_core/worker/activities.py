@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from durable_core.definitions import Registry
-    from durable_core.ports import Claim, HistoryStore, TaskOutcome, TaskQueue, TaskRecord
+    from durable_core.ports import Claim, HistoryStore, TaskOutcome, TaskQueue, TaskRecord, Wake
     from durable_core.worker.attempt import Ending
     from durable_core.worker.executors import Executor
 
@@ -91,7 +91,7 @@ class ActivityDesk:
         with unit(self._store, self._queue) as box:
             receipt = self._store.record_outcomes(self._reports)
             crashpoint("outcome-inside")
-            box.wake(wake._replace(worker_id=None) if self.leaving else wake for wake in receipt.wakes)
+            box.wake(self._addressed(receipt.wakes))
         crashpoint("outcome-committed")
         for task_id in receipt.rejected:
             logger.info("an outcome of activity task %s came too late and was refused", task_id)
@@ -197,7 +197,12 @@ class ActivityDesk:
 
     def _give_back(self, attempts_by_task: dict[UUID, int], *, delay: timedelta | None = None) -> None:
         with unit(self._store, self._queue) as box:
-            box.queue_tasks(self._store.give_back(attempts_by_task), delay=delay)
+            back = self._store.give_back(attempts_by_task)
+            box.queue_tasks(back.queued, delay=delay)
+            box.wake(self._addressed(back.wakes))
+
+    def _addressed(self, wakes: Iterable[Wake]) -> list[Wake]:
+        return [wake._replace(worker_id=None) if self.leaving else wake for wake in wakes]
 
     def _complain(self, tasks: Collection[TaskRecord]) -> None:
         for task in tasks:

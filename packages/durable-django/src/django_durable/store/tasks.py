@@ -10,7 +10,17 @@ from django_durable.store.database import instant, uuid
 from django_durable.store.records import task_of
 from durable_core.events import ActivityCanceled
 from durable_core.execution import TaskStatus
-from durable_core.ports import GRACE, ClaimedTasks, Detached, Letter, Receipt, TaskRecord, due_while_running, earliest
+from durable_core.ports import (
+    GRACE,
+    ClaimedTasks,
+    Detached,
+    GivenBack,
+    Letter,
+    Receipt,
+    TaskRecord,
+    due_while_running,
+    earliest,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -108,9 +118,9 @@ class Tasks(Commits):
         ids = self.db.ids([task_id])
         self.db.run(self.sql.beat_detached, self.db.stamp(), details, self.db.at(due_at), ids)
 
-    def give_back(self, attempts: Mapping[UUID, int]) -> list[TaskRecord]:
+    def give_back(self, attempts: Mapping[UUID, int]) -> GivenBack:
         if not attempts:
-            return []
+            return GivenBack([])
         with self.db.transaction():
             held = self.db.rows(self.sql.own_tasks, self.db.ids(attempts))
             running = [row for row in held if row[4] == "RUNNING" and row[7] == attempts[uuid(row[0])]]
@@ -138,8 +148,8 @@ class Tasks(Commits):
                 )
             self.db.run_many(self.sql.undo_attempts, rows)
             ended = [task_of(row) for row in mine if row[0] in orphans]
-            self._post([Letter.of(t.run_id, ActivityCanceled(call_id=t.call_id, reason="")) for t in ended])
-            return back
+            wakes = self._post([Letter.of(t.run_id, ActivityCanceled(call_id=t.call_id, reason="")) for t in ended])
+            return GivenBack(back, wakes)
 
     def requeue(self, due_at: Mapping[UUID, datetime | None]) -> None:
         if due_at:

@@ -79,7 +79,9 @@ class CancelCases(StoreCases):
         task = self.begin(run_id)
         self.cancel(run_id, "0")
         with self.store.transaction():
-            assert self.store.give_back({task.id: task.token}) == []
+            back = self.store.give_back({task.id: task.token})
+        assert back.queued == []
+        assert [wake.run_id for wake in back.wakes] == [run_id]
         assert self.read_task_status(task.id) is TaskStatus.CANCELED
         assert self.told(run_id, "0", reason="")
         assert self.due_runs(self.later(3600 * SECOND)) == [run_id]

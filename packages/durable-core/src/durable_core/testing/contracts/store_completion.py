@@ -24,7 +24,7 @@ class CompletionCases(StoreCases):
         assert (held.status, held.token, held.is_detached) == (TaskStatus.RUNNING, task.token, True)
         assert self.bury(worker_id) == []
         assert self.store.buried_alive() == []
-        assert self.store.give_back({task.id: task.token}) == []
+        assert self.store.give_back({task.id: task.token}).queued == []
         assert self.store.forgotten(worker_id, []) == {}
         assert self.due_tasks(until) == [task.id]
         assert self.report(outcome_of(held)).rejected == frozenset()

@@ -192,7 +192,7 @@ class TaskCases(StoreCases):
     def test_given_back_attempt_is_not_charged(self) -> None:
         task = self.begin(self.start())
         with self.store.transaction():
-            (given,) = self.store.give_back({task.id: task.token})
+            (given,) = self.store.give_back({task.id: task.token}).queued
         assert (given.id, given.status, given.attempt) == (task.id, TaskStatus.QUEUED, 0)
         (again,) = self.claim(task.id)
         assert again.attempt == 1
@@ -206,7 +206,7 @@ class TaskCases(StoreCases):
         (current,) = self.claim(stale.id)
         self.report(outcome_of(done))
         with self.store.transaction():
-            assert self.store.give_back({stale.id: stale.token, done.id: done.token, new_id(): 1}) == []
+            assert self.store.give_back({stale.id: stale.token, done.id: done.token, new_id(): 1}).queued == []
         assert self.report(outcome_of(current)).rejected == frozenset()
 
     def test_forgotten_are_the_claims_a_worker_does_not_know_of(self) -> None:

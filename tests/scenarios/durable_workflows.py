@@ -36,6 +36,7 @@ from . import (  # noqa: F401 - registers more
     saga_workflows,
     telling_workflows,
     transactional_workflows,
+    tree_workflows,
     typed_workflows,
 )
 from .durable_activities import (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from django_durable import cancel_workflow
 from django_durable.models import WorkflowExecution
 from tests.waiting import wait_until
@@ -13,10 +15,9 @@ RUNS = 1 + 10 + 100 + 900
 def statuses_of_tree(site, handle):
     """How many runs of the tree are in each status."""
     rows = WorkflowExecution.objects.using(site.alias)
-    level, found = [handle.id], {}
+    level, found = [handle.id], Counter()
     while level:
-        for status in rows.filter(id__in=level).values_list("status", flat=True):
-            found[status] = found.get(status, 0) + 1
+        found.update(rows.filter(id__in=level).values_list("status", flat=True))
         level = list(rows.filter(parent_id__in=level).values_list("id", flat=True))
     return found
 

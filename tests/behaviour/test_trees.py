@@ -15,7 +15,8 @@ RUNS = 1 + 10 + 100 + 900
 def statuses_of_tree(site, handle):
     """How many runs of the tree are in each status."""
     rows = WorkflowExecution.objects.using(site.alias)
-    level, found = [handle.id], Counter()
+    found: Counter[str] = Counter()
+    level = [handle.id]
     while level:
         found.update(rows.filter(id__in=level).values_list("status", flat=True))
         level = list(rows.filter(parent_id__in=level).values_list("id", flat=True))

@@ -94,6 +94,19 @@ def test_rule_30_what_does_not_end_in_time_is_given_back_without_a_charge(quiet_
     assert {task.attempt for task in site.tasks(handle)} == {1}
 
 
+@pytest.mark.parametrize("quiet_site_on", ["sqlite"], indirect=True)
+def test_rule_30_a_thread_that_nothing_can_interrupt_does_not_keep_a_drained_worker(quiet_site, queue, key):
+    site = quiet_site
+    handle = site.start(site.on_queue("tries", queue), name="blocks_a_thread", args=[key])
+    with site.project.worker("--queue-name", queue, "--drain-timeout", "0.2") as worker:
+        wait_until(lambda: ledger.effects(key), "the thread to block")
+        worker.send(signal.SIGTERM)
+        assert worker.wait() == 0
+        assert "exiting although threads have not ended that nothing can stop" in worker.said
+    [task] = site.tasks(handle)
+    assert (task.status, task.attempt) == ("QUEUED", 0)
+
+
 def test_async_activities_are_run_again_when_their_worker_is_killed(quiet_site, queue, key):
     site = quiet_site
     handle = site.start(site.on_queue("dies_among_async", queue), key=key)

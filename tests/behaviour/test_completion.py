@@ -35,8 +35,9 @@ def token_of(site, handle, key, attempt=1):
     return wait_until(found, f"attempt {attempt} to be left to others")
 
 
-def test_an_activity_is_completed_from_outside(site, key):
-    handle = site.start("tries", name="asks_others", args=[key])
+@pytest.mark.parametrize("name", ["asks_others", "asks_others_async"])
+def test_an_activity_is_completed_from_outside(name, site, key):
+    handle = site.start("tries", name=name, args=[key])
     token = token_of(site, handle, key)
     with transaction.atomic(using=site.alias):
         heartbeat_activity(token, {"seen": True})
@@ -87,11 +88,11 @@ def test_a_cancel_ends_what_somebody_else_was_to_complete(site, key):
 
 
 @pytest.mark.promise("P3")
-@pytest.mark.parametrize("left", [True, False])
-def test_the_death_of_the_worker_does_not_touch_what_others_complete(left, quiet_site, queue, key):
+@pytest.mark.parametrize(("left", "name"), [(True, "asks_others"), (False, "asks_others"), (True, "asks_others_async")])
+def test_the_death_of_the_worker_does_not_touch_what_others_complete(left, name, quiet_site, queue, key):
     """Behind the moment at which it was left to others; a worker that dies before has failed as ever."""
     site = quiet_site
-    handle = site.start(site.on_queue("tries", queue), name="asks_others", args=[key, 3600, not left])
+    handle = site.start(site.on_queue("tries", queue), name=name, args=[key, 3600, not left])
     with site.project.worker("--queue-name", queue, durable=IMPATIENT) as doomed:
         if left:
             token_of(site, handle, key)

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from contextlib import asynccontextmanager
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,10 +16,13 @@ import pytest
 
 from durable_core.activity import activity_heartbeat, current_activity
 from durable_core.definitions import Registry
-from durable_core.errors import ActivityInterrupted
+from durable_core.errors import ActivityInterrupted, CompleteLater
 from durable_core.hooks import Announcer
+from durable_core.ports import Detached
 from durable_core.retry import RetryPolicy
+from durable_core.testing import InMemoryHistoryStore, ManualClock
 from durable_core.worker.async_executor import BLOCKED_AFTER, AsyncExecutor
+from durable_core.worker.completions import Completions
 from durable_core.worker.executor import STOP_GRACE
 from durable_core.worker.executors import PROBE, Executors
 from durable_core.worker.inline import InlineExecutor
@@ -313,6 +316,36 @@ def test_cancel_that_is_caught_does_not_keep_a_result_from_counting(bench):
     attempt.cancel()
     ending = bench.ending()
     assert (ending.canceled, ending.result) == (False, '"made the best of it"')
+
+
+@pytest.mark.parametrize("left", list(Detached))
+def test_an_async_activity_is_left_to_others_also_when_it_is_canceled_meanwhile(left):
+    """What the store has let go of is no failed attempt."""
+    leaving, gate = threading.Event(), threading.Event()
+
+    class Slow(Completions):
+        def leave(self, task, expires_at):
+            leaving.set()
+            assert gate.wait(LONG)
+            return left
+
+        def issue(self, task, expires):
+            return "token", datetime.now(UTC) + expires
+
+    bench = Bench(threads=1, executor=AsyncExecutor, completions=Slow(InMemoryHistoryStore(ManualClock())))
+
+    async def asks():
+        assert await current_activity().acompletion_token(60) == "token"
+        raise CompleteLater
+
+    attempt = bench.submit(asks)
+    begun(leaving)
+    attempt.cancel()
+    attempt.loop.call(gate.set)  # behind the cancel
+    ending = bench.ending()
+    assert (ending.is_recorded, ending.canceled) == ((False, True) if left is Detached.UNWANTED else (True, False))
+    assert attempt.is_left is ending.is_recorded
+    bench.executor.close()
 
 
 def test_activity_that_ignores_its_cancel_loses_its_slot(caplog):

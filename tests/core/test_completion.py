@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -305,6 +306,8 @@ def test_what_ends_with_its_function_gets_no_token():
 
     async def asks_async():
         asks()
+        token = await current_activity().acompletion_token(60)
+        assert token == await current_activity().acompletion_token(1)
 
     bench.registry.activity_from(asks, name="plain")
     bench.registry.activity_from(asks, name="books", transactional=True)
@@ -320,6 +323,36 @@ def test_what_ends_with_its_function_gets_no_token():
     bench.drive(run_id)
     assert bench.client.find(run_id).status is Status.COMPLETED
     assert len(said) == 3
-    assert all("expected an ordinary activity" in text for text in said)
+    assert ["expected an ordinary activity" in text for text in said] == [True, True, False]
+    assert "expected await current_activity().acompletion_token(...)" in said[2]
     with pytest.raises(ConfigurationError):
         CurrentActivity(task_of()).completion_token(60)
+    with pytest.raises(ConfigurationError):
+        asyncio.run(CurrentActivity(task_of(), is_async=True).acompletion_token(60))
+
+
+@pytest.mark.parametrize("completes", ["first", "behind"])
+def test_an_async_activity_is_left_to_others_too(completes):
+    bench = Bench()
+    outside = Completer(bench.store, bench.queue)
+    tokens_: list[str] = []
+
+    @bench.registry.activity
+    async def asks():
+        me = current_activity()
+        tokens_.extend(await asyncio.gather(me.acompletion_token(HOUR), me.acompletion_token(HOUR)))
+        if completes == "first":
+            outside.complete(tokens_[0], 7)
+        raise CompleteLater
+
+    @bench.registry.workflow
+    def code(ctx):
+        return ctx.run_activity(asks)
+
+    run_id = bench.start("code")
+    bench.worker().run(until_idle=True)
+    if completes == "behind":
+        outside.complete(tokens_[1], 7)
+    bench.worker().run(until_idle=True)
+    assert bench.result(run_id) == 7
+    assert tokens_[0] == tokens_[1]

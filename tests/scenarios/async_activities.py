@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.db import connection
 
-from django_durable import activity_heartbeat, current_activity, register
+from django_durable import CompleteLater, activity_heartbeat, current_activity, register
 from django_durable.conf import conf
 from django_durable.models import ActivityTask
 
@@ -45,6 +46,24 @@ async def waits_async(key: str, heartbeats: bool = False) -> None:
     except BaseException as error:
         ledger.note(key, type(error).__name__)
         raise
+
+
+@register.activity(retry_policy=QUICK_RETRY)
+async def blocks_a_thread(key: str) -> None:
+    """For ever; nothing can interrupt that."""
+    ledger.note(key)
+    await asyncio.to_thread(threading.Event().wait)
+
+
+@register.activity(retry_policy=QUICK_RETRY)
+async def asks_others_async(key: str, expires: float = 3600, dies_first: bool = False) -> None:
+    """Whoever reads the ledger may complete it."""
+    me = current_activity()
+    first, second = await asyncio.gather(me.acompletion_token(expires), me.acompletion_token(expires))
+    ledger.note(key, first if first == second else "two tokens")
+    if dies_first and me.attempt == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    raise CompleteLater
 
 
 @register.activity(retry_policy=QUICK_RETRY)

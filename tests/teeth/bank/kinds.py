@@ -9,6 +9,7 @@ TRANSACTIONS = "tests/core/test_transactions.py"
 LOCAL = "tests/core/test_local_activities.py"
 CONTRACT = "tests/test_store_contracts.py::TestStoreOnSqlite"
 COMPLETION = "tests/core/test_completion.py"
+ASYNC = "tests/behaviour/test_async_activities.py"
 
 MUTATIONS = (
     Mutation(
@@ -87,6 +88,29 @@ MUTATIONS = (
         'return hashlib.sha256(f"{fence}:{token}".encode()).hexdigest()',
         "return hashlib.sha256(token.encode()).hexdigest()",
         (f"{COMPLETION}::test_what_is_stored_is_bound_to_the_attempt",),
+    ),
+    Mutation(
+        "an async activity that is left to others as it is canceled counts as canceled",
+        f"{CORE}/worker/async_executor.py",
+        "            with suppress(asyncio.CancelledError):",
+        "            with nullcontext():",
+        (
+            "tests/core/test_async_executor.py::test_an_async_activity_is_left_to_others_also_when_it_is_canceled_meanwhile",
+        ),
+    ),
+    Mutation(
+        "each task of an async activity gets a completion token of its own",
+        f"{CORE}/activity.py",
+        "            if self._expected is None:",
+        "            if True:",
+        (f"{COMPLETION}::test_an_async_activity_is_left_to_others_too",),
+    ),
+    Mutation(
+        "a drained worker waits for threads that nothing can stop",
+        "packages/durable-django/src/django_durable/stopping.py",
+        "                os._exit(code)",
+        "                return",
+        (f"{ASYNC}::test_rule_30_a_thread_that_nothing_can_interrupt_does_not_keep_a_drained_worker[sqlite]",),
     ),
     Mutation(
         "the secret of a completion token is not looked at",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from uuid import UUID
 
 from durable_core.codec import MAX_PAYLOAD_BYTES, Payload, decode, encode
@@ -13,11 +14,14 @@ from durable_core.options import DEFAULT_STREAM, check_name, span_of
 from durable_core.unpublished import Unpublished
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime, timedelta
 
     from durable_core.options import Duration
     from durable_core.ports import Detached, TaskRecord
     from durable_core.unpublished import Outlet
+
+R = TypeVar("R")
 
 
 class Completions(Protocol):
@@ -29,6 +33,9 @@ class Completions(Protocol):
     def leave(self, task: TaskRecord, expires_at: datetime) -> Detached:
         """From now on it is up to who has the token."""
 
+    async def aside(self, fn: Callable[[], R]) -> R:
+        """What one of the others returns, while the event loop goes on."""
+
 
 class CurrentActivity:
     """The attempt that runs in this thread, or in this task of an event loop."""
@@ -39,9 +46,13 @@ class CurrentActivity:
         payload_limit: int = MAX_PAYLOAD_BYTES,
         outlet: Outlet | None = None,
         completions: Completions | None = None,
+        *,
+        is_async: bool = False,
     ) -> None:
         self._task = task
         self._completions = completions
+        self._is_async = is_async
+        self._token_lock = threading.Lock()
         self._expected: tuple[str, datetime] | None = None  # token of this attempt, and its end
         self._payload_limit = payload_limit
         self.unpublished = Unpublished(task, outlet)  # for the worker
@@ -86,18 +97,34 @@ class CurrentActivity:
         """A secret by which somebody else may say how this attempt ended: ``raise CompleteLater`` leaves it to them.
 
         It holds for *expires* (seconds or a timedelta), and for this attempt only; asked again, it is the same. Raises
-        `ConfigurationError` where nobody else could complete it: in an ``async def``, a transactional or a local
-        activity.
+        `ConfigurationError` where nobody else could complete it, in a transactional or a local activity, and in an
+        ``async def``, which awaits `acompletion_token`.
         """
+        if self._is_async:
+            raise ConfigurationError(
+                f"activity {self.name!r} is async, and completion_token() would block its event loop; expected await "
+                "current_activity().acompletion_token(...)."
+            )
+        return self._expect(self._given_away(), expires)
+
+    async def acompletion_token(self, expires: Duration) -> str:
+        """`completion_token` for an ``async def`` activity."""
+        completions = self._given_away()
+        return await completions.aside(partial(self._expect, completions, expires))
+
+    def _given_away(self) -> Completions:
         if self._completions is None:
             raise ConfigurationError(
                 f"activity {self.name!r} asked for a completion token; expected an ordinary activity: one that is "
-                "async, transactional or local ends with its function."
+                "transactional or local ends with its function."
             )
-        if self._expected is None:
-            span = span_of(expires, "completion_token(expires=)")
-            self._expected = self._completions.issue(self._task, span)
-        return self._expected[0]
+        return self._completions
+
+    def _expect(self, completions: Completions, expires: Duration) -> str:
+        with self._token_lock:  # two tasks of an event loop may ask at a time, and a second token would end the first
+            if self._expected is None:
+                self._expected = completions.issue(self._task, span_of(expires, "completion_token(expires=)"))
+            return self._expected[0]
 
     def heartbeat(self, details: Any = None) -> None:
         what = "the details of a heartbeat"

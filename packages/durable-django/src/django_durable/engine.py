@@ -9,7 +9,7 @@ from contextvars import Context
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from asgiref.sync import async_to_sync, sync_to_async
 from django.core.signals import setting_changed
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from durable_core.ports import HistoryStore, TaskQueue
+
+T = TypeVar("T")
 
 STORE = "django"
 
@@ -98,6 +100,7 @@ def worker_settings(**choices: Any) -> WorkerSettings:
         "around_async": around_async,
         "release_async": release_async,
         "run_async": run_async,
+        "aside": aside,
     }
     return WorkerSettings(**(fields | choices))
 
@@ -162,6 +165,11 @@ def release_async() -> None:
     for connection in connections.all(initialized_only=True):
         if not connection.in_atomic_block:
             connection.close()
+
+
+async def aside(fn: Callable[[], T]) -> T:
+    """Have *fn* called where the ORM does its work for async code."""
+    return await sync_to_async(fn)()
 
 
 def run_async(work: Coroutine[Any, Any, Any]) -> Any:

@@ -6,17 +6,23 @@ by the very code it interrupts. The interpreter writes the number of a signal to
 
 from __future__ import annotations
 
+import atexit
+import logging
 import os
 import signal
 import socket
+import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+logger = logging.getLogger("durable.worker")
+
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+LAST_PATIENCE = 5.0  # seconds that threads get to end when the process is at its end
 
 
 @contextmanager
@@ -77,3 +83,34 @@ def watching_parent(pid: int, stop: Callable[[], None], *, interval: float = 1.0
     finally:
         ended.set()
         thread.join()
+
+
+def leave_with(code: int) -> None:
+    """When the process ends, have it exit with *code* also if threads do not end that Python waits for there.
+
+    Such as those of ``asyncio.to_thread()``: nothing can interrupt them, and their work was given back.
+    """
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(LAST_PATIENCE):
+            if _waits_for_threads():
+                names = [thread.name for thread in threading.enumerate() if not thread.name.startswith("durable-")]
+                logger.warning("exiting although threads have not ended that nothing can stop: %s", ", ".join(names))
+                for stream in (sys.stdout, sys.stderr):
+                    with suppress(OSError, ValueError, AttributeError):  # closed, or there is none
+                        stream.flush()
+                os._exit(code)
+
+    atexit.register(ended.set)  # what is registered there is called when all threads have ended
+    threading.Thread(target=watch, name="durable-exit", daemon=True).start()
+
+
+def _waits_for_threads() -> bool:
+    """Whether the main thread has nothing else left to do: who runs a command may have more to do behind it."""
+    frame = sys._current_frames().get(threading.main_thread().ident or 0)
+    while frame is not None:
+        if frame.f_code.co_name == "_shutdown" and frame.f_globals.get("__name__") == "threading":
+            return True
+        frame = frame.f_back
+    return False

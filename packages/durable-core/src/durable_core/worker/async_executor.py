@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from durable_core import activity as activity_context
 from durable_core.activity import CurrentActivity
-from durable_core.errors import ActivityInterrupted
+from durable_core.errors import ActivityInterrupted, CompleteLater
 from durable_core.failures import invented
 from durable_core.hooks import ActivityCall
 from durable_core.worker.attempt import Attempt, Ending
@@ -195,7 +195,7 @@ class AsyncExecutor(ActivityExecutor):
 
     def _current_of(self, task: TaskRecord, definition: ActivityDefinition) -> CurrentActivity:
         outlet = NOWHERE if self._publisher is None else WithoutWaiting(self._publisher)
-        return CurrentActivity(task, self._payload_limit, outlet)
+        return CurrentActivity(task, self._payload_limit, outlet, self._completions, is_async=True)
 
     async def _perform_async(self, attempt: Attempt) -> Ending:
         ending = await self._call_async(attempt)
@@ -208,8 +208,20 @@ class AsyncExecutor(ActivityExecutor):
             async with self._around_async():
                 value = await self._value_of_async(attempt)
             return Ending(attempt, self._encoded(attempt, value))
+        except CompleteLater:
+            return await self._left_to_others_beside(attempt)
         except BaseException as error:  # noqa: BLE001 - sys.exit() in an activity is a failed attempt like any other
             return self._failed(attempt, error)
+
+    async def _left_to_others_beside(self, attempt: Attempt) -> Ending:
+        """Whether the store has let go of the attempt must be known, also when it is canceled meanwhile."""
+        if self._completions is None:
+            return self._left_to_others(attempt)
+        leaving = asyncio.create_task(self._completions.aside(partial(self._left_to_others, attempt)))
+        while not leaving.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.shield(leaving)
+        return leaving.result()
 
     async def _value_of_async(self, attempt: Attempt) -> Any:
         args, kwargs = self._arguments_of(attempt)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from durable_core import tokens
@@ -12,13 +13,15 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from durable_core.ports import HistoryStore, TaskRecord
+    from durable_core.worker.settings import Aside
 
 
 class Completions:
     """Used in the threads of activities, each in no transaction."""
 
-    def __init__(self, store: HistoryStore) -> None:
+    def __init__(self, store: HistoryStore, aside: Aside = asyncio.to_thread) -> None:
         self._store = store
+        self.aside = aside
 
     def issue(self, task: TaskRecord, expires: timedelta) -> tuple[str, datetime]:
         """A token for an attempt, which holds from now on, and its end."""

@@ -111,7 +111,7 @@ class ActivityExecutor(Caller):
 
     def _completions_of(self, definition: ActivityDefinition) -> Completions | None:
         """None: it ends with its function."""
-        return None if definition.is_async or definition.transactional else self._completions
+        return None if definition.transactional else self._completions
 
     def endings(self) -> list[Ending]:
         """What has ended since the last call, but for attempts that were given up."""

@@ -43,7 +43,8 @@ class InlineExecutor(ActivityExecutor):
 
     def _current_of(self, task: TaskRecord, definition: ActivityDefinition) -> CurrentActivity:
         outlet = NOWHERE if self._publisher is None else None
-        return CurrentActivity(task, self._payload_limit, outlet, self._completions_of(definition))
+        completions = self._completions_of(definition)
+        return CurrentActivity(task, self._payload_limit, outlet, completions, is_async=definition.is_async)
 
     def _publish(self, attempt: Attempt, ending: Ending) -> Ending:
         """In this thread, whose transaction may be the only one that sees the run."""

@@ -93,7 +93,7 @@ class Worker:
             on_begin=self._on_begin,
             transactions=Transactions(store, queue, joins=self.settings.inline),
             publisher=self._publisher,
-            completions=Completions(store),
+            completions=Completions(store, self.settings.aside),
         )
         # Threads of their own: none of these waits behind an activity that takes hours, and no row in the store is
         # looked after for them.

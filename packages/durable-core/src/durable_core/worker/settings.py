@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
     RunAsync = Callable[[Coroutine[Any, Any, Any]], Any]  # runs one to its end
+    Aside = Callable[[Callable[[], Any]], Coroutine[Any, Any, Any]]  # what a function returns that may block
 
 
 async def nothing() -> None:
@@ -46,4 +47,5 @@ class WorkerSettings:
     around_async: Callable[[], AbstractAsyncContextManager[Any]] = nullcontext  # the same, of an `async def` activity
     release_async: Callable[[], Awaitable[None]] = nothing  # in their event loop, when that ends
     run_async: RunAsync = asyncio.run  # what runs them under *inline*
+    aside: Aside = asyncio.to_thread  # what calls the store for them
     hooks: Announcer = SILENT

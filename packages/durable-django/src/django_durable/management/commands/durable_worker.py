@@ -21,7 +21,7 @@ from django.utils import autoreload
 
 from django_durable.engine import engine, make_worker, worker_settings
 from django_durable.management.shared import DurableCommand, require_migrated
-from django_durable.stopping import listening, watching_parent
+from django_durable.stopping import leave_with, listening, watching_parent
 from django_durable.supervisor import REPLACE_ME, Supervisor
 from durable_core.definitions import register
 from durable_core.options import MAX_NAME
@@ -83,6 +83,18 @@ class Command(DurableCommand):
             help="start again when code changes, for development",
         )
         parser.add_argument("--child-of", type=int, help=argparse.SUPPRESS)
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        """Of a process of our own: when the work has ended, so does that."""
+        code: Any = 1
+        try:
+            super().run_from_argv(argv)
+            code = 0
+        except SystemExit as end:
+            code = end.code or 0
+            raise
+        finally:
+            leave_with(code if isinstance(code, int) else 1)
 
     def run(self, **options: Any) -> None:
         settings = self.settings_of(options)

@@ -13,6 +13,7 @@ from django_durable.auditing import code_of_project, writes_refused
 from django_durable.models import WorkflowExecution
 from django_durable.store import DjangoHistoryStore
 from durable_core.audit import Code, Invariant, PeerProcess, audit, examine, watch
+from durable_core.decision import RunSettings
 from durable_core.definitions import Registry
 from durable_core.errors import DurableError
 from durable_core.execution import Status
@@ -109,6 +110,23 @@ def test_same_code_comes_to_the_same():
     bench, run_id = bench_with(two_steps)
     bench.drive(run_id)
     assert replays(bench, bench.registry) == []
+
+
+def few_at_a_time(ctx):
+    return ctx.map("echo", [1, 2, 3], max_concurrency=1).results
+
+
+def children_at_a_time(ctx, n=None):
+    return n if n is not None else ctx.map("flow", [1, 2, 3], max_concurrency=1).results
+
+
+@pytest.mark.parametrize("code", [few_at_a_time, children_at_a_time])
+def test_digest_of_a_map_is_made_once_and_not_by_a_replay(code):
+    bench, run_id = bench_with(code)
+    bench.drive(run_id)
+    assert bench.result(run_id) == [1, 2, 3]
+    assert replays(bench, bench.registry) == []
+    assert replays(bench, bench.registry, settings=RunSettings(strict_inputs=True)) == []
 
 
 def renamed(ctx):

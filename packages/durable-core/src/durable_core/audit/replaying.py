@@ -118,7 +118,7 @@ class Recital:
     def hear(self, command: c.Command, found: e.HistoryEvent) -> None:
         if isinstance(command, c.RecordSideEffect):
             return  # made of what was found
-        asked, found = _without_lines(record(command)), _without_lines(found)
+        asked, found = _as_asked(record(command)), _as_asked(found)
         self._note(asked)
         if asked != found:
             self.changed.append((found, asked))
@@ -224,11 +224,15 @@ def _ending(story: Story, ending: e.HistoryEvent | None, *, is_same: bool) -> It
         yield _mismatch(story, found, expected=e.details_of(recorded), seq=story.run.events[-1].seq)
 
 
-def _without_lines(fact: e.HistoryEvent) -> e.HistoryEvent:
-    """Without traceback text, in which lines of files stand."""
-    if not isinstance(fact, e.WorkflowUpdateFailed):
-        return fact
-    return replace(fact, failure={"type": fact.failure.get("type"), "message": fact.failure.get("message")})
+def _as_asked(fact: e.HistoryEvent) -> e.HistoryEvent:
+    """Without traceback text, in which lines of files stand, and without a digest that is made once, for later."""
+    match fact:
+        case e.WorkflowUpdateFailed():
+            return replace(fact, failure={"type": fact.failure.get("type"), "message": fact.failure.get("message")})
+        case e.ActivityScheduled() | e.ChildWorkflowScheduled() if fact.batch is not None:
+            return replace(fact, batch=None)
+        case _:
+            return fact
 
 
 def _comparable(end: e.HistoryEvent) -> object:

@@ -126,6 +126,29 @@ def test_signals_of_runs_that_go_on_for_each_other_are_one_receivers(bench: Noti
     assert bench.client.find_newest(run_id).status is Status.COMPLETED
 
 
+@pytest.mark.promise("P6")
+def test_signals_that_come_again_to_a_reopened_run_have_come_once(bench: NotingBench):
+    is_mended = False
+
+    @bench.registry.workflow
+    def fails_behind_them(ctx):
+        words = [ctx.wait_signal("word"), ctx.wait_signal("word")]
+        if not is_mended:
+            raise ValueError
+        return words
+
+    run_id = bench.start("fails_behind_them")
+    sent = send(bench, run_id, 1, 2)
+    bench.drive(run_id)
+    is_mended = True
+    bench.client.reopen(run_id)
+    for _ in range(2):  # in the mailbox, and read
+        assert found(bench, Effects(signals=sent)) == []
+        assert found(bench, Effects(signals=sent[:1])) == [(Invariant.SIGNALS, run_id)]
+        bench.drive(run_id)
+    assert bench.result(run_id) == [1, 2]
+
+
 # Effects
 
 
@@ -155,6 +178,28 @@ def test_completed_activity_without_an_effect_is_found(bench: NotingBench):
 def test_code_that_began_more_often_than_it_was_claimed_is_found(bench: NotingBench):
     run_id = bench.start("noting")
     bench.drive(run_id)
+    [violation] = said(bench, Effects(performed=performed(bench) * 2, noting=NOTING))
+    assert "began 2 times" in violation.found
+
+
+def test_attempts_of_a_call_that_was_put_aside_are_those_of_the_call_made_again(bench: NotingBench):
+    is_mended = False
+
+    @bench.registry.workflow
+    def fails_beside_it(ctx):
+        handle = ctx.start_activity("notes")
+        if not is_mended:
+            raise ValueError
+        return ctx.wait_activity(handle)
+
+    run_id = bench.start("fails_beside_it")
+    bench.drive(run_id)
+    assert bench.noted == []
+    is_mended = True
+    bench.client.reopen(run_id)
+    bench.drive(run_id)
+    assert len(bench.noted) == 1
+    assert found(bench, Effects(performed=performed(bench), noting=NOTING)) == []
     [violation] = said(bench, Effects(performed=performed(bench) * 2, noting=NOTING))
     assert "began 2 times" in violation.found
 

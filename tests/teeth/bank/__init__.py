@@ -8,6 +8,7 @@ from tests.teeth.bank import (
     messages,
     outputs,
     pg_queue,
+    programs,
     redis_queue,
     replay,
     store,
@@ -28,4 +29,5 @@ BANK = (
     *pg_queue.MUTATIONS,
     *redis_queue.MUTATIONS,
     *commands.MUTATIONS,
+    *programs.MUTATIONS,
 )

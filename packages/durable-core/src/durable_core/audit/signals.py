@@ -12,6 +12,7 @@ from durable_core import events as e
 from durable_core.audit.story import SENT, WORDS
 from durable_core.audit.violations import Invariant, Violation
 from durable_core.errors import NewerCodeNeeded
+from durable_core.rewinding import lived
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -99,7 +100,7 @@ def _compare(run_id: UUID, sent: Sequence[SentSignal], received: Sequence[Sequen
 
 
 def _received(run: AuditedRun) -> Iterator[Message]:
-    for event in run.events:
+    for event in lived(run.events):  # what was put aside when the run was reopened has come again
         if event.type == e.SignalReceived.type:
             yield _told(e.event_of(event))
     for letter in run.mail:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from durable_core.audit.story import as_text_column
@@ -21,22 +22,25 @@ BATCH = 500  # runs looked up at once
 def effects(story: Story) -> Iterator[Violation]:
     """An activity that completed has come to its end, none began more often than it was claimed, or after a cancel."""
     noted = dict(story.effects.performed_by_run.get(str(story.record.id), {}))
+    hands = Counter[str]()  # how often a call changed them; one that was put aside and made again has several tasks
     for task in story.run.tasks:
-        of_call = noted.pop(f"{story.record.id}:{task.record.call_id}", [])
+        hands[task.record.call_id] += task.record.token
+    for call_id, task in story.tasks.items():
+        of_call = noted.pop(f"{story.record.id}:{call_id}", [])
         if task.record.activity_name in story.effects.noting:
-            yield from _compare(story, task, of_call)
+            yield from _compare(story, task, of_call, hands[call_id])
     for key, attempts in noted.items():
         found = f"{len(attempts)} attempts of {key}, of which the run knows nothing"
         yield story.violation(Invariant.EFFECTS, found, "only activities that it has scheduled")
 
 
-def _compare(story: Story, task: AuditedTask, noted: list[Performed]) -> Iterator[Violation]:
+def _compare(story: Story, task: AuditedTask, noted: list[Performed], hands: int) -> Iterator[Violation]:
     record = task.record
     if record.status is TaskStatus.COMPLETED and not any(p.ended and p.attempt == record.attempt for p in noted):
         found = f"attempt {record.attempt} COMPLETED, and its code never came to its end"
         yield story.about(task, Invariant.EFFECTS, found, "at least one effect")
-    if len(noted) > record.token:
-        found = f"code that began {len(noted)} times, of a task that changed hands {record.token} times"
+    if len(noted) > hands:
+        found = f"code that began {len(noted)} times, of a task that changed hands {hands} times"
         yield story.about(task, Invariant.EFFECTS, found, "that it is claimed each time")
     ended_at = story.ended_at
     if record.status is TaskStatus.QUEUED or story.record.status is not Status.CANCELED or ended_at is None:

@@ -35,6 +35,9 @@ class FileLedger:
     def end(self, effect: Effect) -> None:
         self._note("end", effect)
 
+    def times(self, call: str) -> int:
+        return sum(what == "begin" and effect.call == call for what, effect, _ in self._lines())
+
     def move(self, call: str, account: str, amount: int) -> bool:
         with closing(self._open()) as bank, bank:
             bank.execute("BEGIN IMMEDIATE")

@@ -21,7 +21,7 @@ from tests.programs.chains import by_name, judge_chains, signals_of
 from tests.programs.generator import ACCOUNTS
 from tests.programs.model import Circumstances, Judgement, judge, judge_effects
 from tests.programs.outputs import judge_outputs
-from tests.programs.seen import seen_of
+from tests.programs.seen import seen_of, times_reopened
 from tests.programs.source import source_of
 from tests.waiting import wait_until
 
@@ -87,6 +87,7 @@ def look_at_all(site: Site, stories: Sequence[Story], ledger: FileLedger, *, fau
             signals=by_name(signals_of(run)),
             may_be_canceled=story is None or story.may_be_canceled,  # a child: with its parent
             faults=faults,
+            reopened=times_reopened(run),
             runs=records,
         )
         judgement = judge(seen, around)

@@ -42,6 +42,9 @@ class Ledger(Protocol):
 
     def end(self, effect: Effect) -> None: ...
 
+    def times(self, call: str) -> int:
+        """How often it was begun so far."""
+
     def move(self, call: str, account: str, amount: int) -> bool:
         """Add to an account, once per *call* however often it is asked; False if that would overdraw it."""
 
@@ -59,6 +62,9 @@ class MemoryLedger:
 
     def end(self, effect: Effect) -> None:
         self.ended.add(effect)
+
+    def times(self, call: str) -> int:
+        return sum(effect.call == call for effect in self.begun)
 
     def move(self, call: str, account: str, amount: int) -> bool:
         if call not in self.moves:
@@ -78,7 +84,13 @@ def install(
     from tests.programs.language import Program
 
     def scripted(
-        key: Any, value: Any = None, fails: int = 0, spoils: bool = False, takes: float = 0.0, beats: bool = False
+        key: Any,
+        value: Any = None,
+        fails: int = 0,
+        spoils: bool = False,
+        takes: float = 0.0,
+        beats: bool = False,
+        heals: bool = False,
     ) -> Any:
         if isinstance(key, dict):  # an item of a batch, with all of this
             return scripted(**key)
@@ -89,8 +101,9 @@ def install(
             activity_heartbeat({"attempt": current.attempt})
         if takes:
             pause(takes)
-        if current.attempt <= fails:
-            raise Scripted(message_of(current.attempt))
+        attempt = ledger.times(effect.call) if heals else current.attempt
+        if attempt <= fails:
+            raise Scripted(message_of(attempt))
         ledger.end(effect)
         return object() if spoils else value
 
@@ -136,7 +149,8 @@ def options(script: Script) -> dict[str, Any]:
 
 def arguments(script: Script, key: str, value: Any) -> dict[str, Any]:
     """What the script says to the activity itself."""
-    given = {"fails": script.fails, "spoils": script.spoils, "takes": script.takes, "beats": script.beats}
+    said = "fails", "spoils", "takes", "beats", "heals"
+    given = {name: getattr(script, name) for name in said}
     return {"key": key, "value": value, **{name: value for name, value in given.items() if value}}
 
 

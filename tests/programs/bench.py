@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ from durable_core.audit import Effects, Performed
 from durable_core.client import Client
 from durable_core.codec import encode
 from durable_core.definitions import Registry
-from durable_core.errors import WorkflowClosed
+from durable_core.errors import NotReopenable, WorkflowClosed
 from durable_core.ports import NewRun
 from durable_core.testing import InMemoryHistoryStore, InMemoryTaskQueue, ManualClock
 from durable_core.updating import Updater
@@ -61,6 +62,22 @@ class ProgramBench:
         try:
             self.client.signal(run_id, name, payload)
         except WorkflowClosed:
+            return False
+        return True
+
+    def pause(self, run_id: UUID) -> None:
+        with suppress(WorkflowClosed):
+            self.client.pause(run_id)
+
+    def resume(self, run_id: UUID) -> None:
+        with suppress(WorkflowClosed):
+            self.client.resume(run_id)
+
+    def reopen(self, run_id: UUID) -> bool:
+        """Whether it can be."""
+        try:
+            self.client.reopen(run_id)
+        except NotReopenable:
             return False
         return True
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from durable_core import events as e
 from durable_core.codec import decode
 from durable_core.execution import Status
+from durable_core.rewinding import lived
 from tests.programs.interpreter import next_path
 from tests.programs.language import Program
 
@@ -43,8 +44,8 @@ def judge_chains(runs: Mapping[UUID, LoadedRun], judgements: Mapping[UUID, Judge
 
 
 def signals_of(run: LoadedRun) -> list[tuple[str, Any]]:
-    """Name and payload, in the order in which they came."""
-    facts = (e.event_of(record) for record in run.events if record.type == e.SignalReceived.type)
+    """Name and payload, in the order in which they came; those that came again once."""
+    facts = (e.event_of(record) for record in lived(run.events) if record.type == e.SignalReceived.type)
     return [(fact.name, decode(fact.payload)) for fact in facts if isinstance(fact, e.SignalReceived)]
 
 

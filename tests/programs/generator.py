@@ -190,6 +190,18 @@ class Author:
             start_to_close=self.duration() + self.pace / 20 if attempts and self.chance(0.1) else None,
         )
 
+    def mendable(self, script: Script) -> Script:
+        """It fails for good, and once its run was reopened that may be over."""
+        attempts = self.random.randint(1, 2)
+        return Script(
+            value=script.value,
+            takes=script.takes,
+            interval=script.interval,
+            attempts=attempts,
+            fails=self.random.randint(attempts, 2 * attempts),
+            heals=True,
+        )
+
     def child(self) -> p.Program:
         depth = self.child_depth
         try:

@@ -40,6 +40,7 @@ class Circumstances:
     signals_first: bool = False  # all of them before the start
     may_be_canceled: bool = False  # somebody asked for it, or a parent may have closed
     faults: int = 0  # how often a worker died, lost its time or its database; 0: every outcome is the script's
+    reopened: int = 0  # how often
     runs: Mapping[UUID, RunRecord] = field(default_factory=dict)  # where its children are found
 
 

@@ -27,6 +27,7 @@ class Script(Part):
     refused: bool = False  # its error is among the non-retryable ones
     timeout: Seconds | None = None  # schedule-to-close
     start_to_close: Seconds | None = None
+    heals: bool = False  # fails counts all attempts there have been, also those before its run was reopened
 
 
 class Allowance(NamedTuple):
@@ -50,8 +51,11 @@ def attempts_of(script: Script) -> int:
     return min(needed, script.attempts) if script.attempts else needed
 
 
-def may_end(script: Script, value: Any, ending: Entry, *, faults: int) -> bool:
-    """Whether an awaited call may end like this; *ending* is an entry of the trace without its label."""
+def may_end(script: Script, value: Any, ending: Entry, *, faults: int, reopened: int = 0) -> bool:
+    """Whether an awaited call may end like this; *ending* is an entry of the trace without its label.
+
+    *reopened*: how often its run was, which may have begun all attempts anew.
+    """
     plain = attempts_of(script)
     loose = bool(faults) or script.start_to_close is not None
     fails_for_good = plain <= script.fails
@@ -59,6 +63,8 @@ def may_end(script: Script, value: Any, ending: Entry, *, faults: int) -> bool:
         case ["value", found]:
             if script.spoils or not same(found, value):
                 return False
+            if script.heals:
+                return not fails_for_good or loose or reopened > 0
             return not fails_for_good or (loose and (not script.attempts or script.fails < script.attempts))
         case ["failed", "ActivityTimeout", "schedule_to_close", _]:
             return script.timeout is not None
@@ -66,6 +72,8 @@ def may_end(script: Script, value: Any, ending: Entry, *, faults: int) -> bool:
             return script.start_to_close is not None and attempt == script.attempts
         case ["failed", "ActivityError", "Scripted", message, attempt]:
             is_last = script.refused or attempt == script.attempts
+            if script.heals and (loose or reopened):
+                return is_last and message in map(message_of, range(1, script.fails + 1))
             return (
                 message == message_of(attempt) and attempt <= script.fails and is_last and (loose or attempt == plain)
             )
@@ -77,18 +85,21 @@ def may_end(script: Script, value: Any, ending: Entry, *, faults: int) -> bool:
             return False
 
 
-def allowance(script: Script, ending: Entry | None, *, faults: int) -> Allowance:
+def allowance(script: Script, ending: Entry | None, *, faults: int, reopened: int = 0) -> Allowance:
     """Of a call that ended like this; None: nobody has waited for its end."""
     plain = attempts_of(script)
+    lives = reopened + 1
     if script.start_to_close is None:
-        most: int | None = plain + faults
+        most: int | None = lives * plain + faults
     else:  # each attempt may have run out of time
-        most = script.attempts + faults if script.attempts else None
+        most = lives * script.attempts + faults if script.attempts else None
     if script.refused and faults:
-        most = max(script.fails + 1, script.attempts) + faults
+        most = lives * max(script.fails + 1, script.attempts) + faults
     if script.once:
-        most = 1
+        most = lives
     match ending:
+        case ["value", *_] if script.heals:  # whatever it took, and no more but for what was cut off
+            return Allowance(1 if faults else script.fails + 1, script.fails + lives + faults)
         case ["value", *_] | ["failed", "ActivityError", "Scripted" | "PayloadError", *_]:
             loose = faults or script.start_to_close is not None
             return Allowance(1 if loose else plain, most)

@@ -11,6 +11,7 @@ from durable_core.definitions import Registry
 from durable_core.errors import NondeterminismError
 from durable_core.execution import Status
 from durable_core.replay import WorkflowRun
+from durable_core.rewinding import lived
 from durable_core.transcript import decided
 from durable_core.worker.loading import info_of
 from tests.programs.activities import MemoryLedger, install
@@ -71,7 +72,7 @@ def seen_of(loaded: LoadedRun) -> Seen:
 
 def _answered(loaded: LoadedRun, seen: Seen) -> Seen:
     """The same, with its updates."""
-    facts = [e.event_of(record) for record in loaded.events if record.type in UPDATE_TYPES]
+    facts = [e.event_of(record) for record in lived(loaded.events) if record.type in UPDATE_TYPES]
     answers = []
     for fact in facts:
         match fact:
@@ -89,12 +90,16 @@ def _answered(loaded: LoadedRun, seen: Seen) -> Seen:
     return seen._replace(accepted=accepted, answers=answers)
 
 
+def times_reopened(loaded: LoadedRun) -> int:
+    return sum(record.type == e.WorkflowReopened.type for record in loaded.events)
+
+
 def replayed(loaded: LoadedRun, program: Program, path: str) -> Trace | None:
     """What the code sees that is brought to where the history ends; None: it was never asked."""
     try:
         return _replayed(loaded.record, loaded.events, program, path)
     except NondeterminismError:
-        if loaded.record.status is not Status.CANCELED:
+        if loaded.record.status not in (Status.CANCELED, Status.TIMED_OUT):
             raise
         inside = decided(loaded.events)  # the end came from outside
         return _replayed(loaded.record, inside, program, path) if inside else None

@@ -24,7 +24,7 @@ from tests.programs.chains import by_name, judge_chains, signals_of
 from tests.programs.generator import ACCOUNTS, generate
 from tests.programs.model import Circumstances, judge, judge_effects
 from tests.programs.outputs import judge_outputs
-from tests.programs.seen import replayed, seen_of
+from tests.programs.seen import replayed, seen_of, times_reopened
 from tests.programs.source import source_of
 from tests.programs.strategies import programs, transfers
 
@@ -47,7 +47,8 @@ def complaints_about(bench: ProgramBench, circumstances: Circumstances) -> list[
             around = replace(circumstances, signals=by_name(signals_of(loaded)))
         else:
             around = Circumstances(may_be_canceled=True)  # with its parent
-        judgements[run_id] = judge(seen_of(loaded), replace(around, runs=runs))
+        around = replace(around, reopened=times_reopened(loaded), runs=runs)
+        judgements[run_id] = judge(seen_of(loaded), around)
     complaints = [complaint for judgement in judgements.values() for complaint in judgement.complaints]
     complaints += judge_chains(all_runs, judgements)
     complaints += judge_outputs(bench.store, all_runs, judgements)
@@ -155,6 +156,39 @@ def test_canceled_program_does_what_the_model_allows(cache_size, program, cancel
         acts.insert(after, partial(bench.client.cancel, RUN_ID, reason="enough", graceful=graceful))
     bench.drive(acts)
     around = Circumstances(signals=by_name(program.signals()), may_be_canceled=True)
+    assert not complaints_about(bench, around), source_of(program)
+
+
+@pytest.mark.parametrize("cache_size", [1_000, 0], ids=["cached", "replayed"])
+@settings(properties, max_examples=25)
+@given(program=programs, pauses=st.lists(st.integers(0, 12), min_size=1, max_size=3))
+def test_paused_program_does_what_the_model_allows(cache_size, program, pauses):
+    """It is paused now and then, is told nothing less, and goes on when it is resumed."""
+    bench = ProgramBench(cache_size=cache_size)
+    bench.start(program, RUN_ID)
+    acts: list[Any] = [partial(bench.signal, RUN_ID, name, payload) for name, payload in program.signals()]
+    acts += updates(bench, program)
+    for after in pauses:
+        acts.insert(after, partial(bench.pause, RUN_ID))
+        acts.insert(after + 3, partial(bench.resume, RUN_ID))
+    bench.drive([*acts, partial(bench.resume, RUN_ID)])
+    assert not complaints_about(bench, Circumstances(signals=by_name(program.signals()))), source_of(program)
+
+
+@pytest.mark.parametrize("cache_size", [1_000, 0], ids=["cached", "replayed"])
+@settings(properties, max_examples=50)
+@given(program=programs, times=st.integers(1, 2))
+def test_reopened_program_does_what_the_model_allows(cache_size, program, times):
+    """Its activities may fail again, or not any more; its signals come to it once, whatever it had read of them."""
+    bench = ProgramBench(cache_size=cache_size)
+    bench.start(program, RUN_ID)
+    for name, payload in program.signals():
+        bench.signal(RUN_ID, name, payload)
+    bench.drive(updates(bench, program))
+    for _ in range(times):
+        if bench.reopen(RUN_ID):
+            bench.drive()
+    around = Circumstances(signals=by_name(program.signals()), signals_first=True)
     assert not complaints_about(bench, around), source_of(program)
 
 

@@ -24,9 +24,10 @@ from durable_core.execution import MessageStatus
 from durable_core.querying import ask as query
 from tests.programs.interpreter import SEEN, WORKFLOW
 from tests.programs.steps.updates import MOST
+from tests.simulation.operators import Operator
 from tests.simulation.rim import queue_of, store_of
 from tests.simulation.updates import Told, ask
-from tests.simulation.witness import first_of
+from tests.simulation.witness import Asked, first_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,6 +54,8 @@ class Customer:
         self._random = random
         self._witness = witness
         self._lives = 0
+        self._sent: set[tuple[str, Any]] = set()  # of signals, name and payload
+        self._operator = Operator(order, self._store, world.hub, random)
         self._left: deque[Callable[[Client], None]] = deque([self._start])
         calls: list[Callable[[Client], None]] = [
             self._signal(name, payload) for name, payload in order.program.signals()
@@ -69,6 +72,12 @@ class Customer:
             for number in range(random.randint(1, MOST)):
                 update = self._update(f"{order.path}-{number}", refuse=random.random() < 0.2)
                 calls.insert(random.randint(0, len(calls) // 2), update)
+        if random.random() < 0.08:
+            place = random.randint(0, len(calls))
+            calls.insert(random.randint(place, len(calls)), self._operator.resume)
+            calls.insert(place, self._operator.pause)
+        if not order.program.moves_money and random.random() < 0.15:
+            calls += [self._reopen] * random.randint(1, 2)
         self._left += calls
 
     @property
@@ -132,15 +141,22 @@ class Customer:
         def send(client: Client) -> None:
             run_id = self.order.run_id
             assert run_id is not None
+            if (name, payload) in self._sent:
+                return
             if not self._is_there(run_id, name, payload):
                 try:
                     client.signal(run_id, name, payload)
                 except WorkflowClosed:
                     assert self._is_closed(run_id), "told that an open run is closed"
                     return
+            self._sent.add((name, payload))
             self._witness.sent(run_id, name, payload, sender)
 
         return send
+
+    def _reopen(self, client: Client) -> None:
+        signals = [self._signal(name, payload) for name, payload in self.order.program.signals()]
+        self._operator.reopen(client, lambda: self._left.extend(signals))
 
     def _update(self, update_id: str, *, refuse: bool) -> Callable[[Client], None]:
         def update(client: Client) -> None:
@@ -181,7 +197,7 @@ class Customer:
             answer = query(loaded, SEEN, {}, registry=self._world.registry, settings=RunSettings())
         except UnknownQueryError:  # nobody has begun it
             answer = []
-        self._witness.answers.append((asked, answer))
+        self._witness.answers.append(Asked(asked, loaded.record.history_length, answer))
 
     # What is so, whatever anybody was told
 

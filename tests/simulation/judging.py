@@ -11,7 +11,7 @@ from tests.programs.chains import by_name, judge_chains, signals_of
 from tests.programs.model import Circumstances, judge, judge_effects
 from tests.programs.outputs import judge_outputs
 from tests.programs.scripts import same
-from tests.programs.seen import seen_of
+from tests.programs.seen import seen_of, times_reopened
 from tests.simulation.hub import Exhausted
 from tests.simulation.updates import judge_told
 from tests.simulation.witness import first_of
@@ -19,6 +19,7 @@ from tests.simulation.witness import first_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from durable_core.ports import LoadedRun
     from tests.programs.seen import Seen
     from tests.simulation.orders import Order
     from tests.simulation.witness import Witness
@@ -45,10 +46,11 @@ def complaints(world: World, orders: Sequence[Order], witness: Witness, *, came_
     return found
 
 
-def _answers(witness: Witness, seen: Seen) -> Iterator[str]:
-    """What a run was asked for is the beginning of what it saw in the end."""
-    for run_id, answer in witness.answers:
-        if run_id == seen.run_id and not same(answer, seen.trace[: len(answer)]):
+def _answers(witness: Witness, run: LoadedRun, seen: Seen) -> Iterator[str]:
+    """What a run was asked for is the beginning of what it saw in the end, unless it was reopened behind that."""
+    reopened_at = max((event.seq for event in run.events if event.type == e.WorkflowReopened.type), default=0)
+    for run_id, length, answer in witness.answers:
+        if run_id == seen.run_id and length >= reopened_at and not same(answer, seen.trace[: len(answer)]):
             yield f"run {run_id} answered that it had seen {answer}; it has seen {seen.trace}"
 
 
@@ -68,15 +70,17 @@ def _by_the_model(world: World, orders: Sequence[Order], witness: Witness) -> It
             signals=by_name(signals_of(run)),
             may_be_canceled=first_of(record) in canceled or record.parent_id is not None,
             faults=MANY if world.weather.is_rough else 0,
+            reopened=times_reopened(run),
             runs=runs,
         )
         seen = seen_of(run)
         judgements[record.id] = judge(seen, around)
-        yield from _answers(witness, seen)
+        yield from _answers(witness, run, seen)
     for judgement in judgements.values():
         yield from judgement.complaints
     yield from judge_chains(loaded, judgements)
     yield from judge_outputs(world.store, loaded, judgements)
-    yield from judge_told(world.store, witness.told)
+    reopened = {first_of(run.record) for run in loaded.values() if times_reopened(run)}
+    yield from judge_told(world.store, witness.told, reopened)
     if not any(order.workflow_id for order in orders):
         yield from judge_effects(judgements.values(), witness.ledger.begun)

@@ -13,7 +13,7 @@ from tests.programs.scripts import same
 from tests.programs.steps.updates import UPDATE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
     from uuid import UUID
 
     from durable_core.client import Client
@@ -52,8 +52,11 @@ def ask(client: Client, store: HistoryStore, run_id: UUID, told: Told, pause: Ca
     return told
 
 
-def judge_told(store: HistoryStore, all_told: Iterable[Told]) -> Iterator[str]:
-    """The audit holds what the store has of updates against histories; this, what customers have heard."""
+def judge_told(store: HistoryStore, all_told: Iterable[Told], reopened: Collection[UUID]) -> Iterator[str]:
+    """The audit holds what the store has of updates against histories; this, what customers have heard.
+
+    *reopened* are chains, which may have answered after they were closed.
+    """
     for told in all_told:
         row = store.message(told.chain_id, MessageKind.UPDATE, told.update_id)
         answer: Any = None
@@ -66,7 +69,7 @@ def judge_told(store: HistoryStore, all_told: Iterable[Told]) -> Iterator[str]:
                 case MessageStatus.REJECTED if row.failure is not None:
                     answer = row.failure["type"]
         if told.status is None:
-            is_so = row is None or not row.status.is_final
+            is_so = row is None or not row.status.is_final or told.chain_id in reopened
         elif told.status is MessageStatus.SENT:
             is_so = row is not None
         else:

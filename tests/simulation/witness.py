@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from durable_core.activity import current_activity
 from durable_core.audit import Effects, End, Performed, SentSignal, Start, Total
@@ -27,6 +27,14 @@ if TYPE_CHECKING:
 NOTING = frozenset({"scripted", "withdraw", "deposit"})
 
 
+class Asked(NamedTuple):
+    """A query."""
+
+    run_id: UUID
+    length: int  # of its history, then
+    answer: list[Entry]  # what it said that it had seen
+
+
 class Witness:
     def __init__(self, clock: TimeSource, store: InMemoryHistoryStore, *, sees_begins: bool) -> None:
         """*sees_begins*: an attempt begins when it is claimed, for nobody stands still between the two."""
@@ -39,7 +47,7 @@ class Witness:
         self.canceled: set[UUID] = set()  # runs whose caller was told that they are, or those that went on for them
         self.kept: set[UUID] = set()  # likewise
         self.told: list[Told] = []  # of updates
-        self.answers: list[tuple[UUID, list[Entry]]] = []  # what a run said that it had seen
+        self.answers: list[Asked] = []
         self._performed: list[Performed] = []
 
     @contextmanager

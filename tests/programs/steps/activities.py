@@ -27,8 +27,10 @@ class RunActivity(p.Binding):
 
     @staticmethod
     def draw(author: Author, scope: Scope, depth: int) -> RunActivity:
-        script = author.script(scope)
-        return RunActivity(**author.labeled(), script=script, binds=author.bind(scope.values))
+        script, given = author.script(scope), author.labeled()
+        if author.chance(0.1):
+            script, given["guarded"] = author.mendable(script), False
+        return RunActivity(**given, script=script, binds=author.bind(scope.values))
 
     def run(self, code: Interpreter) -> None:
         activity, given = _asked(code, self.script)
@@ -140,10 +142,12 @@ class Call(Started):
     value: Any
 
     def may_end(self, model: Model, ending: Entry) -> bool:
-        faults = model.around.faults
-        may = may_end(self.script, self.value, ending, faults=faults)
+        around = model.around
+        faults, reopened = around.faults, around.reopened
+        may = may_end(self.script, self.value, ending, faults=faults, reopened=reopened)
         may = may or (self.may_be_unwanted and ending[:2] == ["failed", "ActivityCanceled"] and self._is_why(ending[3]))
-        model.judgement.effects[self.key] = allowance(self.script, ending if may else None, faults=faults)
+        seen = ending if may else None
+        model.judgement.effects[self.key] = allowance(self.script, seen, faults=faults, reopened=reopened)
         return may
 
     def _is_why(self, reason: str) -> bool:
@@ -159,7 +163,8 @@ def _asked(code: Interpreter, script: Script) -> tuple[ActivityDefinition, dict[
 def called(model: Model, script: Script) -> Call:
     model.activities += 1
     call = model.started(Call(f"{model.seen.path}:{model.activities}", script, model.read(script.value)))
-    model.judgement.effects[call.key] = allowance(script, None, faults=model.around.faults)
+    around = model.around
+    model.judgement.effects[call.key] = allowance(script, None, faults=around.faults, reopened=around.reopened)
     return call
 
 

@@ -1,0 +1,94 @@
+"""What a person does to a run of a customer's: pauses it for a while, and opens it again when it has failed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from durable_core import events as e
+from durable_core.errors import NotReopenable, WorkflowClosed
+from durable_core.execution import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from random import Random
+    from uuid import UUID
+
+    from durable_core.client import Client
+    from durable_core.ports import RunRecord
+    from durable_core.testing import InMemoryHistoryStore
+    from tests.simulation.hub import Hub
+    from tests.simulation.orders import Order
+
+LOOKS = 8  # for the end of a run, before it is left to itself
+BETWEEN = 3.0  # seconds between two of them, at most
+LONGEST_PAUSE = 8.0  # seconds, beside what the customer does meanwhile
+UNASKED = (Status.CANCELED, Status.TIMED_OUT)  # how a run can end without its code
+
+
+class Operator:
+    def __init__(self, order: Order, store: InMemoryHistoryStore, hub: Hub, random: Random) -> None:
+        self._order = order
+        self._store = store
+        self._hub = hub
+        self._random = random
+        self._paused: tuple[UUID, int] | None = None  # the run, and how long its history was
+
+    def pause(self, client: Client) -> None:
+        try:
+            client.pause(self._run_id, reason="let me look")
+        except WorkflowClosed:
+            assert self._newest().status.is_closed, "told that an open run is closed"
+            return
+        if self._order.workflow_id is None:  # or another may have resumed it
+            record = self._newest()
+            self._paused = record.id, record.history_length
+
+    def resume(self, client: Client) -> None:
+        if self._paused is not None:
+            self._hub.wait(self._random.random() ** 3 * LONGEST_PAUSE)
+            run_id, length = self._paused
+            self._paused = None  # it may be resumed although this call fails
+            self._check_still(run_id, length)
+        try:
+            client.resume(self._run_id)
+        except WorkflowClosed:
+            assert self._newest().status.is_closed, "told that an open run is closed"
+
+    def _check_still(self, run_id: UUID, length: int) -> None:
+        run = self._store._runs.get(run_id)
+        assert run is not None
+        record = run.record
+        if record.status.is_closed:
+            assert record.status in UNASKED, f"a paused run is {record.status}"
+        else:
+            assert record.paused_at is not None, "a paused run goes on"
+            assert record.history_length == length, "something was decided for a paused run"
+
+    def reopen(self, client: Client, again: Callable[[], None]) -> None:
+        """*again*: what to do once it is open, since who has sent something to a closed run was refused."""
+        for _ in range(LOOKS):
+            if self._newest().status.is_closed:
+                break
+            self._hub.wait(self._random.random() * BETWEEN)
+        try:
+            client.reopen(self._run_id, reason="mended")
+        except NotReopenable:
+            pass
+        else:
+            assert self._was_reopened(), "told of a reopening that has not happened"
+        if self._was_reopened():  # perhaps by a call that got no reply
+            again()
+
+    def _was_reopened(self) -> bool:
+        history = self._store._events.get(self._newest().id, ())
+        return any(event.type == e.WorkflowReopened.type for event in history)
+
+    @property
+    def _run_id(self) -> UUID:
+        assert self._order.run_id is not None
+        return self._order.run_id
+
+    def _newest(self) -> RunRecord:
+        run = self._store.newest(self._run_id)
+        assert run is not None
+        return run

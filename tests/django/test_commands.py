@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import io
 import json
 import os
@@ -263,6 +264,21 @@ def test_worker_says_what_it_is():
     assert re.search(r"^workflows: (.+, )?approval, .*onboard", out, re.MULTILINE)
     assert re.search(r"^activities: (.+, )?approve, ", out, re.MULTILINE)
     assert command("durable_worker", "--iterations", "1", verbosity=0) == ("", "")
+
+
+def test_a_worker_leaves_the_collector_as_it_was():
+    def state():
+        return gc.get_threshold(), gc.get_freeze_count() > 0
+
+    before = state()
+    work()
+    assert state() == before
+    gc.freeze()
+    try:
+        work()
+        assert gc.get_freeze_count() > 0, "what somebody else has frozen stays so"
+    finally:
+        gc.unfreeze()
 
 
 def test_worker_serves_the_queues_it_is_told_to():

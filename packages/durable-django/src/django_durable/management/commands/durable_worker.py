@@ -300,13 +300,15 @@ def _seldom_collecting() -> Iterator[None]:
     """Runs in memory live long and hold many small objects: with Python's defaults the garbage collector looks through
     all of them again and again, which takes some 10 % of a busy worker's time."""
     before = gc.get_threshold()
+    is_frozen = gc.get_freeze_count() > 0  # by a server that loads everything and forks: its children are to share it
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLD)
     try:
         yield
     finally:
         gc.set_threshold(*before)
-        gc.unfreeze()
+        if not is_frozen:
+            gc.unfreeze()
 
 
 def _names(values: list[str]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ one that was executed: settings, connections, threads and apps come after the fo
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import runpy
@@ -25,19 +26,24 @@ from durable_core import crashpoints
 ROOT = Path(__file__).resolve().parent.parent
 MANAGE = "tests.project.manage"
 IMPORTED = (
+    "django.contrib.admin",
     "django.core.handlers.wsgi",
     "django.core.management",
     "django.db.backends.postgresql.base",
     "django.db.backends.sqlite3.base",
+    "django.db.migrations.executor",
     "django.db.models",
     "django.forms",
     "django.template.backends.django",
     "django.urls",
     "django.utils.autoreload",
+    "durable_core.audit",
     "durable_core.client",
+    "durable_core.testing",
     "durable_core.worker",
     "durable_pg_queue",
     "durable_redis_queue",
+    "pydantic.main",
 )
 MOST_DESCRIPTORS = 4096
 LARGEST = 1 << 18  # bytes of a request: arguments and environment
@@ -186,6 +192,8 @@ def main() -> None:
     from django.conf import settings
 
     assert not settings.configured, "the settings of one process would be those of all"
+    gc.collect()
+    gc.freeze()  # a child that collects would touch all of it, and so copy it
     with socket.socket(fileno=int(sys.argv[1])) as line:
         order = fork_on_request(line)
     if order is not None:

@@ -55,6 +55,8 @@ SAY_PINNED = """
 from importlib.metadata import distributions
 print(*sorted(f"{d.name}=={d.version}" for d in distributions() if not d.name.startswith("durable")), sep="\\n")
 """
+# Hundreds of processes import what is installed editable: compiled in each, that would be a third of their time.
+COMPILED_ONCE = {"PYTHONDONTWRITEBYTECODE": ""}
 PYTEST_PROCESSES = "4"  # of xdist, on two cores: most tests wait for processes; "0" runs the suite in one process
 
 
@@ -119,7 +121,8 @@ def install(session: nox.Session, *requirements: str, extra: str = "") -> None:
 def run_tests(session: nox.Session, django: str) -> None:
     install(session, *group("test"), django, extra="[all]")
     session.run("python", "-c", SAY_VERSIONS)
-    session.run("python", "-m", "pytest", "-n", PYTEST_PROCESSES, "--durations=25", *session.posargs)
+    options = ["-n", PYTEST_PROCESSES, "--durations=25", *session.posargs]
+    session.run("python", "-m", "pytest", *options, env=COMPILED_ONCE)
 
 
 # --- sessions ---
@@ -184,14 +187,15 @@ def mutation(session: nox.Session) -> None:
 def chaos(session: nox.Session) -> None:
     """Kill, pause and drain workers and restart their servers while random programs run: 15 minutes, over the pairs."""
     install(session, *group("test"), "Django>=5.2", extra="[all]")
-    session.run("python", "-m", "tests.chaos", *(session.posargs or ["--seconds", "150"]))
+    session.run("python", "-m", "tests.chaos", *(session.posargs or ["--seconds", "150"]), env=COMPILED_ONCE)
 
 
 @nox.session(python=PYTHON, default=False)
 def kills(session: nox.Session) -> None:
     """Kill one worker after another, at every two crash points, on every pair of store and queue: half an hour."""
     install(session, *group("test"), "Django>=5.2", extra="[all]")
-    session.run("python", "-m", "pytest", "-n", PYTEST_PROCESSES, "tests/crashes/every_two_kills.py", *session.posargs)
+    options = ["-n", PYTEST_PROCESSES, "tests/crashes/every_two_kills.py", *session.posargs]
+    session.run("python", "-m", "pytest", *options, env=COMPILED_ONCE)
 
 
 @nox.session(python=PYTHON, default=False)

@@ -100,6 +100,11 @@ def test_rule_10_the_failure_of_a_run_keeps_them_too(site):
     assert failure["cause"]["type"] == "KeyError"
 
 
+def test_an_activity_that_raises_what_an_outage_raises_has_failed_like_any_other(site):
+    error = site.run("tries", name="fails", args=["could not serialize access", "OperationalError"])
+    assert (error["class"], error["type_name"], error["attempt"]) == ("ActivityError", "OperationalError", 1)
+
+
 def test_rule_10_a_broken_str_is_survived(site):
     error = site.run("tries", name="fails", args=["boom", "Unspeakable"])
     assert error["type_name"] == "Unspeakable"

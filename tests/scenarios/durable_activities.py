@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from django.db import connection
+from django.db import OperationalError, connection
 
 from django_durable import CompleteLater, RetryPolicy, activity_heartbeat, current_activity, register
 from django_durable.models import ActivityTask
@@ -64,7 +64,10 @@ class TryLater(Exception):
 
 ERRORS = {
     error.__name__: error
-    for error in (ValueError, KeyError, SystemExit, KeyboardInterrupt, GeneratorExit, Unspeakable, TryLater)
+    for error in (
+        *(ValueError, KeyError, SystemExit, KeyboardInterrupt, GeneratorExit, Unspeakable, TryLater),
+        OperationalError,
+    )
 }
 
 

@@ -13,6 +13,13 @@ WORLDS = "tests/teeth/worlds.py::test_worlds_are_sound"  # of the simulation, 2,
 
 MUTATIONS = (
     Mutation(
+        "all that is due at one moment is made ready at once, before anything else has a turn",
+        f"{CORE}/worker/scheduler.py",
+        "BATCH = 500  # due rows of a kind per turn",
+        "BATCH = 50_000",
+        ("tests/core/test_crowds.py::test_a_signal_is_heard_among_many_timers_that_are_due_at_once",),
+    ),
+    Mutation(
         "entries are done with before their decision is committed",
         f"{CORE}/worker/runs.py",
         "        try:\n            with unit(self._store, self._queue) as box:\n                committed =",

@@ -26,9 +26,12 @@ from durable_core.ports import (
     Commit,
     CommitResult,
     Committed,
+    Created,
     Detached,
     GivenBack,
     Letter,
+    NewItem,
+    NewRun,
     Outline,
     PastTask,
     Reopening,
@@ -384,7 +387,27 @@ class StoreThatForgetsWhatCallsIn(InMemoryHistoryStore):
         pass
 
 
+class StoreThatForgetsOrigins(InMemoryHistoryStore):
+    def create(self, runs: Sequence[NewRun]) -> list[Created]:
+        return super().create([replace(run, forked_from=None) for run in runs])
+
+
+class StoreThatTellsItemsOfTheChain(InMemoryHistoryStore):
+    def published(self, run_id: UUID) -> list[NewItem]:
+        chain_id = self._chain_of(run_id)
+        return [row.new for row in sorted(self._items) if row.new.chain_id == chain_id]
+
+
+class StoreThatTellsItemsOfItsCodeOnly(InMemoryHistoryStore):
+    def published(self, run_id: UUID) -> list[NewItem]:
+        tasks = {row.record.call_id for row in self._tasks.group("run", run_id)}
+        return [new for new in super().published(run_id) if new.call_id not in tasks]
+
+
 LIES: list[tuple[type[Any], str]] = [
+    (StoreThatForgetsOrigins, "test_run_says_from_which_it_was_forked"),
+    (StoreThatTellsItemsOfTheChain, "test_items_of_one_run_are_told_with_their_calls_in_order"),
+    (StoreThatTellsItemsOfItsCodeOnly, "test_items_of_one_run_are_told_with_their_calls_in_order"),
     (StoreThatExpectsNothing, "test_attempt_that_has_begun_can_be_completed_from_outside"),
     (StoreThatDetachesWhateverIsAsked, "test_only_the_attempt_that_runs_can_be_completed_from_outside"),
     (StoreThatKeepsTheWorker, "test_attempt_that_has_begun_can_be_completed_from_outside"),

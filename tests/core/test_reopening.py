@@ -12,12 +12,13 @@ from durable_core import events as e
 from durable_core.audit import Code, audit
 from durable_core.audit.effects import Effects
 from durable_core.codec import encode
+from durable_core.ending import end_from_outside
 from durable_core.errors import ActivityError, NotReopenable, UnknownExecutionError, WorkflowFailed
 from durable_core.execution import Status, TaskStatus
-from durable_core.ports import TaskOutcome
+from durable_core.ports import Mail, TaskOutcome
 from durable_core.retry import RetryPolicy
 from durable_core.rewinding import lived, rewind
-from tests.core.stories import Story, completed, failed, loads, signal
+from tests.core.stories import Story, cancel, completed, failed, loads, signal
 from tests.core.test_worker import Bench
 
 ONCE = RetryPolicy(maximum_attempts=1)
@@ -633,3 +634,123 @@ def test_an_audit_finds_a_reopened_run_that_nobody_will_look_at():
         world.bench.queue._items.remove(item.id)
     found = audit(world.bench.store, world.bench.queue, Effects())
     assert any("a reopened run" in violation.found for violation in found), found
+
+
+# Messages whose sender has closed before it heard what became of them
+
+
+def sends_and_closes(world):
+    @world.workflow
+    def flow(ctx):
+        def branch():
+            ctx.wait_signal("s")
+            try:
+                ctx.signal_workflow("hello", "there", workflow_id="somebody")
+            except UnknownExecutionError:
+                return "nobody"
+            return "delivered"
+
+        sent = ctx.spawn(branch)
+        ctx.wait_signal("die")
+        if not world.fixed:
+            raise Broken
+        return ctx.wait(sent)
+
+    run_id = world.bench.start("flow")
+    for name in ("s", "die"):
+        world.bench.client.signal(run_id, name)
+    world.bench.drive(run_id)
+    assert world.status(run_id) is Status.FAILED
+    assert "external_signal_sent" in world.lived(run_id)
+    return run_id
+
+
+@both
+def test_a_message_that_nobody_took_is_told_of_when_its_sender_is_reopened(world):
+    run_id = sends_and_closes(world)
+    world.reopen(run_id)
+    assert world.bench.result(run_id) == "nobody"
+
+
+@both
+def test_a_message_that_was_delivered_is_not_sent_again_when_its_sender_is_reopened(world):
+    world.workflow(takes_two)
+    definition = world.bench.registry.workflows["takes_two"].using(workflow_id="somebody")
+    receiver = world.bench.client.start(definition, {}).run_id
+    world.bench.drive(receiver, to=lambda status: status is Status.RUNNING)
+    run_id = sends_and_closes(world)
+    world.reopen(run_id)
+    assert world.bench.result(run_id) == "delivered"
+    world.bench.client.signal(receiver, "hello", "end")
+    world.bench.drive(receiver)
+    assert world.bench.result(receiver) == ["there", "end"]
+
+
+def takes_two(ctx):
+    return [ctx.wait_signal("hello"), ctx.wait_signal("hello")]
+
+
+@both
+def test_a_run_that_times_out_as_it_sends_is_told_what_came_of_it_when_it_is_reopened(world):
+    @world.workflow
+    def flow(ctx):
+        def branch():
+            ctx.wait_signal("s")
+            try:
+                ctx.signal_workflow("hello", workflow_id="nobody")
+            except UnknownExecutionError:
+                return "nobody"
+
+        return ctx.wait(ctx.spawn(branch))
+
+    bench = world.bench
+    run_id = bench.client.start("flow", {}, timeout=100).run_id
+    bench.client.signal(run_id, "s")
+    bench.clock.advance(timedelta(seconds=100))
+    bench.drive(run_id)
+    assert world.status(run_id) is Status.TIMED_OUT
+    assert "external_signal_sent" in world.lived(run_id)
+    world.reopen(run_id)
+    assert bench.result(run_id) == "nobody"
+
+
+@pytest.mark.parametrize("first", [signal("die"), cancel("enough", graceful=False)], ids=["a failure", "a cancel"])
+def test_a_word_behind_what_ends_the_run_is_kept(first):
+    def fn(ctx):
+        def branch():
+            ctx.signal_workflow("hello", workflow_id="nobody")
+
+        ctx.spawn(branch)
+        ctx.wait_signal("die")
+        raise Broken
+
+    story = Story(fn)
+    story.start()
+    word = e.ExternalMessageFailed(call_id="0.0", reason="unknown")
+    decision = story.give(first, word)
+    assert decision.end is not None
+    assert decision.unheard == [word]
+
+
+def test_a_word_that_waits_when_a_run_ends_without_its_code_is_kept(world):
+    @world.workflow
+    def flow(ctx): ...
+
+    run_id = world.bench.start("flow")
+    record = world.bench.client.find(run_id)
+    word = Mail(1, "external_message_failed", "0", '{"reason":"closed"}')
+    letters = [word, Mail(2, "external_message_delivered", "1", "{}"), Mail(3, "activity_completed", "2", "{}")]
+    now = world.bench.clock.now()
+    commit = end_from_outside(record, letters, e.WorkflowTimedOut(deadline=now), now)
+    world.bench.store.commit([commit])
+    assert world.bench.client.find(run_id).unheard == '{"0":"closed","1":null}'
+
+
+def test_a_message_of_which_an_older_release_kept_no_word_keeps_its_sender_closed(world):
+    run_id = sends_and_closes(world)
+    store = world.bench.store
+    with store.transaction():
+        row = store._runs.get(run_id)
+        store._runs.put(run_id, replace(row, record=replace(row.record, unheard=None)))
+    with pytest.raises(NotReopenable, match="nobody knows what has become of its message by call "):
+        world.bench.client.reopen(run_id)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from durable_core.ports import AuditedRun, Commit, Letter, MessageNews, NewMessage, Verdict
+from durable_core.ports import AuditedRun, Commit, Letter, MessageNews, NewMessage, Reopening, Verdict
 from durable_core.testing import InMemoryHistoryStore
 from durable_core.testing.rows import RunRow
 
@@ -96,7 +96,37 @@ class StoreThatWritesToTheFirstRun(InMemoryHistoryStore):
         return self._runs.get(run_id)
 
 
+class StoreThatKeepsNoWord(InMemoryHistoryStore):
+    def _keep_words(self, commit: Commit, letters: Sequence[Letter]) -> None:
+        pass
+
+
+class StoreThatKeepsOnlyWhatItSends(InMemoryHistoryStore):
+    def _keep_words(self, commit: Commit, letters: Sequence[Letter]) -> None:
+        super()._keep_words(replace(commit, unheard=()), letters)
+
+
+class StoreThatKeepsAllWordsOfABatch(InMemoryHistoryStore):
+    def _keep_words(self, commit: Commit, letters: Sequence[Letter]) -> None:
+        super()._keep_words(commit, [letter._replace(run_id=commit.run_id) for letter in letters])
+
+
+class StoreThatRemembersOldWords(InMemoryHistoryStore):
+    def reopen(self, reopening: Reopening) -> UUID | None:
+        before = self.get(reopening.run_id)
+        holder = super().reopen(reopening)
+        row = self._runs.get(reopening.run_id)
+        if row is not None and before is not None:
+            self._runs.put(row.record.id, replace(row, record=replace(row.record, unheard=before.unheard)))
+        return holder
+
+
 LIES: list[tuple[type[Any], str]] = [
+    (StoreThatKeepsNoWord, "test_run_that_closes_keeps_what_has_become_of_its_messages"),
+    (StoreThatKeepsOnlyWhatItSends, "test_run_that_closes_keeps_what_has_become_of_its_messages"),
+    (StoreThatKeepsOnlyWhatItSends, "test_runs_that_close_at_once_keep_each_its_own_words"),
+    (StoreThatKeepsAllWordsOfABatch, "test_runs_that_close_at_once_keep_each_its_own_words"),
+    (StoreThatRemembersOldWords, "test_reopened_run_is_running_and_forgets_how_it_ended"),
     (StoreThatSaysAllWasDelivered, "test_sender_hears_of_a_run_that_takes_nothing"),
     (StoreThatSaysAllWasDelivered, "test_each_call_hears_of_its_own_message"),
     (StoreThatTellsNoSender, "test_message_reaches_a_run_by_its_id"),

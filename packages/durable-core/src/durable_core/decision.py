@@ -45,6 +45,7 @@ class Decision:
     values: dict[str, Payload] = field(default_factory=dict)  # of events, by key: the last that was set
     items: list[tuple[int, c.PublishItem]] = field(default_factory=list)  # with the seq of the fact
     outgoing: list[c.SendSignal | c.SendCancel] = field(default_factory=list)
+    unheard: list[e.HistoryEvent] = field(default_factory=list)  # words on messages that came when the code had ended
     abandoned: list[UUID] = field(default_factory=list)  # open children to be canceled with the run
     status: Status = Status.RUNNING
     result: Payload | None = None

@@ -64,4 +64,9 @@ def end_from_outside(
         error=error_of(end),
         mail_read=[letter.id for letter in mail],
         letters=letters,
+        unheard=[
+            Letter(record.id, letter.type, letter.call_id, letter.details)
+            for letter in mail
+            if letter.type in e.WORD_TYPES
+        ],
     )

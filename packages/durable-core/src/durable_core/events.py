@@ -424,6 +424,10 @@ COMMANDED = (
 )
 # Of those, what code asks about something it has started: by the call_id of that, with none of their own.
 CANCELS = (ActivityCancelRequested, TimerCanceled, ChildWorkflowCancelRequested)
+# Messages to other runs, and what the store says of them.
+SENT = (ExternalSignalSent, ExternalCancelSent)
+WORDS = (ExternalMessageDelivered, ExternalMessageFailed)
+WORD_TYPES = frozenset(cls.type for cls in WORDS)
 TERMINAL = (WorkflowCompleted, WorkflowFailed, WorkflowCanceled, WorkflowTimedOut, WorkflowContinuedAsNew)
 TERMINAL_TYPES = frozenset(cls.type for cls in TERMINAL)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from durable_core import events as e
-from durable_core.codec import encode
+from durable_core.codec import decode, encode
 from durable_core.errors import NotReopenable
 from durable_core.execution import REOPENABLE, Status, TaskStatus
 from durable_core.ports import (
@@ -21,6 +21,7 @@ from durable_core.ports import (
     TaskRecord,
     Wake,
     earliest,
+    word_of,
 )
 from durable_core.rewinding import OUTCOMES, lived, rewind, was_asked_to_end
 
@@ -80,7 +81,7 @@ class _Reopener:
             letter, children = self._child(record, child_id)
             reopened += children
             heard += [] if letter is None else [letter]
-        letters = [*(Letter.of(record.id, fact) for fact in rewinding.again), *heard]
+        letters = [*(Letter.of(record.id, fact) for fact in rewinding.again), *heard, *_words(record, rewinding)]
         if letters:
             self._store.deliver(letters)
         return reopened
@@ -169,6 +170,19 @@ class _Reopener:
             reason = record.error.partition(": ")[2]
             return Letter.of(parent.id, e.ChildWorkflowCanceled(call_id=call_id, reason=reason)), []
         return None, self.open(child)
+
+
+def _words(record: RunRecord, rewinding: Rewinding) -> list[Letter]:
+    """What has become of messages: each was sent with a decision that its run closed behind, and is not sent again."""
+    known = {} if record.unheard is None else decode(record.unheard)
+    for call_id in rewinding.sent:
+        if call_id not in known:
+            raise _refusal(
+                record,
+                f"nobody knows what has become of its message by call {call_id}: a release that kept no word of it has "
+                "closed the run. It may have been delivered.",
+            )
+    return [Letter.of(record.id, word_of(call_id, known[call_id])) for call_id in rewinding.sent]
 
 
 def _who_has_heard(store: HistoryStore, record: RunRecord) -> RunRecord | None:

@@ -178,6 +178,8 @@ class WorkflowRun:
         if self._is_too_late(fact):
             if isinstance(fact, e.WorkflowCancelRequested | e.WorkflowUpdateAccepted):
                 self._missed.append(fact)
+            elif isinstance(fact, e.WORDS):
+                self._engine.decision.unheard.append(fact)
             return
         if isinstance(fact, e.WorkflowUpdateAccepted):
             accepted = self._engine.judge(fact)
@@ -235,6 +237,8 @@ class WorkflowRun:
         for fact in left:
             if isinstance(fact, e.SignalReceived):
                 self._engine.append(fact)
+            elif isinstance(fact, e.WORDS):
+                self._engine.decision.unheard.append(fact)
         self._stop(e.WorkflowCanceled(reason=request.reason))
 
     def _stop(self, end: e.HistoryEvent) -> None:

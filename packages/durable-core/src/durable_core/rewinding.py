@@ -56,6 +56,7 @@ class Rewinding:
     activities: Sequence[str]  # calls whose outcome is not among either
     children: Sequence[UUID]  # the same
     canceled: Mapping[str, str]  # calls of activities that the code has canceled, and why
+    sent: Sequence[str]  # calls of messages to other runs of which the code has heard nothing
 
 
 def lived(records: Sequence[e.EventRecord]) -> Sequence[e.EventRecord]:
@@ -95,7 +96,7 @@ def rewind(records: Sequence[e.EventRecord]) -> Rewinding:
                 f"its code has asked for {fact.type} in the very step in which it failed, and others know of that. It "
                 "would be done twice. Start a new run."
             )
-    told = {fact.call_id for fact in (*facts[:first], *again) if isinstance(fact, OUTCOMES)}
+    told = {fact.call_id for fact in (*facts[:first], *again) if isinstance(fact, (*OUTCOMES, *e.WORDS))}
     kept = [fact for fact in facts[:first] if fact.call_id not in told]
     return Rewinding(
         after=records[first - 1].seq if first else 0,
@@ -103,6 +104,7 @@ def rewind(records: Sequence[e.EventRecord]) -> Rewinding:
         activities=[fact.call_id for fact in kept if isinstance(fact, e.ActivityScheduled)],
         children=[fact.child_id for fact in kept if isinstance(fact, e.ChildWorkflowScheduled)],
         canceled={fact.call_id: fact.reason for fact in kept if isinstance(fact, e.ActivityCancelRequested)},
+        sent=[fact.call_id for fact in kept if isinstance(fact, e.SENT)],
     )
 
 

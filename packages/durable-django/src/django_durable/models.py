@@ -62,6 +62,10 @@ class WorkflowExecution(models.Model):
     paused_at = InstantField(null=True, blank=True)  # since when nothing is decided for it
     pause_reason = models.TextField(null=True, blank=True)
     waiting_for = PayloadField(null=True)  # object: kind, what, since, until, at
+    unheard = PayloadField(null=True)  # of a closed one, object: why messages to others have failed, by call
+    forked_from = models.ForeignKey(  # no constraint: see HistoryEvent
+        "self", models.SET_NULL, null=True, blank=True, related_name="forks", db_index=False, db_constraint=False
+    )
     worker_id = models.UUIDField(null=True, blank=True)  # who has it in memory; no key: workers come and go
     failures = models.IntegerField(default=0)  # decisions in a row that ended BLOCKED
     crashes = models.IntegerField(default=0)  # workers in a row that died over it
@@ -84,6 +88,7 @@ class WorkflowExecution(models.Model):
         indexes = (
             models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="durable_run_due"),
             models.Index(fields=["parent"], condition=Q(parent__isnull=False), name="durable_run_parent"),
+            models.Index(fields=["forked_from"], condition=Q(forked_from__isnull=False), name="durable_run_forks"),
             models.Index(fields=["chain_id", "status"], condition=Q(chain_id__isnull=False), name="durable_run_chain"),
             models.Index(
                 fields=["workflow_id", "created_at"], condition=Q(workflow_id__isnull=False), name="durable_run_own_id"

@@ -11,10 +11,8 @@ from durable_core.audit.story import (
     ACTIVITY_OUTCOMES,
     CHILD_OUTCOMES,
     LOCAL_OUTCOMES,
-    SENT,
     TIMERS,
     UPDATE_FACTS,
-    WORDS,
     as_text_column,
 )
 from durable_core.audit.violations import Invariant
@@ -185,8 +183,8 @@ def timers(story: Story) -> Iterator[Violation]:
 def _belongs(fact: e.HistoryEvent, asked: e.HistoryEvent | None) -> bool:
     if isinstance(fact, ACTIVITY_OUTCOMES):
         return isinstance(asked, e.ActivityScheduled)
-    if isinstance(fact, WORDS):
-        return isinstance(asked, SENT)
+    if isinstance(fact, e.WORDS):
+        return isinstance(asked, e.SENT)
     if isinstance(fact, CHILD_OUTCOMES):
         return isinstance(asked, e.ChildWorkflowScheduled)
     return isinstance(asked, TIMERS) and asked.fire_at is not None

@@ -9,7 +9,6 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from durable_core import events as e
-from durable_core.audit.story import SENT, WORDS
 from durable_core.audit.violations import Invariant, Violation
 from durable_core.errors import NewerCodeNeeded
 from durable_core.rewinding import lived
@@ -34,10 +33,10 @@ def signals(story: Story) -> Iterator[Violation]:
                 expected = "that a run takes no signal once it is closed, and does not close before it has read all"
                 yield story.violation(Invariant.SIGNALS, "an unread signal of a closed run", expected)
         return
-    told: set[str | None] = {fact.call_id for fact in story.facts if isinstance(fact, WORDS)}
-    told |= {letter.mail.call_id for letter in story.run.mail if letter.mail.type in {cls.type for cls in WORDS}}
+    told: set[str | None] = {fact.call_id for fact in story.facts if isinstance(fact, e.WORDS)}
+    told |= {letter.mail.call_id for letter in story.run.mail if letter.mail.type in {cls.type for cls in e.WORDS}}
     for sent, placed in story.placed():
-        if isinstance(sent, SENT) and sent.call_id not in told:
+        if isinstance(sent, e.SENT) and sent.call_id not in told:
             found, expected = f"{sent.type} of which nothing has become", "that it was delivered, or failed"
             yield story.violation(Invariant.SIGNALS, found, expected, seq=placed.seq, call_id=sent.call_id)
 

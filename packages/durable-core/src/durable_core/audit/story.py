@@ -26,8 +26,6 @@ CHILD_OUTCOMES = (
     e.ChildWorkflowCanceled,
     e.ChildWorkflowTimedOut,
 )
-SENT = (e.ExternalSignalSent, e.ExternalCancelSent)
-WORDS = (e.ExternalMessageDelivered, e.ExternalMessageFailed)
 UPDATE_FACTS = (e.WorkflowUpdateAccepted, e.WorkflowUpdateCompleted, e.WorkflowUpdateFailed)
 TIMERS = (e.TimerStarted, e.SignalWaitStarted)
 

@@ -87,6 +87,8 @@ from durable_core.ports.records import (
     Verdict,
     Wake,
     WorkerInfo,
+    unheard_of,
+    word_of,
 )
 from durable_core.ports.store import (
     MAX_KEPT,
@@ -177,4 +179,6 @@ __all__ = [
     "new_id",
     "private_queue",
     "queue_for",
+    "unheard_of",
+    "word_of",
 ]

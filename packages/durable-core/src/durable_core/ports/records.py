@@ -7,7 +7,9 @@ from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
+from durable_core.codec import decode, encode
 from durable_core.events import (
+    WORD_TYPES,
     ActivityCanceled,
     ExternalMessageDelivered,
     ExternalMessageFailed,
@@ -20,7 +22,7 @@ from durable_core.execution import MessageStatus, Status, TaskStatus
 from durable_core.ports.queue import Entry, EntryKind
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime, timedelta
 
     from durable_core.codec import Payload
@@ -47,6 +49,7 @@ class NewRun:
     parent_call_id: str | None = None
     cancel_with_parent: bool = True
     chain_id: UUID | None = None  # the first of the runs that it goes on for, each continued as the next
+    forked_from: UUID | None = None  # the run whose history it begins with
 
     def wake(self) -> Wake:
         return Wake(self.id, self.queue, self.priority, None)
@@ -79,6 +82,8 @@ class RunRecord:
     crashes: int  # workers in a row that died over it
     created_at: datetime
     paused_at: datetime | None = None  # since when nothing is decided for it
+    unheard: Payload | None = None  # of a closed one: see `unheard_of`
+    forked_from: UUID | None = None  # see NewRun; None, too, where that run was deleted
 
     @property
     def time_given(self) -> timedelta | None:
@@ -132,9 +137,14 @@ class Outgoing(NamedTuple):
 
     def word(self, sender: UUID, failure: str | None) -> Letter:
         """What the sender hears. *failure*: closed or unknown; None: it was delivered."""
-        if failure is None:
-            return Letter.of(sender, ExternalMessageDelivered(call_id=self.call_id))
-        return Letter.of(sender, ExternalMessageFailed(call_id=self.call_id, reason=failure))
+        return Letter.of(sender, word_of(self.call_id, failure))
+
+
+def word_of(call_id: str, failure: str | None) -> HistoryEvent:
+    """What the code hears of a message that it has sent."""
+    if failure is None:
+        return ExternalMessageDelivered(call_id=call_id)
+    return ExternalMessageFailed(call_id=call_id, reason=failure)
 
 
 class MessageKind(StrEnum):
@@ -441,11 +451,24 @@ class Commit:
     # Messages to other runs: delivered where these are open, which then do not close meanwhile; the sender gets a word
     # on each by mail. BUSY while somebody else decides on one of those.
     outgoing: Sequence[Outgoing] = ()
+    # Words on messages that a run which closes has read, and has not written into its history. The run keeps them, and
+    # those on what this commit sends, for the day on which it is opened again.
+    unheard: Sequence[Letter] = ()
     updates: Sequence[MessageNews] = ()
     values: Sequence[NewValue] = ()  # one of a key
     items: Sequence[NewItem] = ()  # in the order in which the code published them
     # What becomes of QUEUED tasks when the run closes; None keeps them. RUNNING ones are told to stop.
     close_tasks_as: TaskStatus | None = TaskStatus.CANCELED
+
+
+def unheard_of(commit: Commit, letters: Iterable[Letter]) -> Payload | None:
+    """What a run that closes keeps of words that its code has not heard: why each message failed, by call.
+
+    *letters* are those of the commit, words among them. An object; null for a message that was delivered.
+    """
+    words = [letter for letter in letters if letter.run_id == commit.run_id and letter.type in WORD_TYPES]
+    reasons = {letter.call_id: decode(letter.details).get("reason") for letter in [*commit.unheard, *words]}
+    return encode(reasons) if reasons else None
 
 
 class Restart(NamedTuple):

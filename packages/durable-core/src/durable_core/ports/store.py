@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         Mail,
         MessageKind,
         MessageRecord,
+        NewItem,
         NewMessage,
         NewRun,
         PastTask,
@@ -212,6 +213,9 @@ class HistoryStore(Protocol):
 
     def items(self, run_id: UUID, stream: str, *, after: int, limit: int) -> list[StoredItem]:
         """The next items of a stream, of all runs of the chain, behind the cursor *after*."""
+
+    def published(self, run_id: UUID) -> list[NewItem]:
+        """All items of one run, of its code and its activities, in the order of their cursors."""
 
     # Time
 

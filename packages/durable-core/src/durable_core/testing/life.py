@@ -68,6 +68,7 @@ class LifeMethods(State):
                 crashes=0,
                 paused_at=None,
                 worker_id=None,
+                unheard=None,
             )
             due_at = earliest(reopening.due_at, reopening.deadline)
             self._runs.put(record.id, replace(run, record=record, waiting_for=reopening.waiting_for, due_at=due_at))

@@ -42,6 +42,10 @@ class OutputMethods(State):
             rows = sorted(self._items.group("stream", (self._chain_of(run_id), stream)))
             return [StoredItem(row.cursor, row.new.item) for row in rows if row.cursor > after][:limit]
 
+    def published(self, run_id: UUID) -> list[NewItem]:
+        with self.transaction():
+            return [row.new for row in sorted(self._items.group("run", run_id))]
+
     def _is_under_way(self, attempt: AttemptItems) -> bool:
         task = self._tasks.get(attempt.task_id)
         if task is None or self._open_run(attempt.run_id) is None:

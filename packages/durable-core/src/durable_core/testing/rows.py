@@ -102,6 +102,7 @@ def new_run(run: NewRun, now: datetime) -> RunRow:
         parent_call_id=run.parent_call_id,
         cancel_with_parent=run.cancel_with_parent,
         chain_id=run.chain_id,
+        forked_from=run.forked_from,
         worker_id=None,
         failures=0,
         crashes=0,

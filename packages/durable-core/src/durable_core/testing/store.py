@@ -7,7 +7,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from durable_core.execution import TRANSITIONS, Status, TaskStatus
-from durable_core.ports import MAX_UNREAD, CommitResult, Committed, Created, Due, LoadedRun, Verdict, mailbox_full
+from durable_core.ports import (
+    MAX_UNREAD,
+    CommitResult,
+    Committed,
+    Created,
+    Due,
+    LoadedRun,
+    Verdict,
+    mailbox_full,
+    unheard_of,
+)
 from durable_core.testing.activities import ActivityMethods
 from durable_core.testing.auditing import AuditMethods
 from durable_core.testing.life import LifeMethods
@@ -99,6 +109,9 @@ class InMemoryHistoryStore(ActivityMethods, MessageMethods, OutputMethods, Worke
             for commit in commits:
                 if verdicts[commit.run_id] is Verdict.COMMITTED:
                     letters += self._outgoing_letters(commit)
+            for commit in commits:
+                if verdicts[commit.run_id] is Verdict.COMMITTED and commit.status.is_closed:
+                    self._keep_words(commit, letters)
             # Last, so that a run that closes in this batch gets none, wherever in the batch it stands.
             wakes = self._put_letters(letters)
             return Committed(
@@ -224,6 +237,11 @@ class InMemoryHistoryStore(ActivityMethods, MessageMethods, OutputMethods, Worke
         self._put_items(commit.run_id, commit.items)
         if commit.status.is_closed:
             self._close_queued(commit.run_id, commit.close_tasks_as)
+
+    def _keep_words(self, commit: Commit, letters: Sequence[Letter]) -> None:
+        run = self._runs.get(commit.run_id)
+        assert run is not None
+        self._runs.put(commit.run_id, replace(run, record=replace(run.record, unheard=unheard_of(commit, letters))))
 
     def _result(self, commit: Commit, verdict: Verdict) -> CommitResult:
         match verdict:

@@ -87,6 +87,7 @@ def propose(
         children=_new_runs(decision, record, now, again_at),
         letters=_letters(decision, record),
         outgoing=[_outgoing(command) for command in decision.outgoing],
+        unheard=[Letter.of(record.id, word) for word in decision.unheard],
         updates=[
             MessageNews(record.chain_id or record.id, news.update_id, news.status, news.result, news.failure)
             for news in decision.updates.values()

@@ -20,7 +20,7 @@ from django_durable.store.records import failure_text, mail_of, row_of_task, sto
 from django_durable.store.runs import Runs
 from durable_core.events import ActivityCanceled
 from durable_core.execution import Status, TaskStatus
-from durable_core.ports import GRACE, CommitResult, Committed, Letter, Mail, Verdict, Wake, earliest
+from durable_core.ports import GRACE, CommitResult, Committed, Letter, Mail, Verdict, Wake, earliest, unheard_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -161,7 +161,16 @@ class Commits(Runs, OutgoingMail, Messages, Outputs):
         if children := [child for commit in commits for child in commit.children]:
             self._insert_runs(children)
         letters = [letter for commit in commits for letter in commit.letters]
-        return self._post(letters + self._cancel(commits, now) + self._outgoing(commits))
+        letters += self._cancel(commits, now)
+        outgoing = self._outgoing(commits)
+        db.run_many(sql.keep_words, list(self._word_rows(commits, outgoing)))
+        return self._post(letters + outgoing)
+
+    def _word_rows(self, commits: list[Commit], outgoing: list[Letter]) -> Iterator[Row]:
+        """For `keep_words`."""
+        for commit in commits:
+            if commit.status.is_closed and (commit.outgoing or commit.unheard):
+                yield commit.run_id.hex, unheard_of(commit, outgoing)
 
     def _cancel(self, commits: list[Commit], now: str) -> list[Letter]:
         """End the canceled tasks that no worker has, tell the others to stop; what runs have to be told of that."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from django_durable.store.base import Part
-from durable_core.ports import Published, StoredItem
+from django_durable.store.database import uuid
+from durable_core.ports import NewItem, Published, StoredItem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,6 +29,10 @@ class Outputs(Part):
     def items(self, run_id: UUID, stream: str, *, after: int, limit: int) -> list[StoredItem]:
         rows = self.db.rows(self.sql.items, self.db.ids([run_id]), stream, after, limit)
         return [StoredItem(*row) for row in rows]
+
+    def published(self, run_id: UUID) -> list[NewItem]:
+        rows = self.db.rows(self.sql.items_of_run, self.db.ids([run_id]))
+        return [NewItem(uuid(chain_id), *row) for chain_id, *row in rows]
 
     def publish(self, attempts: Sequence[AttemptItems]) -> Published:
         if not attempts:

@@ -48,6 +48,8 @@ def run_of(row: Row) -> RunRecord:
         crashes=row[17],
         created_at=created_at,
         paused_at=instant(row[22]),
+        unheard=row[23],
+        forked_from=uuid_or_none(row[24]),
     )
 
 
@@ -122,6 +124,7 @@ def row_of_run(run: NewRun, now: str, db: Database) -> Row:
         run.parent_call_id,
         run.cancel_with_parent,
         hex_of(run.chain_id),
+        hex_of(run.forked_from),
         seconds_of(run.timeout),
         now,
         now,

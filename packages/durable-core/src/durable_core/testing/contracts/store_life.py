@@ -10,7 +10,7 @@ from uuid import UUID
 from durable_core.codec import EMPTY_OBJECT, Payload, encode
 from durable_core.events import EventRecord
 from durable_core.execution import Status, TaskStatus
-from durable_core.ports import Reopening, Restart, Verdict, new_id
+from durable_core.ports import Letter, Reopening, Restart, Verdict, new_id
 from durable_core.testing.contracts.base import Interrupted
 from durable_core.testing.contracts.builders import HOUR, StoreCases, a_letter, a_run, outcome_of
 
@@ -124,12 +124,14 @@ class LifeCases(StoreCases):
     def test_reopened_run_is_running_and_forgets_how_it_ended(self) -> None:
         run_id = self.start(deadline=self.later())
         assert self.commit(run_id, "workflow_started", failures=2).verdict is Verdict.COMMITTED
-        self.fail(run_id, failures=3, crashes=1, result=Payload("1"))
+        word = Letter(run_id, "external_message_delivered", "0", "{}")
+        self.fail(run_id, failures=3, crashes=1, result=Payload("1"), unheard=[word])
         before, deadline = self.record_of(run_id), self.later(2 * HOUR)
         assert self.reopen(run_id, deadline=deadline) is None
         record = self.record_of(run_id)
         assert (record.status, record.error, record.result) == (Status.RUNNING, "", None)
         assert (record.failures, record.crashes, record.worker_id) == (0, 0, None)
+        assert record.unheard is None
         assert (record.version, record.deadline) == (before.version + 1, deadline)
         assert self.event_types(run_id) == ["workflow_started", "workflow_completed", "workflow_reopened"]
         assert record.history_length == 3

@@ -5,9 +5,9 @@ from __future__ import annotations
 from threading import Event
 from typing import TYPE_CHECKING
 
-from durable_core.codec import encode
+from durable_core.codec import decode, encode
 from durable_core.execution import Status
-from durable_core.ports import Outgoing, Verdict, new_id
+from durable_core.ports import Letter, Outgoing, Verdict, new_id
 from durable_core.testing.contracts.base import PATIENCE
 from durable_core.testing.contracts.builders import StoreCases, a_letter
 
@@ -102,6 +102,40 @@ class OutgoingCases(StoreCases):
         self.close(sender, outgoing=[a_message(target)])
         assert len(self.mail_ids(target)) == 1
         assert self.mail_ids(sender) == []
+
+    def test_run_that_closes_keeps_what_has_become_of_its_messages(self) -> None:
+        sender, target = self.start(), self.start()
+        read = Letter(sender, "external_message_failed", "2", encode({"reason": "closed"}))
+        messages = [a_message(target, call_id="0"), a_message(new_id(), call_id="1")]
+        self.close(sender, outgoing=messages, unheard=[read])
+        assert self.unheard(sender) == {"0": None, "1": "unknown", "2": "closed"}
+        quiet = self.start()
+        self.close(quiet)
+        assert self.unheard(quiet) == self.unheard(target) == {}
+
+    def test_runs_that_close_at_once_keep_each_its_own_words(self) -> None:
+        one, two = self.start(), self.start()
+        read = Letter(two, "external_message_delivered", "1", "{}")
+        self.store.commit(
+            [
+                self.decision(
+                    one, "workflow_completed", status=Status.COMPLETED, outgoing=[a_message(new_id(), call_id="0")]
+                ),
+                self.decision(
+                    two,
+                    "workflow_completed",
+                    status=Status.COMPLETED,
+                    outgoing=[a_message(new_id(), call_id="5")],
+                    unheard=[read],
+                ),
+            ]
+        )
+        assert self.unheard(one) == {"0": "unknown"}
+        assert self.unheard(two) == {"5": "unknown", "1": None}
+
+    def unheard(self, run_id: UUID) -> dict[str, str | None]:
+        kept = self.record_of(run_id).unheard
+        return {} if kept is None else decode(kept)
 
     def test_decision_that_conflicts_sends_nothing(self) -> None:
         sender, target = self.start(), self.start()

@@ -95,6 +95,22 @@ class OutputCases(StoreCases):
         assert self.read(run_id, after=found[0].cursor, limit=2) == ["1", "2"]
         assert (self.read(run_id, "elsewhere"), self.read(other), self.read(new_id())) == (["4"], ["7"], [])
 
+    def test_items_of_one_run_are_told_with_their_calls_in_order(self) -> None:
+        first = self.start()
+        task = self.begin(first, call_id="a")
+        self.commit(first, items=[self.item(first, "0", "0", "t")])
+        self.publish(task, "1", "2")
+        self.commit(first, items=[self.item(first, "3", "3")])
+        mine = [(new.stream, new.call_id, new.number, new.item) for new in self.store.published(first)]
+        assert mine == [("t", "0", 0, "0"), ("s", "a", 0, "1"), ("s", "a", 1, "2"), ("s", "3", 0, "3")]
+        second = self.continue_as_new(first)
+        later = self.item(second, "0", "4")
+        self.commit(second, items=[later])
+        assert self.store.published(second) == [later]
+        assert later.chain_id == first
+        assert len(self.store.published(first)) == 4
+        assert self.store.published(new_id()) == []
+
     def test_items_are_committed_with_their_decision_or_not_at_all(self) -> None:
         run_id = self.start()
         stale = self.decision(run_id, items=[self.item(run_id, "0", "0")])

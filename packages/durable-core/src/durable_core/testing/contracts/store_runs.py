@@ -12,6 +12,12 @@ from durable_core.testing.contracts.builders import HOUR, StoreCases, a_letter, 
 
 
 class RunCases(StoreCases):
+    def test_run_says_from_which_it_was_forked(self) -> None:
+        origin = self.start()
+        fork = self.start(forked_from=origin)
+        assert [self.record_of(run).forked_from for run in (origin, fork)] == [None, origin]
+        assert self.store.load([fork])[fork].record.forked_from == origin
+
     def test_new_run_is_pending_with_all_it_was_given(self) -> None:
         parent = self.start()
         start_at, deadline, before = self.later(), self.later(2 * HOUR), self.store.now()

@@ -107,6 +107,8 @@ class CommitStatements:
             "crashes = v.crashes, worker_id = v.worker_id, updated_at = v.updated_at, "
             f"started_at = COALESCE({RUN}.started_at, v.updated_at), finished_at = v.finished_at",
         )
+        # What runs that close keep of words that their code has not heard.
+        self.keep_words = d.update(RUN, {"id": "uuid", "unheard": "text"}, "unheard = v.unheard")
         # Activities that decisions set in motion.
         self.insert_tasks = d.insert(TASK, NEW_TASK)
         # How attempts ended. One that goes back into the queue changes hands: its old token is worth nothing.

@@ -54,8 +54,8 @@ class LifeStatements:
             REOPENED,
             f"status = 'RUNNING', version = {RUN}.version + 1, history_length = v.history_length, result = NULL, "
             "error = '', waiting_for = v.waiting_for, deadline = v.deadline, due_at = v.due_at, failures = 0, "
-            "crashes = 0, paused_at = NULL, pause_reason = NULL, worker_id = NULL, finished_at = NULL, "
-            "updated_at = v.updated_at",
+            "crashes = 0, paused_at = NULL, pause_reason = NULL, unheard = NULL, worker_id = NULL, "
+            "finished_at = NULL, updated_at = v.updated_at",
         )
         # Their activities begin anew, as if never tried; an attempt that is still under way is nobody's.
         self.begin_anew = d.update(

@@ -46,6 +46,10 @@ class OutputStatements:
         self.open_runs_there = f"SELECT id FROM {RUN} WHERE id {d.among} AND status IN {OPEN}"
         # Attempts that are under way.
         self.live_attempts = f"SELECT id, token FROM {TASK} WHERE id {d.among} AND status = 'RUNNING'"
+        # All that one run has published.
+        self.items_of_run = (
+            f"SELECT chain_id, stream, call_id, number, item FROM {ITEM} WHERE execution_id {d.among} ORDER BY id"
+        )
         # A page of a stream. Parameters: any run of the chain, the stream, the last cursor, how many.
         self.items = (
             f"SELECT id, item FROM {ITEM} "

@@ -24,6 +24,7 @@ NEW_RUN = {
     "parent_call_id": "text",
     "cancel_with_parent": "boolean",
     "chain_id": "uuid",
+    "forked_from_id": "uuid",
     "timeout": "float8",
     "created_at": "timestamptz",
     "updated_at": "timestamptz",

@@ -25,7 +25,7 @@ KEEPER = f"(SELECT w.id FROM {WORKER} w WHERE w.id = {RUN}.worker_id) AS keeper"
 RUN_COLUMNS = (
     "id, workflow_name, workflow_id, status, version, history_length, input, result, error, queue, priority, "
     "start_at, deadline, parent_id, parent_call_id, worker_id, failures, crashes, created_at, cancel_with_parent, "
-    "chain_id, timeout, paused_at"
+    "chain_id, timeout, paused_at, unheard, forked_from_id"
 )
 TASK_COLUMNS = (
     "id, execution_id, call_id, activity_name, status, input, attempt, token, queue, priority, retry_policy, "

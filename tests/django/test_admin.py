@@ -216,3 +216,23 @@ def test_who_may_only_look_may_do_nothing(viewer, run):
     run.refresh_from_db()
     assert (run.status, run.paused_at) == ("FAILED", None)
     assert "Try again" not in viewer.get(url(WorkflowExecution, "changelist")).content.decode()
+
+
+def fork(client, *events):
+    chosen = {"action": "fork", "_selected_action": [str(event.pk) for event in events]}
+    return client.post(url(HistoryEvent, "changelist"), chosen, follow=True).content.decode()
+
+
+def test_operators_fork_a_run_from_an_event(operator, viewer, run):
+    for client in (operator, viewer):
+        user = User.objects.get(pk=client.session["_auth_user_id"])
+        user.user_permissions.add(Permission.objects.get(codename="view_historyevent"))
+    events = list(run.history.order_by("seq"))
+    told = fork(operator, events[-1], events[0])
+    [forked] = run.forks.all()
+    assert f'Forked as <a href="{url(WorkflowExecution, "change", forked.id)}">{forked.id}</a>.' in told
+    assert "cannot be forked" in told
+    page = operator.get(url(WorkflowExecution, "change", forked.id)).content.decode()
+    assert str(run.id) in page
+    fork(viewer, events[-1])
+    assert run.forks.count() == 1

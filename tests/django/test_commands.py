@@ -494,3 +494,22 @@ def test_start_under_an_id_that_is_taken():
     call_command("durable_start", "approval", workflow_id="w", id_conflict="terminate_existing")
     statuses = WorkflowExecution.objects.order_by("created_at").values_list("status", flat=True)
     assert list(statuses) == ["CANCELED", "PENDING"]
+
+
+# durable_fork
+
+
+def test_fork_prints_only_the_new_id():
+    handle = start_workflow("approval")
+    work()
+    length = handle.execution.history_length
+    out, err = command("durable_fork", str(handle), "--from-seq", str(length + 1), "--workflow-id", "again")
+    fork = WorkflowExecution.objects.get(id=UUID(out.strip()))
+    assert (out, err) == (f"{fork.id}\n", "")
+    assert (fork.forked_from_id, fork.workflow_id, fork.status) == (handle.id, "again", "RUNNING")
+    assert list(handle.execution.forks.all()) == [fork]
+    work()
+    assert f"forked from {handle.id}" in command("durable_status", str(fork.id))[0]
+    assert json.loads(command("durable_status", str(fork.id), "--format", "json")[0])["forked_from"] == str(handle.id)
+    said = str(refusal("durable_fork", str(handle), "--from-seq", "99"))
+    assert f"Expected 2 to {length + 1}; the nearest is {length + 1}." in said

@@ -51,3 +51,39 @@ def works_on_signals(ctx, key):
 @register.workflow
 def gates(ctx, key):
     return ctx.run_activity(gated, key, "through")
+
+
+@register.workflow
+def adds(ctx, key, value):
+    ctx.run_activity(effect, f"{key}-child-{value}")
+    return value + ctx.wait_signal("more")
+
+
+@register.workflow
+def does_many_things(ctx, key):
+    """Of each kind of call one, and what it does behind its signal depends on the gate."""
+    numbers = ctx.random()
+    ctx.set_event("stage", "begun")
+    ctx.publish("begun")
+    seen = []
+
+    def see(value):
+        seen.append(value)
+        return len(seen)
+
+    ctx.on_update("see", see)
+    ctx.run_activity(effect, f"{key}-before", numbers.random())
+    branch = ctx.spawn(lambda: ctx.run_activity(effect, f"{key}-branch", "branch"))
+    child = ctx.start_workflow(adds, key=key, value=1)
+    ctx.signal_workflow("more", 41, to=child)
+    done = ctx.gather(branch, child)
+    started = numbers.random()
+    with ctx.saga() as saga:
+        saga.run(effect, f"{key}-step", "step", undo=effect)
+        ctx.sleep(0.01)
+        ctx.wait_signal("go")
+        if not ledger.is_open(key):
+            raise ValueError("mend me")
+    ctx.set_event("stage", "done")
+    ctx.publish("done")
+    return [done, seen, started, numbers.random(), ctx.run_activity(effect, f"{key}-after", "after")]

@@ -18,6 +18,7 @@ from django.test import override_settings
 from django_durable import (
     WaitTimeout,
     cancel_workflow,
+    fork_workflow,
     get_event,
     query_workflow,
     read_stream,
@@ -210,8 +211,15 @@ def test_every_right_of_web_is_needed(both: Logins, queue: dict[str, Any]) -> No
     def work() -> None:
         with override_settings(DURABLE=both.durable("web", **queue)), session(alias):
             blocked, running = start_workflow("echoes", value=1), start_workflow("waits_for_answer")
+            busy = start_workflow("does_many_things", key="busy")
             with override_settings(DURABLE=both.durable("worker", **queue)), session(both.aliases["worker"]):
                 make_worker(worker_settings(threads=0)).run(iterations=3)  # leaves the activity in the queue
+            with pytest.raises(WaitTimeout):
+                update_workflow(busy, "see", {"value": 1}, timeout=0)
+            with override_settings(DURABLE=both.durable("worker", **queue)), session(both.aliases["worker"]):
+                make_worker(worker_settings(threads=0)).run(iterations=3)
+            forked = fork_workflow(busy, busy.execution.history_length + 1)
+            assert forked.execution.messages.get().status == "COMPLETED"
             WorkflowExecution.objects.using(owner).filter(pk=blocked.id).update(status="BLOCKED")
             retry_workflow(blocked)
             send_signal(running, "other")
@@ -222,6 +230,8 @@ def test_every_right_of_web_is_needed(both: Logins, queue: dict[str, Any]) -> No
             assert not list(read_stream(running, follow=False))
             assert cancel_workflow(running)
             assert cancel_workflow(blocked)
+            assert cancel_workflow(busy)
+            assert cancel_workflow(forked)
 
     work()
     for table, right in wanted:

@@ -68,11 +68,12 @@ def problems(recording: Recording) -> Iterator[str]:
 
 
 def stops(history: Sequence[e.EventRecord]) -> list[int]:
-    """Lengths of the history at which it was committed."""
+    """Lengths of the history at which it was committed; what a fork has taken over came with it."""
+    taken = max((place for place, record in enumerate(history) if record.type == e.WorkflowForked.type), default=0)
     ends = [
         place
         for place, (before, record) in enumerate(pairwise(history), start=1)
-        if record.created_at != before.created_at
+        if record.created_at != before.created_at and place > taken
     ]
     return [*ends, len(history)]
 

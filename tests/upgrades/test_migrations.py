@@ -67,9 +67,11 @@ TAKEN_AWAY = {  # columns, by migrations that go back
     ("activitytask", "completion_expires_at"),
     ("worker", "exclude"),
     ("workflowexecution", "chain_id"),
+    ("workflowexecution", "forked_from_id"),
     ("workflowexecution", "pause_reason"),
     ("workflowexecution", "paused_at"),
     ("workflowexecution", "timeout"),
+    ("workflowexecution", "unheard"),
 }
 
 

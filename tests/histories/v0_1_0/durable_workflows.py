@@ -368,6 +368,16 @@ def goes_on_as_new(ctx, turn=0):
     return [turn, ctx.wait_signal("kept")]
 
 
+@register.workflow
+def forked(ctx):
+    """From where its first activity is done, and its child is not."""
+    numbers = ctx.random()
+    ctx.start_workflow(child, then="waits")
+    drawn = [ctx.run_activity(echo, f"r:{[numbers.random()]}")]
+    ctx.wait_signal("go")
+    return [*drawn, ctx.run_activity(echo, f"r:{[numbers.random()]}")]
+
+
 # What others may read
 
 

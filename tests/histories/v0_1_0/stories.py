@@ -15,6 +15,7 @@ from django_durable import (
     UpdateRejected,
     WorkflowHandle,
     cancel_workflow,
+    fork_workflow,
     retry_workflow,
     send_signal,
     start_workflow,
@@ -51,6 +52,18 @@ class Story:
 
     def start(self) -> WorkflowHandle:
         return start_workflow(self.workflow.using(**self.options), **self.given)
+
+
+@dataclass(frozen=True)
+class Forked(Story):
+    """Told is the fork."""
+
+    def start(self) -> WorkflowHandle:
+        origin = super().start()
+        self.goes_on(origin)
+        origin.result(timeout=30)
+        events = HistoryEvent.objects.filter(execution=origin.id)
+        return fork_workflow(origin, events.get(type="signal_wait_started").seq)
 
 
 def waits(handle: WorkflowHandle, kind: str, what: str | None = None) -> None:
@@ -244,6 +257,7 @@ STORIES = {
     "writes_to_others": Story(workflows.writes_to_others),
     "goes_on_as_new": Story(workflows.goes_on_as_new, {}, _go_on_as_new),
     "reopened": Story(workflows.reopened, {"gate": "reopened"}, _reopen),
+    "forked": Forked(workflows.forked, {}, _leave_children),
     "tells_others": Story(workflows.tells_others),
     "blocked": Story(workflows.blocked, {"gate": "mended"}, _mend, {"queue": STRICT}),
 }

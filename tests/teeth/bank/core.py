@@ -56,9 +56,9 @@ MUTATIONS = (
     ),
     Mutation(
         "a child gets another id at each replay",
-        f"{CORE}/calls.py",
-        "child_id = uuid.uuid5(engine.info.execution_id, call_id)",
-        "child_id = uuid.uuid4()",
+        f"{CORE}/ports/ids.py",
+        "return uuid5(run_id, call_id)",
+        "return new_id()",
         ("tests/core/test_replay_errors.py::test_a_child_has_the_same_id_on_every_replay_and_no_two_the_same",),
     ),
     Mutation(

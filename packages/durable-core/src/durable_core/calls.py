@@ -18,6 +18,7 @@ from durable_core.definitions import ActivityDefinition, WorkflowDefinition
 from durable_core.errors import ConfigurationError, PayloadError
 from durable_core.handles import ActivityHandle, ChildHandle
 from durable_core.options import ActivityOptions, WorkflowOptions
+from durable_core.ports import child_id_of
 from durable_core.typed import encode_by_value
 
 if TYPE_CHECKING:
@@ -121,15 +122,19 @@ def schedule_child(
 ) -> ChildHandle[Any]:
     """The same for a child."""
     options = WorkflowOptions() if definition is None else definition.options
-    # Made from the parent's id, so that a replay, or a second worker, can only mean the same child.
-    child_id = uuid.uuid5(engine.info.execution_id, call_id)
-    engine.issue(
+    fact = engine.issue(
         c.StartChildWorkflow(
-            call_id=call_id, workflow_name=name, child_id=child_id, input=payload, options=options, batch=batch
+            call_id=call_id,
+            workflow_name=name,
+            child_id=child_id_of(engine.info.execution_id, call_id),
+            input=payload,
+            options=options,
+            batch=batch,
         )
     )
+    assert isinstance(fact, e.ChildWorkflowScheduled)
     typed = None if definition is None else definition.typed.if_result
-    handle: ChildHandle[Any] = ChildHandle(call_id, name, child_id, typed)
+    handle: ChildHandle[Any] = ChildHandle(call_id, name, fact.child_id, typed)
     engine.branch.scope.add(handle)
     return handle
 

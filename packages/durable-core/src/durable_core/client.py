@@ -30,6 +30,7 @@ from durable_core.errors import (
     WorkflowTimeout,
 )
 from durable_core.execution import Status, TaskStatus
+from durable_core.forking import fork_of
 from durable_core.hints import as_hint
 from durable_core.hooks import SILENT, Announcer
 from durable_core.options import DEFAULT_QUEUE, IdConflictPolicy, as_timedelta, check_name
@@ -284,6 +285,37 @@ class Client:
             crashpoint("start-inside")
         crashpoint("start-committed")
         self._hooks.announce([(one.record.id, one.record.workflow_name, [one.event]) for one in reopened])
+
+    def fork_run(
+        self, run_id: UUID, from_seq: int, *, workflow_id: str | None = None, keep_signals: bool = False
+    ) -> UUID:
+        """A new run with the history of this one before *from_seq*, decided anew from there on: see `forking`.
+
+        *keep_signals* sends it all signals that the other has got since. Raises `NotForkable`, `UnknownExecutionError`
+        and `WorkflowAlreadyStarted`; then nothing was written.
+        """
+        if type(from_seq) is not int:
+            raise TypeError(f"fork_workflow(from_seq=) got {from_seq!r}; expected the seq of an event, an int.")
+        if workflow_id is not None:
+            check_name(workflow_id, "the workflow_id")
+        with self._store.transaction():
+            self._store.lock(run_id)
+            origin = self._store.load([run_id]).get(run_id)
+            if origin is None:
+                raise _unknown(run_id)
+            forked = fork_of(
+                self._store,
+                origin,
+                from_seq,
+                workflow_id=workflow_id,
+                keep_signals=keep_signals,
+                again_at=self._again_at(),
+            )
+            self._enqueue(forked.entries)
+            crashpoint("start-inside")
+        crashpoint("start-committed")
+        self._hooks.announce([(forked.run.id, forked.run.workflow_name, [forked.event])])
+        return forked.run.id
 
     def pause(self, run_id: UUID, *, reason: str = "") -> bool:
         """Have nothing decided for the run, or the newest that goes on for it, until it is resumed.

@@ -7,7 +7,6 @@ there. Nothing here does I/O.
 from __future__ import annotations
 
 import uuid
-from random import Random
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
 from durable_core import canceling, composition, external, outputs
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
     from datetime import datetime
+    from random import Random
 
     from durable_core.engine import Engine
     from durable_core.handles import Handle
@@ -50,7 +50,6 @@ class WorkflowContext(StartingCalls):
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._random: Random | None = None
         self._logger: ReplaySafeLogger | None = None
 
     @property
@@ -77,11 +76,9 @@ class WorkflowContext(StartingCalls):
         return self._engine.time
 
     def random(self) -> Random:
-        """The run's own generator, seeded by its id. Not for secrets."""
+        """The run's own generator, seeded by its id, and anew where it was forked. Not for secrets."""
         self._engine.check_caller()
-        if self._random is None:  # it takes longer to seed than most steps take
-            self._random = Random(self._engine.info.execution_id.int)  # must be repeatable, never a secret
-        return self._random
+        return self._engine.seeds.random
 
     def uuid4(self) -> uuid.UUID:
         """A random UUID from `random()`."""

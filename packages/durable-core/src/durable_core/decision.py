@@ -47,6 +47,7 @@ class Decision:
     outgoing: list[c.SendSignal | c.SendCancel] = field(default_factory=list)
     unheard: list[e.HistoryEvent] = field(default_factory=list)  # words on messages that came when the code had ended
     abandoned: list[UUID] = field(default_factory=list)  # open children to be canceled with the run
+    is_first: bool = False  # since the run was forked, or opened again
     status: Status = Status.RUNNING
     result: Payload | None = None
     error: str = ""

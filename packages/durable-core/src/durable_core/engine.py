@@ -7,7 +7,7 @@ what comes from outside, and takes out the decision.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -33,6 +33,7 @@ from durable_core.inbox import Outcomes, Signals
 from durable_core.patches import Patches
 from durable_core.places import caller, stuck_at
 from durable_core.queries import Queries
+from durable_core.seeds import Seeds
 from durable_core.timers import Timers
 from durable_core.transcript import Transcript
 from durable_core.updates import IN_VALIDATOR, UpdateNews, Updates
@@ -95,6 +96,7 @@ class Engine:
         self.signals = Signals()
         self.cancellation = Cancellation(info.execution_id, self.branches.run)
         self.patches = Patches()
+        self.seeds = Seeds(info.execution_id)
         self.queries = Queries(info.workflow_name)
         self.updates = Updates(info.workflow_name)
         self.closing: c.Command | None = None  # how the code ended
@@ -125,11 +127,20 @@ class Engine:
         return self._length if past is None else past.length
 
     def begin_replay(self, records: Sequence[e.EventRecord]) -> Transcript:
-        self.past = Transcript(records, self.patches, park=self.park, strict_inputs=self.settings.strict_inputs)
-        return self.past
+        past = Transcript(records, self.patches, park=self.park, strict_inputs=self.settings.strict_inputs)
+        if (turn := past.first_turn) is not None:
+            self.info = replace(self.info, deadline=turn.deadline_before)
+        if (fork := past.first_fork) is not None:
+            self.seeds.sow(fork.first_seed)
+        self.past = past
+        return past
 
     def end_replay(self) -> None:
         self._length, self.past = self.history_length, None
+
+    def rest(self, length: int) -> None:
+        """Stop before the last step, which is to be made with new facts."""
+        self._length, self.past = length, None
 
     def append(self, event: e.HistoryEvent) -> e.HistoryEvent:
         """A new fact, for the decision."""
@@ -190,16 +201,15 @@ class Engine:
                 f"The history of this run has {self.history_length:,} events; the limit is {MAX_HISTORY:,}. "
                 "Split the work into child workflows."
             )
-        event = self.append(record(command)) if past is None else past.fact_of(command)
-        if past is not None and self.heard is not None:
-            self.heard(command, event)
+        event = self.append(record(command)) if past is None else self._recorded(past, command)
         match command:
             case c.ScheduleActivity():
                 self.outcomes.expect(command)
                 if past is None:
                     self.decision.activities.append(command)
             case c.StartChildWorkflow():
-                self.outcomes.expect(command)
+                assert isinstance(event, e.ChildWorkflowScheduled)
+                self.outcomes.expect_child(command, event.child_id)
                 if past is None:
                     self.decision.children.append(command)
             case c.CancelActivity() | c.CancelChild():
@@ -220,6 +230,29 @@ class Engine:
             case _:
                 pass
         return event
+
+    def _recorded(self, past: Transcript, command: c.Command) -> e.HistoryEvent:
+        event = past.fact_of(command)
+        if self.heard is not None and not past.is_anothers:
+            self.heard(command, event)
+        self.pass_turns()
+        return event
+
+    def pass_turns(self) -> None:
+        """Where the run was forked, behind the last of what was taken over into this step, the code is free."""
+        past = self.past
+        if past is None or not past.was_forked:
+            return
+        for fact, placed in past.turns():
+            if isinstance(fact, e.WorkflowForked):
+                self.seeds.sow(fact.seed)
+            self.turn(fact)
+            self.time = placed.created_at
+        if past.is_free:
+            self.end_replay()
+
+    def turn(self, fact: e.WorkflowForked | e.WorkflowReopened) -> None:
+        self.info = replace(self.info, deadline=fact.deadline)
 
     def run_here(self, command: c.RunLocalActivity) -> None:
         """Its outcome is the first that the history hears of it; it may be there already."""
@@ -405,11 +438,10 @@ class Engine:
     def _end_update(self, command: c.Command) -> None:
         self.branch.check_caller()
         # Not by issue(): the outcome of what was accepted finds its place in a full history too.
-        end = self.append(record(command)) if self.past is None else self.past.fact_of(command)
-        if self.past is not None and self.heard is not None:
-            self.heard(command, end)
+        past = self.past
+        end = self.append(record(command)) if past is None else self._recorded(past, command)
         news = self.updates.end(end)
-        if self.past is None:
+        if past is None:
             self.decision.tell(news)
 
     # Time

@@ -148,6 +148,10 @@ class NotReopenable(WorkflowClosed):
     """The run is closed for good: what is left is to start a new one."""
 
 
+class NotForkable(WorkflowError):
+    """No run can begin with this part of that run's history; the message says with which parts one can."""
+
+
 class UnknownWorkflowError(WorkflowError, LookupError):
     """No workflow of this name is registered in this process."""
 

@@ -359,6 +359,20 @@ class WorkflowReopened(Event):
     call_id: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowForked(Event):
+    """What stands before is another run's; the code goes on from there as it is now, in the middle of a step, too."""
+
+    type: ClassVar[str] = "workflow_forked"
+    origin: UUID  # that run
+    from_seq: int  # of its history: the first event that was not taken over
+    first_seed: UUID  # of random numbers from the beginning on
+    seed: UUID  # and from here on
+    deadline: datetime | None  # aware, UTC; when the run times out
+    deadline_before: datetime | None  # what the code was told of it until here
+    call_id: str | None = None
+
+
 HistoryEvent = (
     WorkflowStarted
     | ActivityScheduled
@@ -398,13 +412,14 @@ HistoryEvent = (
     | WorkflowTimedOut
     | WorkflowContinuedAsNew
     | WorkflowReopened
+    | WorkflowForked
 )
 
 _BY_TYPE: dict[str, type[Any]] = {cls.type: cls for cls in HistoryEvent.__args__}
 
 EVENT_TYPES: tuple[str, ...] = tuple(_BY_TYPE)
 
-# Facts that code asked for by a call; all others came from outside.
+# Facts that code asked for by a call, and forks, which may stand among them; all others came from outside.
 COMMANDED = (
     ActivityScheduled,
     ActivityCancelRequested,
@@ -421,6 +436,7 @@ COMMANDED = (
     VersionMarker,
     EventSet,
     ItemPublished,
+    WorkflowForked,
 )
 # Of those, what code asks about something it has started: by the call_id of that, with none of their own.
 CANCELS = (ActivityCancelRequested, TimerCanceled, ChildWorkflowCancelRequested)
@@ -456,6 +472,9 @@ _READERS: dict[str, Callable[[str], object]] = {
     "child_id": UUID,
     "target_id": UUID,
     "next_id": UUID,
+    "origin": UUID,
+    "first_seed": UUID,
+    "seed": UUID,
 }
 
 _SHAPES = {cls: _shape_of(cls) for cls in _BY_TYPE.values()}

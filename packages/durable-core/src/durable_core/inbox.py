@@ -48,8 +48,11 @@ class Outcomes:
     def expect(self, command: c.ScheduleActivity | c.StartChildWorkflow) -> None:
         """Something was started."""
         self._futures[command.call_id] = Future(command.call_id)
-        if isinstance(command, c.StartChildWorkflow):
-            self._children[command.call_id] = _Child(command.child_id, command.options.cancel_with_parent)
+
+    def expect_child(self, command: c.StartChildWorkflow, child_id: UUID) -> None:
+        """A child was started, as the history has it."""
+        self.expect(command)
+        self._children[command.call_id] = _Child(child_id, command.options.cancel_with_parent)
 
     def expect_here(self, command: c.RunLocalActivity) -> None:
         """A local activity was asked for."""

@@ -25,7 +25,7 @@ def identity(event: e.HistoryEvent) -> tuple[object, ...]:
         case e.SignalWaitStarted():
             return event.type, event.call_id, event.name, event.fire_at is None
         case e.ChildWorkflowScheduled():
-            return event.type, event.call_id, event.workflow_name, event.child_id
+            return event.type, event.call_id, event.workflow_name
         case e.EventSet():
             return event.type, event.call_id, event.key
         case e.ItemPublished():

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from durable_core.definitions import Registry, WorkflowDefinition
     from durable_core.engine import WorkflowInfo
     from durable_core.errors import DurableError
+    from durable_core.transcript import Transcript
 
 
 class WorkflowRun:
@@ -62,6 +63,9 @@ class WorkflowRun:
         self._failure: BaseException | None = None  # what left it
         self._missed: list[e.HistoryEvent] = []  # cancels and updates that came when the code had ended
         self._ended = False  # the terminal event is in the history
+        self._was_opened = False  # again, or by a fork, and has decided nothing since
+        # The step in which it was forked, to be made with the next facts.
+        self._left_open: tuple[Transcript, e.HistoryEvent, e.EventRecord] | None = None
 
     @property
     def info(self) -> WorkflowInfo:
@@ -100,24 +104,45 @@ class WorkflowRun:
         """
         engine = self._engine
         engine.heard = heard
-        past = engine.begin_replay(lived(list(history)))
-        if (reopened := past.first_reopening) is not None:
-            engine.info = replace(engine.info, deadline=reopened.deadline_before)
+        records = lived(list(history))
+        past = engine.begin_replay(records)
+        self._was_opened = bool(records) and records[-1].type in (e.WorkflowReopened.type, e.WorkflowForked.type)
         for fact, placed in past.steps():
-            engine.time, engine.step = placed.created_at, placed.seq
-            if isinstance(fact, e.TERMINAL):
-                self._end_as_recorded(fact, placed)
-            else:
-                self._apply(fact)
-            self._go_on()
-            if past.upcoming() is not None and not self._branches.main.evicted:
-                raise past.never_asked(self._whereabouts())
+            if past.is_left_open:
+                self._left_open = (past, fact, placed)
+                engine.rest(records[-1].seq)
+                return
+            self._repeat(past, fact, placed)
         if self._engine.closing is not None and not self._ended and past.length:
             raise self._newer_code() or mismatch.ended_early(self._how_it_ended(), past.length)
         if (newer := self._newer_code()) is not None:
             raise newer
         self._warnings += past.warnings
         engine.end_replay()
+
+    def _repeat(self, past: Transcript, fact: e.HistoryEvent, placed: e.EventRecord) -> None:
+        """One step of the history."""
+        engine = self._engine
+        engine.time, engine.step = placed.created_at, placed.seq
+        if isinstance(fact, e.TERMINAL):
+            self._end_as_recorded(fact, placed)
+        else:
+            self._apply(fact)
+        engine.pass_turns()
+        self._go_on()
+        if past.upcoming() is not None and not self._branches.main.evicted:
+            raise past.never_asked(self._whereabouts())
+
+    def _end_what_was_left_open(self) -> None:
+        """The step in which the run was forked: as far as it is history, and then as the code likes."""
+        if self._left_open is None:
+            return
+        past, fact, placed = self._left_open
+        self._left_open, self._engine.past = None, past
+        self._repeat(past, fact, placed)
+        if (newer := self._newer_code()) is not None:
+            raise newer
+        self._engine.decision.warnings += past.warnings
 
     def advance(self, facts: Iterable[e.HistoryEvent], now: datetime) -> Decision:
         """Apply *facts* in this order, then the timers that are due at *now*; the decision about all of it.
@@ -127,8 +152,9 @@ class WorkflowRun:
         fails under `block_on_error`; the run must be closed then.
         """
         engine = self._engine
-        engine.decision = Decision(warnings=self._warnings)
-        self._warnings = []
+        engine.decision = Decision(warnings=self._warnings, is_first=self._was_opened)
+        self._warnings, self._was_opened = [], False
+        self._end_what_was_left_open()
         engine.time = max(engine.time, now)
         left = iter(facts)
         for fact in left:
@@ -228,7 +254,7 @@ class WorkflowRun:
             case e.WorkflowCancelRequested():
                 self._engine.cancellation.ask(fact, self._branches)
             case e.WorkflowReopened():
-                self._engine.info = replace(self._engine.info, deadline=fact.deadline)
+                self._engine.turn(fact)
             case _:
                 self._refuse(fact)
 

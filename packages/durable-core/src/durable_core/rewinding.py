@@ -89,6 +89,7 @@ def rewind(records: Sequence[e.EventRecord]) -> Rewinding:
         first = _last_step(records, facts, end) if first is None else first
     else:
         first = _written_from_outside(records)
+    first = max(first, _taken_over(facts))
     again = [_as_it_came(fact) for fact in facts[first:-1] if _comes_again(fact)]
     for fact in facts[first:-1]:
         if isinstance(fact, e.COMMANDED) and not isinstance(fact, REPEATABLE):
@@ -151,6 +152,11 @@ def _last_step(records: Sequence[e.EventRecord], facts: Sequence[e.HistoryEvent]
     if end.step is not None:
         return next(place for place, record in enumerate(records) if record.seq == end.step)
     return max(place for place, fact in enumerate(facts[:-1]) if not isinstance(fact, e.COMMANDED))
+
+
+def _taken_over(facts: Sequence[e.HistoryEvent]) -> int:
+    """How many begin the history of a fork, and were another run's: no rewinding goes behind them."""
+    return max((place + 1 for place, fact in enumerate(facts) if isinstance(fact, e.WorkflowForked)), default=0)
 
 
 def _written_from_outside(records: Sequence[e.EventRecord]) -> int:

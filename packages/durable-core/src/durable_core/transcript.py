@@ -2,6 +2,7 @@
 
 A step is a fact from outside and, behind it, what the code asked for then. The code must ask for exactly that again;
 if it does not, either newer code wrote the history (the run is left to that), or the code was changed under the run.
+Only where the run was forked in a step is the code free to end that as it likes: once, and that is history then.
 """
 
 from __future__ import annotations
@@ -54,6 +55,8 @@ class Transcript:
         self._patches = patches
         self._park = park
         self._strict_inputs = strict_inputs
+        forks = [place for place, fact in enumerate(self._facts) if isinstance(fact, e.WorkflowForked)]
+        self._forked_at = forks[-1] if forks else -1
         self._step = 0  # where the current step begins
         self._next = 0  # what the code must ask for next
         self._end = 0  # where the next step begins
@@ -70,8 +73,53 @@ class Transcript:
         return self._records[self._next - 1].seq if self._next else 0
 
     @property
-    def first_reopening(self) -> e.WorkflowReopened | None:
-        return next((fact for fact in self._facts if isinstance(fact, e.WorkflowReopened)), None)
+    def first_turn(self) -> e.WorkflowReopened | e.WorkflowForked | None:
+        return next((fact for fact in self._facts if isinstance(fact, e.WorkflowReopened | e.WorkflowForked)), None)
+
+    @property
+    def was_forked(self) -> bool:
+        return self._forked_at >= 0
+
+    @property
+    def first_fork(self) -> e.WorkflowForked | None:
+        return next((fact for fact in self._facts if isinstance(fact, e.WorkflowForked)), None)
+
+    @property
+    def is_anothers(self) -> bool:
+        """Whether the code has not come past the last fork: what it is told was told to another run."""
+        return self._next <= self._forked_at
+
+    @property
+    def is_left_open(self) -> bool:
+        """Whether the current step is the last, and is not at its end: the run was forked there, and has done nothing
+        since but to be opened again."""
+        return self._end == len(self._facts) and self._is_turn(self._end - 1)
+
+    @property
+    def is_free(self) -> bool:
+        """Whether the code has asked for all that the history holds of a step that it is to end as it likes."""
+        return self.is_left_open and self._next == self._end
+
+    def turns(self) -> Iterator[tuple[e.WorkflowForked | e.WorkflowReopened, e.EventRecord]]:
+        """Forks that stand here, with the reopenings directly behind them; markers before them are passed, too."""
+        while (place := self._behind_markers()) < self._end and self._is_turn(place):
+            self.skip_markers()
+            self._next += 1
+            fact = self._facts[place]
+            assert isinstance(fact, e.WorkflowForked | e.WorkflowReopened)
+            yield fact, self._records[place]
+
+    def _behind_markers(self) -> int:
+        place = self._next
+        while place < self._end and isinstance(self._facts[place], e.VersionMarker):
+            place += 1
+        return place
+
+    def _is_turn(self, place: int) -> bool:
+        """Whether a fork stands at this place of the current step, or what belongs to it."""
+        while place > self._step and isinstance(self._facts[place], e.WorkflowReopened):
+            place -= 1
+        return place > self._step and isinstance(self._facts[place], e.WorkflowForked)
 
     def steps(self) -> Iterator[tuple[e.HistoryEvent, e.EventRecord]]:
         """Each fact from outside, in turn; what stands behind it is what `fact_of` finds until the next one."""
@@ -79,7 +127,7 @@ class Transcript:
         while self._end < len(facts):
             self._step = self._end
             self._next = self._end = self._step + 1
-            while self._end < len(facts) and isinstance(facts[self._end], e.COMMANDED):
+            while self._end < len(facts) and (isinstance(facts[self._end], e.COMMANDED) or self._is_turn(self._end)):
                 self._end += 1
             yield facts[self._step], self._records[self._step]
 

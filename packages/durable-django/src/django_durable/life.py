@@ -1,12 +1,13 @@
-"""What people do to runs beside talking to them: try them again, pause and resume them."""
+"""What people do to runs beside talking to them: try them again, fork them, pause and resume them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
 
 from django_durable.api.executions import id_of
+from django_durable.api.handles import WorkflowHandle
 from django_durable.engine import engine
 from durable_core.errors import DurableError
 from durable_core.execution import Status
@@ -32,6 +33,21 @@ def retry_workflow(execution: Execution, *, reason: str = "") -> None:
         made.client.reopen(record.id, reason=reason)
     else:
         _unblock(made, record.id)
+
+
+def fork_workflow(
+    execution: Execution, from_seq: int, *, workflow_id: str | None = None, keep_signals: bool = False
+) -> WorkflowHandle[Any]:
+    """A new run of the same workflow, with the same input and the same history before *from_seq*.
+
+    From there on it is decided anew, by today's code; the other run stays as it is, open or closed. Of a chain, the run
+    that is named is forked, not the newest. Activities and children without an outcome before *from_seq* are begun
+    anew. Signals that came later are not taken along, unless *keep_signals* has them all sent again. Raises
+    `NotForkable`, which says where it can be forked, `UnknownExecutionError`, and `WorkflowAlreadyStarted` where an
+    open run has *workflow_id*.
+    """
+    run_id = engine().client.fork_run(id_of(execution), from_seq, workflow_id=workflow_id, keep_signals=keep_signals)
+    return WorkflowHandle(run_id)
 
 
 def pause_workflow(execution: Execution, *, reason: str = "") -> bool:
@@ -67,6 +83,13 @@ def _unblock(made: Engine, run_id: UUID) -> None:
         rows.update(due_at=made.store.now(), crashes=0, failures=0)
         if made.queue.transactional:  # another queue hears of it from the scheduler
             made.queue.enqueue([Entry(EntryKind.RUN, run_id, record.queue, record.priority)])
+
+
+async def afork_workflow(
+    execution: Execution, from_seq: int, *, workflow_id: str | None = None, keep_signals: bool = False
+) -> WorkflowHandle[Any]:
+    """`fork_workflow` for async code."""
+    return await sync_to_async(fork_workflow)(execution, from_seq, workflow_id=workflow_id, keep_signals=keep_signals)
 
 
 async def apause_workflow(execution: Execution, *, reason: str = "") -> bool:

@@ -24,11 +24,12 @@ SUFFIXES = {Duty.WORK: "worker", Duty.CALL: "web", Duty.LOOK: "auditor"}
 RIGHTS: dict[str, dict[Duty, str]] = {
     "workflowexecution": {Duty.WORK: "SELECT, INSERT, UPDATE", Duty.CALL: "SELECT, INSERT, UPDATE"},
     "historyevent": {Duty.WORK: "SELECT, INSERT", Duty.CALL: "SELECT, INSERT"},  # a cancel writes how the run ended
-    "activitytask": {Duty.WORK: "SELECT, INSERT, UPDATE", Duty.CALL: "SELECT, UPDATE"},
-    "eventvalue": {Duty.WORK: "SELECT, INSERT, UPDATE"},
-    "publisheditem": {Duty.WORK: "SELECT, INSERT"},
+    # Who forks a run writes what it has done until then.
+    "activitytask": {Duty.WORK: "SELECT, INSERT, UPDATE", Duty.CALL: "SELECT, INSERT, UPDATE"},
+    "eventvalue": {Duty.WORK: "SELECT, INSERT, UPDATE", Duty.CALL: "SELECT, INSERT, UPDATE"},
+    "publisheditem": {Duty.WORK: "SELECT, INSERT", Duty.CALL: "SELECT, INSERT"},
     "mail": {Duty.WORK: "SELECT, INSERT, UPDATE, DELETE", Duty.CALL: "SELECT, INSERT, DELETE"},
-    "message": {Duty.WORK: "SELECT, INSERT, UPDATE, DELETE", Duty.CALL: "SELECT, INSERT"},
+    "message": {Duty.WORK: "SELECT, INSERT, UPDATE, DELETE", Duty.CALL: "SELECT, INSERT, UPDATE"},
     "worker": {Duty.WORK: "SELECT, INSERT, UPDATE, DELETE", Duty.CALL: "SELECT"},
 }
 OF_QUEUE = "queueentry"  # its rights are the queue's to know

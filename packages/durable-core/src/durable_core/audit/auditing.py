@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from durable_core import events as e
-from durable_core.audit import children, history, needs, outputs, quiescence, signals, tasks, updates, witnesses
+from durable_core.audit import children, forks, history, needs, outputs, quiescence, signals, tasks, updates, witnesses
 from durable_core.audit.effects import NOTHING_WITNESSED
 from durable_core.audit.replaying import replay
 from durable_core.audit.report import Report
@@ -42,6 +42,7 @@ CHECKS: tuple[Callable[[Story], Iterator[Violation]], ...] = (
     tasks.attempts,
     tasks.told,
     children.family,
+    forks.forks,
     outputs.values,
     outputs.items,
     signals.signals,
@@ -230,6 +231,7 @@ class _Examination:
                 found += check(story)
             if counting:
                 self._suspect(story)
+        found += forks.origins(self._store, stories)
         if self._code is not None:
             found += self._replay(stories, self._code, counting=counting)
         return found

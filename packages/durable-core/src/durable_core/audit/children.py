@@ -23,6 +23,8 @@ def family(story: Story) -> Iterator[Violation]:
     """Each scheduled child exists and each child was scheduled; its end is told once, as it was; none is orphaned."""
     there = {child.id: child for child in story.run.children}
     for call_id, fact in story.children.items():
+        if call_id in story.ended_elsewhere:
+            continue
         child = there.pop(fact.child_id, None)
         if child is not None and child.status is Status.CONTINUED_AS_NEW:
             child = _end_of_chain(child, there)

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from durable_core.audit.violations import Invariant
-from durable_core.events import WorkflowReopened
+from durable_core.events import WorkflowForked, WorkflowReopened
 from durable_core.execution import Status, TaskStatus
 from durable_core.ports import earliest
 
@@ -53,8 +53,8 @@ def _of_run(story: Story, now: datetime, patience: timedelta) -> Iterator[Need]:
             found = "a paused run with a deadline"
     elif record.status is Status.PENDING and not _is_soon(run.due_at, record.start_at, now, patience):
         found = "a PENDING run"
-    elif run.events and run.events[-1].type == WorkflowReopened.type and not _is_soon(run.due_at, None, now, patience):
-        found = "a reopened run"
+    elif _is_to_be_decided(story) and not _is_soon(run.due_at, None, now, patience):
+        found = "a reopened run" if run.events[-1].type == WorkflowReopened.type else "a forked run"
     elif run.mail and run.due_at is None and all(letter.due_at is None for letter in run.mail):
         found = f"a run with {len(run.mail)} unread messages"
     elif (until := _until(story)) is not None and not _is_soon(run.due_at, until, now, patience):
@@ -62,6 +62,13 @@ def _of_run(story: Story, now: datetime, patience: timedelta) -> Iterator[Need]:
     if found is not None:
         found += " without an entry in the queue, and without a time at which it is looked at"
         yield Need(record.id, story.violation(Invariant.NOTHING_LOST, found, "an entry"))
+
+
+def _is_to_be_decided(story: Story) -> bool:
+    """Whether nobody has looked at it since it was forked, or opened again."""
+    events = story.run.events
+    was_opened = bool(events) and events[-1].type in (WorkflowReopened.type, WorkflowForked.type)
+    return was_opened and story.waits.get("kind") == "worker"
 
 
 def _until(story: Story) -> datetime | None:

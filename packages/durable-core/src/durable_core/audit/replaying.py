@@ -204,7 +204,9 @@ def _prefixes(
 
 def _boundaries(history: Sequence[e.EventRecord]) -> list[int]:
     """Lengths of prefixes at whose end the code waited."""
-    starts = [place for place, event in enumerate(history) if event.type not in COMMANDED_TYPES]
+    forks = [place for place, event in enumerate(history) if event.type == e.WorkflowForked.type]
+    first = forks[-1] if forks else 0  # what stands before was another run's
+    starts = [n for n, event in enumerate(history) if n > first and event.type not in COMMANDED_TYPES]
     # Code that has ended takes signals until that is written: nobody can have found it so.
     while starts and history[starts[-1]].type in (*e.TERMINAL_TYPES, e.SignalReceived.type):
         starts.pop()

@@ -88,6 +88,14 @@ class Story:
         return {name: text for name, text in said.items() if isinstance(text, str)}
 
     @cached_property
+    def ended_elsewhere(self) -> frozenset[str]:
+        """Calls that ended in the run from which this one was forked: there are no rows of its own for them."""
+        forks = [place for place, fact in enumerate(self.facts) if isinstance(fact, e.WorkflowForked)]
+        before = self.facts[: forks[-1]] if forks else ()
+        ends = (*ACTIVITY_OUTCOMES, *CHILD_OUTCOMES, e.ActivityCancelRequested)
+        return frozenset(fact.call_id for fact in before if isinstance(fact, ends))
+
+    @cached_property
     def put_aside(self) -> frozenset[str | None]:
         """Calls that the code has made, and has gone back behind."""
         kept = {event.seq for event in self.run.events}

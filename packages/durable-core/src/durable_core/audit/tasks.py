@@ -75,6 +75,8 @@ def told(story: Story) -> Iterator[Violation]:
     """Each scheduled activity has one task, each task was scheduled, and how one ended is told to an open run."""
     for call_id, fact in story.scheduled.items():
         task = story.tasks.get(call_id)
+        if call_id in story.ended_elsewhere:
+            continue
         if task is None or task.record.activity_name != fact.activity_name:
             found = "no task" if task is None else f"a task of {task.record.activity_name}"
             yield story.violation(Invariant.OUTCOMES, found, f"a task of {fact.activity_name}", call_id=call_id)
@@ -83,7 +85,7 @@ def told(story: Story) -> Iterator[Violation]:
         call_id = task.record.call_id
         if task.record.status.is_closed and call_id in story.put_aside:
             continue
-        if call_id not in story.scheduled or call_id in seen:
+        if call_id not in story.scheduled or call_id in seen or call_id in story.ended_elsewhere:
             expected = "one task for each activity that is scheduled in the history"
             yield story.about(task, Invariant.OUTCOMES, "a task beyond those", expected)
         seen.add(call_id)

@@ -31,6 +31,7 @@ class Invariant(IntEnum):
     CONSERVATION = 16  # what transfers must not change
     UPDATES = 17  # taken once, answered once, and its sender is told what the history says
     OUTPUTS = 18  # what others may read of a run is what its history tells
+    FORKS = 19  # a fork begins with what its origin has, and says so
 
     @property
     def title(self) -> str:

@@ -26,6 +26,7 @@ from durable_core.ports.clock import (
     SystemClock,
 )
 from durable_core.ports.ids import (
+    child_id_of,
     ids_from,
     new_id,
 )
@@ -171,6 +172,7 @@ __all__ = [
     "Verdict",
     "Wake",
     "WorkerInfo",
+    "child_id_of",
     "due_while_detached",
     "due_while_running",
     "earliest",

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from random import Random
 from time import time_ns
 from typing import TYPE_CHECKING
-from uuid import UUID
+from uuid import UUID, uuid5
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,3 +40,8 @@ _clock: Callable[[], int] = time_ns
 # A generator of our own: a project may seed the global one. A child process must not go on with its parent's.
 _entropy = Random(os.urandom(32))
 os.register_at_fork(after_in_child=lambda: _entropy.seed(os.urandom(32)))
+
+
+def child_id_of(run_id: UUID, call_id: str) -> UUID:
+    """Of the child that a run starts by a call: a replay, or a second worker, can only mean the same one."""
+    return uuid5(run_id, call_id)

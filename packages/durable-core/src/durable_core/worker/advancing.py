@@ -178,7 +178,12 @@ def _is_news(decision: Decision, slot: Slot) -> bool:
     # A run that waits for a time is written even so: whoever woke it has taken its due_at away.
     # And mail that meant nothing new is read all the same, or it would wake the run again and again.
     return bool(
-        decision.events or slot.mail or decision.wake_at is not None or slot.status is Status.BLOCKED or slot.crashes
+        decision.events
+        or decision.is_first  # nobody knows yet what it waits for
+        or slot.mail
+        or decision.wake_at is not None
+        or slot.status is Status.BLOCKED
+        or slot.crashes
     )
 
 

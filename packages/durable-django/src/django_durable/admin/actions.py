@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
+from django.utils.html import format_html
 
-from django_durable.life import pause_workflow, resume_workflow, retry_workflow
+from django_durable.admin.html import run_link
+from django_durable.life import fork_workflow, pause_workflow, resume_workflow, retry_workflow
 from durable_core.errors import DurableError
 
 if TYPE_CHECKING:
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
     from django.http import HttpRequest
 
-    from django_durable.models import WorkflowExecution
+    from django_durable.models import HistoryEvent, WorkflowExecution
 
 SHOWN = 5  # refusals that are told one by one
 
@@ -53,3 +55,15 @@ def pause(modeladmin: Any, request: HttpRequest, runs: QuerySet[WorkflowExecutio
 @admin.action(permissions=["operate"], description="Resume")
 def resume(modeladmin: Any, request: HttpRequest, runs: QuerySet[WorkflowExecution]) -> None:
     _do(modeladmin, request, runs, lambda run, _: resume_workflow(run), "resumed")
+
+
+@admin.action(permissions=["operate"], description="Fork the execution, from this event on")
+def fork(modeladmin: Any, request: HttpRequest, events: QuerySet[HistoryEvent]) -> None:
+    for event in events:
+        try:
+            handle = fork_workflow(event.execution_id, event.seq)
+        except DurableError as refusal:
+            modeladmin.message_user(request, str(refusal), messages.WARNING)
+        else:
+            told = format_html("Forked as {}.", run_link(handle.id))
+            modeladmin.message_user(request, told, messages.SUCCESS)

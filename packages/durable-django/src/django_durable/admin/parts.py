@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from django.contrib import admin
 
+from django_durable.admin import actions
 from django_durable.admin.html import block, payload_html
 from django_durable.admin.reading import OfExecutionAdmin
 from django_durable.models import ActivityTask, EventValue, HistoryEvent, Message, PublishedItem
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 @admin.register(HistoryEvent)
 class HistoryEventAdmin(OfExecutionAdmin):
+    actions = (actions.fork,)
     list_display = ("id", "execution_link", "seq", "type", "call_id", "created_at")
     ordering = ("-id",)
     fields = ("execution_link", "seq", "type", "call_id", "created_at", "details_text")

@@ -48,6 +48,10 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # generic only 
         offered = {getattr(offer, "parameter_name", offer) for offer in self.list_filter}
         return lookup.partition("__")[0] in offered
 
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        """For actions; rows themselves cannot be changed here."""
+        return request.user.has_perm("django_durable.change_workflowexecution")
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).using(conf().database)
 

@@ -64,6 +64,7 @@ class WorkflowExecutionAdmin(ReadOnlyAdmin):
                     "id",
                     "workflow_id",
                     "parent_link",
+                    "origin_link",
                     "first_link",
                     "newest_link",
                     "queue",
@@ -93,10 +94,6 @@ class WorkflowExecutionAdmin(ReadOnlyAdmin):
         if (run_id := uuid_in(term)) is not None:
             wanted |= Q(pk=run_id)
         return queryset.filter(wanted), False
-
-    def has_operate_permission(self, request: HttpRequest) -> bool:
-        """For actions; rows themselves cannot be changed here."""
-        return request.user.has_perm("django_durable.change_workflowexecution")
 
     @admin.display(description="waits for")
     def waits_for(self, run: WorkflowExecution) -> str:
@@ -131,6 +128,10 @@ class WorkflowExecutionAdmin(ReadOnlyAdmin):
     @admin.display(description="parent")
     def parent_link(self, run: WorkflowExecution) -> SafeString | str:
         return "-" if run.parent_id is None else run_link(run.parent_id)
+
+    @admin.display(description="forked from")
+    def origin_link(self, run: WorkflowExecution) -> SafeString | str:
+        return "-" if run.forked_from_id is None else run_link(run.forked_from_id)
 
     @admin.display(description="goes on for")
     def first_link(self, run: WorkflowExecution) -> SafeString | str:

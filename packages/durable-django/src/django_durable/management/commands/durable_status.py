@@ -57,6 +57,7 @@ def as_json(row: WorkflowExecution, limit: int) -> dict[str, Any]:
         answer[name] = None if at is None else at.isoformat()
     answer["parent"] = None if row.parent_id is None else str(row.parent_id)
     answer["chain_id"] = None if row.chain_id is None else str(row.chain_id)
+    answer["forked_from"] = None if row.forked_from_id is None else str(row.forked_from_id)
     answer["newest"] = str(row.newest.id)
     answer["events"] = redacted(dict(row.events.order_by("id").values_list("key", "value")))
     activities = row.activities.order_by("scheduled_at", "id")
@@ -130,6 +131,7 @@ def _facts(row: WorkflowExecution, now: datetime) -> Iterator[str]:
     facts += [
         ("workflow id", row.workflow_id),
         ("parent", row.parent_id),
+        ("forked from", row.forked_from_id),
         ("goes on for", row.chain_id),
         ("goes on as", newest.id if (newest := row.newest) != row else None),
         ("queue", row.queue),

@@ -192,10 +192,10 @@ def chaos(session: nox.Session) -> None:
 
 @nox.session(python=PYTHON, default=False)
 def kills(session: nox.Session) -> None:
-    """Kill one worker after another, at every two crash points, on every pair of store and queue: half an hour."""
+    """Kill one worker after another, at every two crash points, on every pair of store and queue: 40 minutes."""
     install(session, *group("test"), "Django>=5.2", extra="[all]")
-    options = ["-n", PYTEST_PROCESSES, "tests/crashes/every_two_kills.py", *session.posargs]
-    session.run("python", "-m", "pytest", *options, env=COMPILED_ONCE)
+    options = ["-n", PYTEST_PROCESSES, "tests/crashes", "tests/crashes/every_two_kills.py", *session.posargs]
+    session.run("python", "-m", "pytest", *options, env=COMPILED_ONCE | {"DURABLE_TEST_PAIRS": "all"})
 
 
 @nox.session(python=PYTHON, default=False)

@@ -6,6 +6,7 @@ import pytest
 
 from tests.crashes.proof import assert_sound, until_begun, until_up
 from tests.scenarios import ledger
+from tests.sites import FEW_PAIRS
 
 PATIENT = {"HEARTBEAT_INTERVAL": 20, "WORKER_TIMEOUT": 60}
 
@@ -23,6 +24,7 @@ def test_exception_of_any_kind_is_a_failed_attempt(how, named, busy_site, key):
 
 
 @pytest.mark.promise("P4")
+@pytest.mark.parametrize("quiet_site_on", FEW_PAIRS, indirect=True)
 def test_death_of_the_process_is_a_failed_attempt(quiet_site, queue, key):
     """Without Python being asked (os._exit), and by a fault in native code."""
     site = quiet_site
@@ -57,6 +59,7 @@ def test_silence_is_a_failed_attempt_and_its_last_words_are_kept(busy_site, key)
 
 
 @pytest.mark.promise("P3")
+@pytest.mark.parametrize("quiet_site_on", FEW_PAIRS, indirect=True)
 def test_busy_worker_is_not_taken_for_dead(quiet_site, queue, key):
     """Three threads that never let go of Python for 3 s; a worker is dead after 1.5 s of silence."""
     site = quiet_site

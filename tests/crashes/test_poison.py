@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.crashes.proof import assert_sound, until_up
 from tests.scenarios import ledger
+from tests.sites import FEW_PAIRS
 from tests.waiting import wait_until
+
+pytestmark = pytest.mark.parametrize("quiet_site_on", FEW_PAIRS, indirect=True)
 
 # Only the parent's word about a dead child counts here, and that comes at once.
 PATIENT = {"HEARTBEAT_INTERVAL": 20, "WORKER_TIMEOUT": 60, "MAX_CRASHES": 3}

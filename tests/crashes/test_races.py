@@ -24,6 +24,7 @@ from django_durable.models import WorkflowExecution
 from tests.crashes.proof import assert_sound, until_begun
 from tests.harness import MANAGE, ROOT
 from tests.scenarios import ledger
+from tests.sites import FEW_PAIRS
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -433,6 +434,7 @@ def test_parent_can_be_canceled_while_its_childs_end_is_written(busy_site):
 
 
 @pytest.mark.promise("P2")
+@pytest.mark.parametrize("busy_site_on", FEW_PAIRS, indirect=True)
 def test_one_id_started_by_many(busy_site, key):
     site = busy_site
     workflow = site.on_queue("holds_one", "default", workflow_id=key)

@@ -14,6 +14,7 @@ import pytest
 from django_durable.models import Worker
 from tests.crashes.proof import assert_sound, until_begun
 from tests.scenarios import ledger
+from tests.sites import FEW_PAIRS
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
     from tests.harness import WorkerProcess
     from tests.sites import Site
+
+pytestmark = pytest.mark.parametrize("quiet_site_on", FEW_PAIRS, indirect=True)
 
 # A dead worker would be found by its silence only after a minute: what is quicker was told by the parent.
 PATIENT = {"HEARTBEAT_INTERVAL": 20, "WORKER_TIMEOUT": 60}

@@ -116,7 +116,9 @@ def install(
             raise Refused(account)
         assert ledger.move(current_activity().idempotency_key, account, amount), "a deposit overdraws nothing"
 
-    def run_program(ctx: WorkflowContext, program: str, path: str) -> Any:
+    def run_program(ctx: WorkflowContext, program: str | dict[str, str], path: str = "") -> Any:
+        if isinstance(program, dict):  # an item of a batch, with all of this
+            return run_program(ctx, **program)
         return run(ctx, Program.from_text(program), path=path, scripted=scripted_activity)
 
     quick = RetryPolicy(initial_interval=0.01, maximum_interval=0.05, non_retryable_error_types=("Refused",))

@@ -12,7 +12,7 @@ from durable_core import events as e
 from durable_core.codec import decode
 from durable_core.execution import Status
 from durable_core.rewinding import lived
-from tests.programs.interpreter import next_path
+from tests.programs.interpreter import given_to, next_path
 from tests.programs.language import Program
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _compare(run: LoadedRun, following: LoadedRun) -> Iterator[str]:
     found = {name: getattr(after, name) for name in expected}
     if found != expected:
         yield f"run {after.id} goes on for {before.id} with {found}; expected {expected}"
-    given = decode(before.input)
+    given = given_to(before)
     then = Program.from_text(given["program"]).then
     asked = {"program": then.to_text() if then else None, "path": next_path(given["path"])}
     if decode(after.input) != asked:

@@ -10,6 +10,7 @@ from typing import Any
 from tests.programs import language as p
 from tests.programs import steps as s
 from tests.programs.scripts import Script
+from tests.programs.steps.batches import draw_batch
 from tests.programs.steps.blocks import draw_exit
 from tests.programs.steps.values import draw_chance, draw_change
 
@@ -127,7 +128,7 @@ class Author:
         yield 1, s.WrongCall.draw
         yield 1, s.StartTimer.draw
         yield 1, s.Select.draw
-        yield 1, s.Map.draw
+        yield 1, draw_batch
         if not self.in_branch:  # who is first there is for the queue to say, and the model does not know it
             yield 1, draw_chance
             yield 1, draw_change

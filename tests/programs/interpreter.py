@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from durable_core.codec import decode
 from tests.programs import language as p
 from tests.programs.trace import BranchEnd, Trace, failure, is_cancel
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from durable_core.context import WorkflowContext
     from durable_core.definitions import ActivityFunction
+    from durable_core.ports import RunRecord
     from tests.programs.trace import Entry
 
 WORKFLOW = "run_program"
@@ -46,6 +48,13 @@ def run(
             raise
         raise failure(run_id, trace, error) from error
     return {"run": run_id, "trace": trace.entries, "value": returned.value if returned else None}
+
+
+def given_to(record: RunRecord) -> dict[str, Any]:
+    """The program of a run, as text, and its path."""
+    given: dict[str, Any] = decode(record.input)
+    program = given["program"]
+    return program if isinstance(program, dict) else given
 
 
 def next_path(path: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from durable_core.codec import decode
+from tests.programs.interpreter import given_to
 from tests.programs.scripts import same
 from tests.programs.seen import times_reopened
 from tests.programs.steps.outputs import KEYS, STREAMS
@@ -29,7 +30,7 @@ def judge_outputs(
     for run_id, run in runs.items():
         chains.setdefault(run.record.chain_id or run_id, []).append(run_id)
     for chain_id, members in chains.items():
-        members.sort(key=lambda run_id: len(decode(runs[run_id].record.input)["path"]))  # each adds a mark to it
+        members.sort(key=lambda run_id: len(given_to(runs[run_id].record)["path"]))  # each adds a mark to it
         told = [judgements[run_id] for run_id in members if run_id in judgements]
         if any(judgement.complaints for judgement in told):
             continue  # what its model says is not what it did

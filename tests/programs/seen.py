@@ -15,7 +15,7 @@ from durable_core.rewinding import lived
 from durable_core.transcript import decided
 from durable_core.worker.loading import info_of
 from tests.programs.activities import MemoryLedger, install
-from tests.programs.interpreter import WORKFLOW, run
+from tests.programs.interpreter import WORKFLOW, given_to, run
 from tests.programs.language import Program
 from tests.programs.trace import Entry, ProgramFailed, Trace
 
@@ -56,7 +56,7 @@ class Seen(NamedTuple):
 def seen_of(loaded: LoadedRun) -> Seen:
     """A closed run. Raises `ValueError` when it ended in a way that no program has."""
     record = loaded.record
-    given = decode(record.input)
+    given = given_to(record)
     program = Program.from_text(given["program"])
     if record.status in (Status.COMPLETED, Status.FAILED):
         told = _told(record)

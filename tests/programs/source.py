@@ -21,7 +21,7 @@ from tests.programs.activities import arguments, options, transfer, wrong_call
 from tests.programs.interpreter import ended
 from tests.programs.language import Const
 from tests.programs.scripts import Script
-from tests.programs.steps.batches import mapped
+from tests.programs.steps.batches import mapped, or_fail
 from tests.programs.steps.handles import gathered, selected
 from tests.programs.steps.updates import refusing
 from tests.programs.trace import ProgramError, Trace, answered, entry_of_result, failure, is_cancel, odd

@@ -47,6 +47,14 @@ class ProgramFailed(Exception):
     """An exception left the program; the message is JSON."""
 
 
+class ItemFailed(Exception):
+    """An item of a batch that is code of the program itself."""
+
+    def __init__(self, end: BranchEnd) -> None:
+        super().__init__(end.how)
+        self.end = end
+
+
 class Refusal(Exception):
     """A program does not take an update."""
 
@@ -129,6 +137,8 @@ def entry_of(error: Exception) -> Entry:
             return ["failed", name, error.kind, error.attempt]
         case ActivityError():
             return ["failed", name, error.type_name, error.message, error.attempt]
+        case ItemFailed():
+            return ["branch", *error.end]
         case BatchFailed():
             return ["failed", name, *entries_of(error.result)]
         case SideEffectError():
@@ -149,7 +159,7 @@ def entries_of(result: BatchResult[Any]) -> list[Entry]:
 def _entry_of_item(outcome: ItemOutcome[Any]) -> Entry:
     match outcome.status:
         case ItemStatus.SUCCEEDED:
-            return ["value", outcome.value]
+            return entry_of_result(outcome.value)
         case ItemStatus.FAILED:
             return entry_of_result(outcome.error)
         case _:

@@ -1,7 +1,7 @@
 """Every kind of step, by family."""
 
 from tests.programs.steps.activities import RunActivity, StartActivity, Transfer, WaitActivity, WrongCall
-from tests.programs.steps.batches import Map
+from tests.programs.steps.batches import Map, MapBranches, MapChildren
 from tests.programs.steps.blocks import For, If, Raise, Return, Shield, Try
 from tests.programs.steps.branches import Spawn, WaitBranch
 from tests.programs.steps.cancels import Cancel
@@ -26,6 +26,8 @@ __all__ = [
     "GiveUp",
     "If",
     "Map",
+    "MapBranches",
+    "MapChildren",
     "Now",
     "OnUpdate",
     "Patched",

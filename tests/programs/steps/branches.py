@@ -41,12 +41,7 @@ class Spawn(p.Step):
         code.values[self.binds] = code.ctx.spawn(code.branch().whole, self.body)
 
     def see(self, model: Model) -> None:
-        model.branches += 1
-        path = f"{model.seen.path}~{model.branches}"
-        model.judgement.unseen.add(path)
-        model.values[self.binds] = model.started(
-            Branch(path, self.body, {**model.values}, tuple(model.parts), model.canceled, model.time)
-        )
+        model.values[self.binds] = started_branch(model, self.body, {**model.values})
 
     def write(self, writer: Writer) -> None:
         name = f"branch_{self.binds}"
@@ -121,3 +116,10 @@ class Branch(Started):
             raise Disagreement(f"branch {self.path} had ended when it saw {trace[inner.place :]}")
         if expected[0] != how or not same(expected[1], value):
             raise Disagreement(f"branch {self.path} ended {how} {value!r}; expected {expected}")
+
+
+def started_branch(model: Model, body: p.Block, values: dict[str, Any]) -> Branch:
+    model.branches += 1
+    path = f"{model.seen.path}~{model.branches}"
+    model.judgement.unseen.add(path)
+    return model.started(Branch(path, body, values, tuple(model.parts), model.canceled, model.time))

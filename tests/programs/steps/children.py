@@ -136,9 +136,15 @@ def _asked(code: Interpreter, program: p.Program) -> dict[str, Any]:
 
 
 def _written(writer: Writer, program: p.Program) -> str:
-    writer.children += 1
-    name = f"child_{writer.children}"
-    writer.function(name, program)
+    name = write_child(writer, program)
     writer.write("children += 1")
     timeout = "" if program.timeout is None else f", timeout={program.timeout!r}"
     return f'{name!r}, path=f"{{path}}/{{children}}"{timeout}'
+
+
+def write_child(writer: Writer, program: p.Program) -> str:
+    """The name of its function."""
+    writer.children += 1
+    name = f"child_{writer.children}"
+    writer.function(name, program)
+    return name

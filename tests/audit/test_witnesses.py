@@ -14,6 +14,7 @@ from durable_core.audit import Effects, End, Invariant, Performed, SentSignal, S
 from durable_core.codec import Payload
 from durable_core.execution import Status
 from durable_core.ports import Entry, EntryKind
+from durable_core.retry import RetryPolicy
 from tests.core.test_worker import Bench
 
 
@@ -37,6 +38,19 @@ def bench() -> NotingBench:
     @bench.registry.workflow
     def noting(ctx, queue="default"):
         return ctx.run_activity(notes.using(queue=queue))
+
+    @bench.registry.workflow
+    def noting_here(ctx):
+        return ctx.run_local_activity(notes)
+
+    @bench.registry.activity(name="breaks", retry_policy=RetryPolicy(maximum_attempts=2, initial_interval=0.01))
+    def breaks():
+        notes()
+        raise ValueError("no")
+
+    @bench.registry.workflow
+    def breaking_here(ctx, limit=None):
+        return ctx.run_local_activity(breaks.using(timeout=limit))
 
     return bench
 
@@ -156,7 +170,7 @@ def performed(bench: NotingBench, **changes: Any) -> list[Performed]:
     return [replace(Performed(key=key, attempt=attempt, ended=True), **changes) for key, attempt in bench.noted]
 
 
-NOTING = frozenset({"notes"})
+NOTING = frozenset({"notes", "breaks"})
 
 
 def test_effects_agree_with_the_tasks(bench: NotingBench):
@@ -224,6 +238,52 @@ def test_activity_that_begins_after_a_cancel_is_found(bench: NotingBench):
     assert "began after its run was canceled" in late_one.found
     kept = Effects(performed=[attempt], noting=NOTING, kept=frozenset({run_id}))
     assert [violation.found for violation in said(bench, kept)] == [unclaimed.found]
+
+
+@pytest.mark.parametrize(("name", "attempts"), [("noting_here", 1), ("breaking_here", 2)])
+def test_effects_agree_with_the_outcomes_of_local_activities(bench: NotingBench, name: str, attempts: int):
+    run_id = bench.start(name)
+    bench.drive(run_id)
+    noted = performed(bench, is_local=True)
+    assert len(noted) == attempts
+    for more in ([], noted[:1], noted):  # whoever has the run next begins with the first again
+        assert found(bench, Effects(performed=noted + more, noting=NOTING)) == []
+
+
+def test_local_activity_that_completed_without_an_effect_is_found(bench: NotingBench):
+    run_id = bench.start("noting_here")
+    bench.drive(run_id)
+    begun = performed(bench, is_local=True, ended=False)
+    another = performed(bench, is_local=True, attempt=2)
+    for noted in ([], begun, another):
+        [violation] = said(bench, Effects(performed=noted, noting=NOTING))
+        assert (violation.invariant, violation.run_id, violation.call_id) == (Invariant.EFFECTS, run_id, "0")
+        assert "attempt 1 completed, and its code never came to its end" in violation.found
+
+
+def test_local_activity_that_failed_and_never_began_is_found(bench: NotingBench):
+    run_id = bench.start("breaking_here")
+    bench.drive(run_id)
+    [violation] = said(bench, Effects(performed=performed(bench, is_local=True)[:1], noting=NOTING))
+    assert "attempt 2 failed, and its code never began" in violation.found
+
+
+def test_local_activity_whose_time_is_over_may_not_have_begun(bench: NotingBench):
+    run_id = bench.start("breaking_here", limit=0.001)
+    bench.drive(run_id)
+    assert "ActivityTimeout" in bench.client.find(run_id).error
+    assert found(bench, Effects(noting=NOTING)) == []
+
+
+def test_only_a_local_activity_may_leave_no_word_of_itself(bench: NotingBench):
+    run_id = bench.start("noting_here")
+    bench.drive(run_id)
+    lost = Performed(key=f"{run_id}:7", attempt=1, ended=True, is_local=True)
+    noted = performed(bench, is_local=True)
+    assert found(bench, Effects(performed=[*noted, lost], noting=NOTING)) == []
+    for stray in (replace(lost, is_local=False), replace(lost, is_local=False, attempt=2)):
+        [violation] = said(bench, Effects(performed=[*noted, lost, stray], noting=NOTING))
+        assert "of which the run knows nothing" in violation.found
 
 
 # Starts

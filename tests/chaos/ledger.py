@@ -60,7 +60,13 @@ class FileLedger:
             if what == "begin":
                 came_to_its_end = ended[effect] > 0
                 ended[effect] -= came_to_its_end
-                yield Performed(key=effect.call, attempt=effect.attempt, ended=came_to_its_end, begun_at=at)
+                yield Performed(
+                    key=effect.call,
+                    attempt=effect.attempt,
+                    ended=came_to_its_end,
+                    begun_at=at,
+                    is_local=effect.is_local,
+                )
 
     def balance(self, account: str) -> int:
         with closing(self._open()) as bank:

@@ -16,7 +16,7 @@ from durable_core.audit import Code, Effects, End, Start, Total, audit
 from durable_core.definitions import Registry
 from durable_core.execution import CLOSED_STATUSES, OPEN_STATUSES, Status
 from durable_core.ports import AuditableStore, LoadedRun
-from tests.programs.activities import OPENING_BALANCE, SCRIPTED, MemoryLedger, install
+from tests.programs.activities import HERE, OPENING_BALANCE, SCRIPTED, MemoryLedger, install
 from tests.programs.chains import by_name, judge_chains, signals_of
 from tests.programs.generator import ACCOUNTS
 from tests.programs.model import Circumstances, Judgement, judge, judge_effects
@@ -88,6 +88,7 @@ def look_at_all(site: Site, stories: Sequence[Story], ledger: FileLedger, *, fau
             may_be_canceled=story is None or story.may_be_canceled,  # a child: with its parent
             faults=faults,
             reopened=times_reopened(run),
+            performs_again=True,
             runs=records,
         )
         judgement = judge(seen, around)
@@ -115,7 +116,7 @@ def _audit(site: Site, stories: Sequence[Story], ledger: FileLedger, calm_since:
         starts=[Start(run_id=story.run_id, workflow_id=story.path) for story in started if story.run_id is not None],
         signals=[signal for story in started for signal in story.signals],
         performed=list(ledger.performed()),
-        noting=frozenset({SCRIPTED}),
+        noting=frozenset({SCRIPTED, HERE}),
         cancel_takes=CANCEL_TAKES,
         ends={story.run_id: [End(Status(s)) for s in CLOSED_STATUSES] for story in started if story.run_id},
         calm_since=calm_since,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from durable_core.activity import activity_heartbeat, current_activity
@@ -12,10 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from durable_core.context import WorkflowContext
-    from durable_core.definitions import ActivityFunction, Registry
+    from durable_core.definitions import ActivityDefinition, ActivityFunction, Registry
     from tests.programs.scripts import Script
 
 SCRIPTED = "scripted"
+HERE = "scripted_here"  # the same, run locally: witnesses must tell the two apart
 OPENING_BALANCE = 100
 
 
@@ -33,6 +35,7 @@ class Effect(NamedTuple):
     key: str  # of the call: "<path of its run>:<number of the activity in it>"
     call: str  # the idempotency key: "<id of the run>:<call_id>"
     attempt: int
+    is_local: bool = False
 
 
 class Ledger(Protocol):
@@ -95,7 +98,7 @@ def install(
         if isinstance(key, dict):  # an item of a batch, with all of this
             return scripted(**key)
         current = current_activity()
-        effect = Effect(key, current.idempotency_key, current.attempt)
+        effect = Effect(key, current.idempotency_key, current.attempt, current.name == HERE)
         ledger.begin(effect)
         if beats:
             activity_heartbeat({"attempt": current.attempt})
@@ -106,6 +109,9 @@ def install(
             raise Scripted(message_of(attempt))
         ledger.end(effect)
         return object() if spoils else value
+
+    def scripted_here(key: Any, value: Any = None, **told: Any) -> Any:
+        return scripted(key, value, **told)
 
     def withdraw(account: str, amount: int) -> None:
         if not ledger.move(current_activity().idempotency_key, account, -amount):
@@ -123,6 +129,7 @@ def install(
 
     quick = RetryPolicy(initial_interval=0.01, maximum_interval=0.05, non_retryable_error_types=("Refused",))
     scripted_activity: ActivityFunction[..., Any] = registry.activity(name=SCRIPTED)(scripted)
+    registry.activity(name=HERE)(scripted_here)
     registry.activity(retry_policy=quick)(withdraw)
     registry.activity(retry_policy=quick)(deposit)
     registry.workflow(name=WORKFLOW)(run_program)
@@ -147,6 +154,11 @@ def options(script: Script) -> dict[str, Any]:
     given: dict[str, Any] = {"timeout": script.timeout, "start_to_close": script.start_to_close}
     given |= {"at_most_once": True} if script.once else {"retry_policy": policy}
     return {name: value for name, value in given.items() if value is not None}
+
+
+def here(scripted: ActivityFunction[..., Any], script: Script) -> ActivityDefinition[..., Any]:
+    """What the script is for, as a local activity."""
+    return replace(scripted.using(**options(script)), name=HERE)
 
 
 def arguments(script: Script, key: str, value: Any) -> dict[str, Any]:

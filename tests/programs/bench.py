@@ -15,7 +15,7 @@ from durable_core.ports import NewRun
 from durable_core.testing import InMemoryHistoryStore, InMemoryTaskQueue, ManualClock
 from durable_core.updating import Updater
 from durable_core.worker import Worker, WorkerSettings
-from tests.programs.activities import SCRIPTED, MemoryLedger, install
+from tests.programs.activities import HERE, SCRIPTED, MemoryLedger, install
 from tests.programs.interpreter import WORKFLOW
 from tests.programs.steps.updates import UPDATE
 
@@ -106,10 +106,12 @@ class ProgramBench:
     def witnessed(self) -> Effects:
         """For the audit."""
         performed = [
-            Performed(key=effect.call, attempt=effect.attempt, ended=effect in self.ledger.ended)
+            Performed(
+                key=effect.call, attempt=effect.attempt, ended=effect in self.ledger.ended, is_local=effect.is_local
+            )
             for effect in self.ledger.begun
         ]
-        return Effects(performed=performed, noting=frozenset({SCRIPTED}))
+        return Effects(performed=performed, noting=frozenset({SCRIPTED, HERE}))
 
     def runs(self) -> list[LoadedRun]:
         return list(self.store.load([row.record.id for row in self.store._runs]).values())

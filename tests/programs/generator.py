@@ -126,6 +126,7 @@ class Author:
         yield 1, s.Now.draw
         yield 1, s.SideEffect.draw
         yield 1, s.WrongCall.draw
+        yield 1, s.RunLocal.draw
         yield 1, s.StartTimer.draw
         yield 1, s.Select.draw
         yield 1, draw_batch

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import takewhile
@@ -41,6 +42,7 @@ class Circumstances:
     may_be_canceled: bool = False  # somebody asked for it, or a parent may have closed
     faults: int = 0  # how often a worker died, lost its time or its database; 0: every outcome is the script's
     reopened: int = 0  # how often
+    performs_again: bool = False  # its local activities, for it was paused, or several workers had it
     runs: Mapping[UUID, RunRecord] = field(default_factory=dict)  # where its children are found
 
 
@@ -173,6 +175,8 @@ class Model:
         if status is Status.TIMED_OUT and self.seen.program.timeout is None:
             raise Disagreement("it timed out, and has no timeout")
         if not self.seen.began:
+            with suppress(TraceEnds):  # as far as anybody knows: it may have begun what leaves no word of itself
+                self.end()
             return
         try:
             expected = self.end()

@@ -96,13 +96,14 @@ def times_reopened(loaded: LoadedRun) -> int:
 
 def replayed(loaded: LoadedRun, program: Program, path: str) -> Trace | None:
     """What the code sees that is brought to where the history ends; None: it was never asked."""
+    if not decided(loaded.events):
+        return None
     try:
         return _replayed(loaded.record, loaded.events, program, path)
     except NondeterminismError:
         if loaded.record.status not in (Status.CANCELED, Status.TIMED_OUT):
             raise
-        inside = decided(loaded.events)  # the end came from outside
-        return _replayed(loaded.record, inside, program, path) if inside else None
+        return _replayed(loaded.record, decided(loaded.events), program, path)  # the end came from outside
 
 
 def _replayed(record: RunRecord, history: Sequence[EventRecord], program: Program, path: str) -> Trace:

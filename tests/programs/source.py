@@ -17,7 +17,7 @@ PRELUDE = '''\
 from dataclasses import replace
 from itertools import count
 
-from tests.programs.activities import arguments, options, transfer, wrong_call
+from tests.programs.activities import arguments, here, options, transfer, wrong_call
 from tests.programs.interpreter import ended
 from tests.programs.language import Const
 from tests.programs.scripts import Script

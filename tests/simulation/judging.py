@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from tests.simulation.witness import Witness
     from tests.simulation.world import World
 
-COMMANDED = frozenset(kind.type for kind in e.COMMANDED)
 MANY = 10_000  # faults: whatever a script allows at all
 
 
@@ -64,13 +63,12 @@ def _by_the_model(world: World, orders: Sequence[Order], witness: Witness) -> It
         if record.status is Status.BLOCKED:
             yield f"run {record.id} is BLOCKED: {record.error}"
             return
-        if not any(event.type in COMMANDED for event in run.events):
-            continue  # it was canceled before its code ran
         around = Circumstances(
             signals=by_name(signals_of(run)),
             may_be_canceled=first_of(record) in canceled or record.parent_id is not None,
             faults=MANY if world.weather.is_rough else 0,
             reopened=times_reopened(run),
+            performs_again=True,
             runs=runs,
         )
         seen = seen_of(run)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from durable_core.activity import current_activity
 from durable_core.audit import Effects, End, Performed, SentSignal, Start, Total
 from durable_core.codec import encode
 from durable_core.execution import Status
-from tests.programs.activities import OPENING_BALANCE, MemoryLedger
+from tests.programs.activities import HERE, OPENING_BALANCE, MemoryLedger
 from tests.programs.generator import ACCOUNTS
 from tests.simulation.hub import Killed
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from tests.programs.trace import Entry
     from tests.simulation.updates import Told
 
-NOTING = frozenset({"scripted", "withdraw", "deposit"})
+NOTING = frozenset({"scripted", HERE, "withdraw", "deposit"})
 
 
 class Asked(NamedTuple):
@@ -56,7 +57,13 @@ class Witness:
         current = current_activity()
         place = len(self._performed)
         begun_at = self._clock.now() if self._sees_begins else None
-        begun = Performed(key=current.idempotency_key, attempt=current.attempt, ended=False, begun_at=begun_at)
+        begun = Performed(
+            key=current.idempotency_key,
+            attempt=current.attempt,
+            ended=False,
+            begun_at=begun_at,
+            is_local=current.name == HERE,
+        )
         self._performed.append(begun)
         try:
             yield
@@ -68,8 +75,7 @@ class Witness:
         self._end(place)
 
     def _end(self, place: int) -> None:
-        begun = self._performed[place]
-        self._performed[place] = Performed(key=begun.key, attempt=begun.attempt, ended=True, begun_at=begun.begun_at)
+        self._performed[place] = replace(self._performed[place], ended=True)
 
     def started(self, run_id: UUID, workflow_id: str | None) -> None:
         self.starts.append(Start(run_id=run_id, workflow_id=workflow_id))

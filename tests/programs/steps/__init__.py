@@ -7,6 +7,7 @@ from tests.programs.steps.branches import Spawn, WaitBranch
 from tests.programs.steps.cancels import Cancel
 from tests.programs.steps.children import RunChild, StartChild, WaitChild
 from tests.programs.steps.handles import Gather, Select
+from tests.programs.steps.local import RunLocal
 from tests.programs.steps.outputs import Publish, SetEvent
 from tests.programs.steps.scopes import CancelScope, GiveUp
 from tests.programs.steps.signals import WaitSignal
@@ -36,6 +37,7 @@ __all__ = [
     "Return",
     "RunActivity",
     "RunChild",
+    "RunLocal",
     "Select",
     "SetEvent",
     "Shield",

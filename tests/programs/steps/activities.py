@@ -13,7 +13,6 @@ from tests.programs.source import value_of
 from tests.programs.steps.cancels import REASON
 
 if TYPE_CHECKING:
-    from durable_core.definitions import ActivityDefinition
     from tests.programs.generator import Author, Scope
     from tests.programs.interpreter import Interpreter
     from tests.programs.model import Model
@@ -33,14 +32,14 @@ class RunActivity(p.Binding):
         return RunActivity(**given, script=script, binds=author.bind(scope.values))
 
     def run(self, code: Interpreter) -> None:
-        activity, given = _asked(code, self.script)
+        activity, given = code.scripted.using(**options(self.script)), asked(code, self.script)
         code.value(self, lambda: code.ctx.run_activity(activity, **given))
 
     def see(self, model: Model) -> None:
         model.values[self.binds] = model.see_end(self, called(model, self.script), None)
 
     def write(self, writer: Writer) -> None:
-        writer.bind(self, f"ctx.run_activity({_written(writer, self.script)})")
+        writer.bind(self, f"ctx.run_activity({written(writer, self.script)})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,14 +53,14 @@ class StartActivity(p.Step):
         return StartActivity(script=script, binds=author.bind(scope.activities))
 
     def run(self, code: Interpreter) -> None:
-        activity, given = _asked(code, self.script)
-        code.values[self.binds] = code.ctx.start_activity(activity, **given)
+        activity = code.scripted.using(**options(self.script))
+        code.values[self.binds] = code.ctx.start_activity(activity, **asked(code, self.script))
 
     def see(self, model: Model) -> None:
         model.values[self.binds] = called(model, self.script)
 
     def write(self, writer: Writer) -> None:
-        writer.write(f"{self.binds} = ctx.start_activity({_written(writer, self.script)})")
+        writer.write(f"{self.binds} = ctx.start_activity({written(writer, self.script)})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,33 +145,39 @@ class Call(Started):
         faults, reopened = around.faults, around.reopened
         may = may_end(self.script, self.value, ending, faults=faults, reopened=reopened)
         may = may or (self.may_be_unwanted and ending[:2] == ["failed", "ActivityCanceled"] and self._is_why(ending[3]))
-        seen = ending if may else None
-        model.judgement.effects[self.key] = allowance(self.script, seen, faults=faults, reopened=reopened)
+        self.allow(model, ending if may else None)
         return may
+
+    def allow(self, model: Model, ending: Entry | None) -> None:
+        """Say how often it may have had its effect; None: nobody has waited for its end."""
+        around = model.around
+        model.judgement.effects[self.key] = allowance(
+            self.script, ending, faults=around.faults, reopened=around.reopened
+        )
 
     def _is_why(self, reason: str) -> bool:
         return (self.is_unwanted and reason == REASON) or any(part.is_for(reason) for part in self.parts)
 
 
-def _asked(code: Interpreter, script: Script) -> tuple[ActivityDefinition, dict[str, Any]]:
+def asked(code: Interpreter, script: Script) -> dict[str, Any]:
+    """The arguments of a call."""
     code.activities += 1
-    key = f"{code.path}:{code.activities}"
-    return code.scripted.using(**options(script)), arguments(script, key, code.read(script.value))
+    return arguments(script, f"{code.path}:{code.activities}", code.read(script.value))
 
 
-def called(model: Model, script: Script) -> Call:
+def called(model: Model, script: Script, kind: type[Call] = Call) -> Call:
     model.activities += 1
-    call = model.started(Call(f"{model.seen.path}:{model.activities}", script, model.read(script.value)))
-    around = model.around
-    model.judgement.effects[call.key] = allowance(script, None, faults=around.faults, reopened=around.reopened)
+    call = model.started(kind(f"{model.seen.path}:{model.activities}", script, model.read(script.value)))
+    call.allow(model, None)
     return call
 
 
-def _written(writer: Writer, script: Script) -> str:
+def written(writer: Writer, script: Script, activity: str = "scripted.using(**options({}))") -> str:
+    """The activity and its arguments; *activity* of a script's name."""
     writer.write("activities += 1")
     name = f"script{len(writer.lines)}"
     changed = [field for field in fields(script) if getattr(script, field.name) != field.default]
     said = [f"{field.name}={getattr(script, field.name)!r}" for field in changed if field.name != "value"]
     writer.write(f"{name} = Script({', '.join(['value=Const(None)', *said])})")
     key = 'f"{path}:{activities}"'
-    return f"scripted.using(**options({name})), **arguments({name}, {key}, {value_of(script.value)})"
+    return f"{activity.format(name)}, **arguments({name}, {key}, {value_of(script.value)})"

@@ -10,6 +10,7 @@ LOCAL = "tests/core/test_local_activities.py"
 CONTRACT = "tests/test_store_contracts.py::TestStoreOnSqlite"
 COMPLETION = "tests/core/test_completion.py"
 ASYNC = "tests/behaviour/test_async_activities.py"
+WITNESSES = "tests/audit/test_witnesses.py"
 
 MUTATIONS = (
     Mutation(
@@ -81,6 +82,27 @@ MUTATIONS = (
         "        if again_at >= local.deadline:",
         "        if again_at >= local.deadline + 60:",
         (f"{LOCAL}::test_no_attempt_begins_beyond_its_limit",),
+    ),
+    Mutation(
+        "the audit does not look for the effect of a local activity",
+        f"{CORE}/audit/witnesses.py",
+        "            is_so = any(p.ended and p.attempt == fact.attempt for p in noted)",
+        "            is_so = True",
+        (f"{WITNESSES}::test_local_activity_that_completed_without_an_effect_is_found",),
+    ),
+    Mutation(
+        "the audit takes any attempt of a local activity for the one that failed",
+        f"{CORE}/audit/witnesses.py",
+        "            is_so = any(p.attempt == attempt for p in noted)",
+        "            is_so = bool(noted)",
+        (f"{WITNESSES}::test_local_activity_that_failed_and_never_began_is_found",),
+    ),
+    Mutation(
+        "the audit takes what a run knows nothing of for a local activity",
+        f"{CORE}/audit/witnesses.py",
+        "        if all(attempt.is_local for attempt in attempts):",
+        "        if any(attempt.is_local for attempt in attempts):",
+        (f"{WITNESSES}::test_only_a_local_activity_may_leave_no_word_of_itself",),
     ),
     Mutation(
         "a completion token holds for every attempt",

@@ -51,6 +51,7 @@ class Performed:
     attempt: int  # current_activity().attempt
     ended: bool  # its code came to its end; False: only that it began is known
     begun_at: datetime | None = None  # by the store's clock; None: nobody knows
+    is_local: bool = False  # beside its workflow's code: it has no task, and if its outcome was lost no event
 
 
 class End(NamedTuple):

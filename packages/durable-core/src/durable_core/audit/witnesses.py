@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from durable_core.audit.story import as_text_column
+from durable_core import events as e
+from durable_core.audit.story import LOCAL_OUTCOMES, as_text_column
 from durable_core.audit.violations import Invariant, Violation
 from durable_core.execution import Status, TaskStatus
 
@@ -29,7 +30,14 @@ def effects(story: Story) -> Iterator[Violation]:
         of_call = noted.pop(f"{story.record.id}:{call_id}", [])
         if task.record.activity_name in story.effects.noting:
             yield from _compare(story, task, of_call, hands[call_id])
+    for fact in story.facts:
+        if isinstance(fact, LOCAL_OUTCOMES):
+            of_call = noted.pop(f"{story.record.id}:{fact.call_id}", [])
+            if fact.activity_name in story.effects.noting:
+                yield from _compare_local(story, fact, of_call)
     for key, attempts in noted.items():
+        if all(attempt.is_local for attempt in attempts):
+            continue  # nobody has waited for it to the end
         found = f"{len(attempts)} attempts of {key}, of which the run knows nothing"
         yield story.violation(Invariant.EFFECTS, found, "only activities that it has scheduled")
 
@@ -51,6 +59,24 @@ def _compare(story: Story, task: AuditedTask, noted: list[Performed], hands: int
     if any(p.begun_at is not None and p.begun_at > ended_at for p in noted):
         found = "an activity that began after its run was canceled, and was not claimed before"
         yield story.about(task, Invariant.EFFECTS, found, "none")
+
+
+def _compare_local(
+    story: Story, fact: e.LocalActivityCompleted | e.LocalActivityFailed, noted: list[Performed]
+) -> Iterator[Violation]:
+    """Of attempts there may be more than led to the outcome: whoever has the run next begins with the first again."""
+    match fact:
+        case e.LocalActivityCompleted():
+            is_so = any(p.ended and p.attempt == fact.attempt for p in noted)
+            what, found = "at least one effect", f"attempt {fact.attempt} completed, and its code never came to its end"
+        case e.LocalActivityFailed(kind=None):
+            attempt = fact.failure.get("attempt")
+            is_so = any(p.attempt == attempt for p in noted)
+            what, found = "that it began", f"attempt {attempt} failed, and its code never began"
+        case _:
+            return  # its time may have been over before it began
+    if not is_so:
+        yield story.violation(Invariant.EFFECTS, found, what, call_id=fact.call_id)
 
 
 def model(story: Story) -> Iterator[Violation]:

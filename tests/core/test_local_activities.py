@@ -395,3 +395,26 @@ def test_a_run_is_charged_with_a_death_until_what_may_have_led_to_it_is_done():
     bench.worker().run(until_idle=True)
     assert crashes == [1]
     assert bench.store.get(run_id).crashes == 0
+
+
+def test_its_outcome_outlives_a_commit_that_came_too_late():
+    bench = Bench()
+    done: list[None] = []
+
+    @bench.registry.activity
+    def late():
+        bench.clock.advance(1)  # its time is over when it has ended: two commits tell of it, of which one is refused
+
+    @bench.registry.activity
+    def add():
+        done.append(None)
+
+    @bench.registry.workflow
+    def code(ctx):
+        ctx.start_activity(late.using(timeout=0.1))
+        ctx.run_local_activity(add)
+
+    run_id = bench.start("code")
+    bench.drive(run_id)
+    assert "activity_timed_out" in [event.type for event in bench.store.load([run_id])[run_id].events]
+    assert done == [None]

@@ -84,6 +84,13 @@ MUTATIONS = (
         (f"{LOCAL}::test_no_attempt_begins_beyond_its_limit",),
     ),
     Mutation(
+        "a commit that is refused takes the outcome of a local activity with it",
+        f"{WORKER}/runs.py",
+        "                ended = slot.ended",
+        "                ended = slot.ended[:0]",
+        (f"{LOCAL}::test_its_outcome_outlives_a_commit_that_came_too_late",),
+    ),
+    Mutation(
         "the audit does not look for the effect of a local activity",
         f"{CORE}/audit/witnesses.py",
         "            is_so = any(p.ended and p.attempt == fact.attempt for p in noted)",

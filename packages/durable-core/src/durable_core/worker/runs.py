@@ -260,7 +260,10 @@ class RunDesk:
                 self._held.mark(slot)
             case Verdict.CONFLICT:
                 slot.take_back(proposal)
+                ended = slot.ended
                 self._held.disown(slot)
+                for fact in ended:  # which nobody else knows: the activity would be performed again
+                    self.accept_local(slot.run_id, fact)
 
     def _go_on(self, slot: Slot, proposal: Proposal, result: CommitResult) -> None:
         commit = proposal.commit

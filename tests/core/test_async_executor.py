@@ -507,10 +507,10 @@ def test_loop_that_cannot_be_freed_is_given_up_and_those_beside_begin_elsewhere(
 # Which executor, and how much may be claimed
 
 
-def executors(threads=2, slots=10):
+def executors(threads=2, slots=10, processes=4):
     registry = Registry()
-    made = [SimpleNamespace(room=threads), SimpleNamespace(room=slots)]
-    return registry, made, Executors(registry, threads=made[0], loop=made[1])
+    made = [SimpleNamespace(room=threads), SimpleNamespace(room=slots), SimpleNamespace(room=processes)]
+    return registry, made, Executors(registry, threads=made[0], loop=made[1], processes=made[2])
 
 
 def test_room_is_that_of_the_kinds_there_are():
@@ -520,6 +520,14 @@ def test_room_is_that_of_the_kinds_there_are():
     assert both.room == 10
     registry.activity_from(lambda: None, name="plain")
     assert both.room == 2
+
+
+def test_room_for_processes_counts_where_there_are_activities_for_them():
+    registry, _made, each = executors()
+    registry.activity_from(lambda: None, name="apart", executor="process")
+    assert each.room == 4
+    registry.activity_from(lambda: None, name="plain")
+    assert each.room == 2
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from durable_core.definitions import DuplicateName, Registry, remote_activity, remote_workflow
 from durable_core.errors import ConfigurationError, UnknownActivityError, UnknownQueryError, UnknownWorkflowError
-from durable_core.options import LONGEST, ActivityOptions, as_timedelta
+from durable_core.options import LONGEST, ActivityOptions, ExecutorKind, as_timedelta
 from durable_core.retry import DEFAULT_RETRY_POLICY, RetryPolicy
 
 
@@ -442,6 +442,27 @@ def test_what_runs_at_most_once_has_no_retry_policy(registry):
     with pytest.raises(ConfigurationError, match="never retried"):
         registry.activities["once"].using(retry_policy=RetryPolicy())
     assert registry.activities["once"].using(at_most_once=False, retry_policy=RetryPolicy()).options.retry_policy
+
+
+def test_what_performs_an_activity_is_chosen_in_its_decorator(registry):
+    def len_of():
+        pass
+
+    async def fetch():
+        pass
+
+    with pytest.raises(ConfigurationError, match="executor is 'fork'; expected one of thread, process"):
+        registry.activity_from(len_of, name="forked", executor="fork")
+    with pytest.raises(ConfigurationError, match="is async and has executor='process'"):
+        registry.activity_from(fetch, executor="process")
+    with pytest.raises(ConfigurationError, match="is transactional and has executor='process'"):
+        registry.activity_from(len_of, name="both", executor="process", transactional=True)
+    registry.activity_from(len_of, name="there", executor="process", at_most_once=True)
+    assert registry.activities["there"].executor is ExecutorKind.PROCESS
+    with pytest.raises(ConfigurationError, match="put it into the decorator"):
+        registry.activities["there"].using(executor="thread")
+    registry.activity_from(len_of, name="here")
+    assert registry.activities["here"].executor is ExecutorKind.THREAD
 
 
 def test_what_is_transactional_need_not_run_at_most_once(registry):

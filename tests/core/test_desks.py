@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -214,6 +215,30 @@ def test_attempt_that_let_itself_be_canceled_is_no_failure(monkeypatch):
     [attempt] = desk.begun()
     monkeypatch.setattr(desk.executor, "endings", lambda: [Ending(attempt, None, FAILURE, canceled=True)])
     assert desk.desk.collect(desk.store.now()) == [attempts.canceled(attempt.task, FAILURE)]
+
+
+@pytest.mark.parametrize(("crashes", "retried"), [(0, True), (1, True), (2, False)])
+def test_death_of_a_process_counts_as_that_of_a_worker(monkeypatch, crashes, retried):
+    desk = Desk(max_crashes=3)
+    [attempt] = desk.begun()
+    attempt.task = replace(attempt.task, crashes=crashes)
+    died = Ending(attempt, None, {**FAILURE}, ("ProcessDied",), crashed=True)
+    monkeypatch.setattr(desk.executor, "endings", lambda: [died])
+    [outcome] = desk.desk.collect(desk.store.now())
+    assert (outcome.crashes, outcome.retry_at is not None) == (crashes + 1, retried)
+    assert outcome.failure is not None
+    assert ("MAX_CRASHES is 3" in outcome.failure["message"]) is not retried
+
+
+def test_activities_here_are_told_of_a_cancel_with_all_that_goes_with_it():
+    desk = Desk()
+    [attempt] = desk.begun()
+    told = []
+    attempt.on_cancel = lambda: told.append(attempt)
+    desk.desk.cancel(attempt.task.run_id, {attempt.task.call_id})
+    desk.desk.cancel(attempt.task.run_id, {attempt.task.call_id})
+    assert attempt.current.canceled
+    assert told == [attempt]
 
 
 def test_late_attempt_is_timed_out_by_its_own_worker(monkeypatch):

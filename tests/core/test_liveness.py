@@ -116,6 +116,16 @@ def room():
         yield room
 
 
+def test_worker_beats_for_an_attempt_whose_process_starts(room):
+    """It cannot do so itself, and its limit runs."""
+    attempt = room.hold(begun=None, heartbeat_timeout=timedelta(seconds=3))
+    assert room.turn() is None
+    attempt.is_starting = True
+    [beat] = room.turn()
+    assert (beat.is_sign_of_life, beat.details) == (True, None)
+    assert beat.due_at == room.store.now() + timedelta(seconds=3)
+
+
 # The worker
 
 

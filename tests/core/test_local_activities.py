@@ -243,9 +243,12 @@ def test_what_needs_a_row_or_other_workers_is_refused():
     @story.registry.activity(at_most_once=True)
     def opens(): ...
 
+    @story.registry.activity(executor="process")
+    def apart(): ...
+
     def code(ctx):
         said = []
-        for activity in (books, opens, remote_activity("far", queue="away")):
+        for activity in (books, opens, apart, remote_activity("far", queue="away")):
             try:
                 ctx.run_local_activity(activity)
             except ConfigurationError as refused:
@@ -256,7 +259,8 @@ def test_what_needs_a_row_or_other_workers_is_refused():
     story.run = story.fresh()
     story.start()
     said = story.result
-    assert ["transactional" in said[0], "at_most_once" in said[1], "is remote" in said[2]] == [True] * 3
+    expected = ["transactional", "at_most_once", "executor='process'", "is remote"]
+    assert [word in text for word, text in zip(expected, said, strict=True)] == [True] * 4
     story.check()
 
 

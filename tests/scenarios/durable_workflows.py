@@ -33,6 +33,7 @@ from . import (  # noqa: F401 - registers more
     lived_workflows,
     local_workflows,
     messaged_workflows,
+    process_activities,
     saga_workflows,
     telling_workflows,
     transactional_workflows,

@@ -4,6 +4,7 @@ from tests.teeth.bank.core import CORE
 from tests.teeth.mutation import Mutation
 
 HANDING_OVER = "tests/core/test_handing_over.py"
+PROCESSES = "tests/core/test_process_executor.py"
 PROBES = "tests/behaviour/test_probes.py"
 RACES = "tests/crashes/test_races.py"
 RULES_CANCEL_CHILDREN = "tests/behaviour/test_rules_cancel_children.py"
@@ -213,5 +214,47 @@ MUTATIONS = (
         "        attempt.loop.call(self._leave, attempt)\n",
         "",
         ("tests/core/test_async_executor.py::test_activity_that_ignores_its_cancel_loses_its_slot",),
+    ),
+    Mutation(
+        "the process of a late attempt goes on",
+        f"{CORE}/worker/process_executor.py",
+        "            child.kill()\n\n    def _at_work_on",
+        "            pass\n\n    def _at_work_on",
+        (f"{PROCESSES}::test_a_late_attempt_is_killed_at_once_and_the_next_has_a_new_process",),
+    ),
+    Mutation(
+        "what a worker gives back goes on in its process",
+        f"{CORE}/worker/process_executor.py",
+        "            child.kill()\n        for child in children:\n            child.wait(",
+        "            pass\n        for child in children:\n            child.wait(",
+        (f"{PROCESSES}::test_what_is_given_back_does_not_go_on",),
+    ),
+    Mutation(
+        "a cancel is heard by the next attempt in the process",
+        f"{CORE}/worker/serving.py",
+        "current[0] == self._canceled:",
+        "self._canceled:",
+        (f"{PROCESSES}::test_a_process_is_kept_for_the_next_attempt_and_another_started_beside_it",),
+    ),
+    Mutation(
+        "a process may crash again and again",
+        f"{CORE}/worker/attempts.py",
+        "    retryable = crashes < max_crashes\n",
+        "    retryable = True\n",
+        ("tests/core/test_desks.py::test_death_of_a_process_counts_as_that_of_a_worker",),
+    ),
+    Mutation(
+        "an attempt is taken to be silent while its process starts",
+        f"{CORE}/worker/liveness.py",
+        " or each.is_starting]",
+        "]",
+        ("tests/core/test_liveness.py::test_worker_beats_for_an_attempt_whose_process_starts",),
+    ),
+    Mutation(
+        "a coroutine is not told of a cancel by its own worker",
+        f"{CORE}/worker/activities.py",
+        "                    attempt.cancel()\n",
+        "                    attempt.current.cancel()\n",
+        ("tests/core/test_desks.py::test_activities_here_are_told_of_a_cancel_with_all_that_goes_with_it",),
     ),
 )

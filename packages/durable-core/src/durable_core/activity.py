@@ -129,9 +129,7 @@ class CurrentActivity:
     def heartbeat(self, details: Any = None) -> None:
         what = "the details of a heartbeat"
         payload = None if details is None else encode(details, what=what, limit=self._payload_limit)
-        with self._lock:
-            if payload is not None or self._beat is None:  # or details that are not written yet would be lost
-                self._beat = (payload,)
+        self.note_beat(payload)
         if self._canceled:
             raise self.cancellation()
 
@@ -151,6 +149,12 @@ class CurrentActivity:
         self.unpublished.put(stream, payload, number)
 
     # For the worker
+
+    def note_beat(self, details: Payload | None) -> None:
+        """It is alive."""
+        with self._lock:
+            if details is not None or self._beat is None:  # or details that are not written yet would be lost
+                self._beat = (details,)
 
     def complete_later(self) -> Detached | None:
         """Leave the attempt to who has the token; None: nobody has one."""

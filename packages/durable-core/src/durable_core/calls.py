@@ -17,7 +17,7 @@ from durable_core.codec import decode
 from durable_core.definitions import ActivityDefinition, WorkflowDefinition
 from durable_core.errors import ConfigurationError, PayloadError
 from durable_core.handles import ActivityHandle, ChildHandle
-from durable_core.options import ActivityOptions, WorkflowOptions
+from durable_core.options import ActivityOptions, ExecutorKind, WorkflowOptions
 from durable_core.ports import child_id_of
 from durable_core.typed import encode_by_value
 
@@ -170,6 +170,11 @@ def _check_local(engine: Engine, definition: ActivityDefinition) -> None:
         raise ConfigurationError(
             f"activity {definition.name!r} is {which}, which no local activity can be: it has no row of its own that "
             "says what became of it. Use ctx.run_activity()."
+        )
+    if definition.executor is ExecutorKind.PROCESS:
+        raise ConfigurationError(
+            f"activity {definition.name!r} has executor='process', and a local activity runs in the process of the "
+            "workflow. Use ctx.run_activity()."
         )
 
 

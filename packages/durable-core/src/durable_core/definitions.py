@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, overload
 
 from durable_core.codec import decode, encode
 from durable_core.errors import (
@@ -20,7 +20,7 @@ from durable_core.errors import (
 from durable_core.functions import ActivityFunction as ActivityFunction  # noqa: PLC0414 - others find it here
 from durable_core.functions import P, Params, R, R_co
 from durable_core.functions import WorkflowFunction as WorkflowFunction  # noqa: PLC0414 - the same
-from durable_core.options import ActivityOptions, Duration, WorkflowOptions, changed, check_name
+from durable_core.options import ActivityOptions, Duration, ExecutorKind, WorkflowOptions, changed, check_name
 from durable_core.retry import DEFAULT_RETRY_POLICY, RetryPolicy
 from durable_core.typed import Typed, TypedElsewhere
 
@@ -96,6 +96,7 @@ class ActivityDefinition(Generic[Params, R_co]):
     arity: tuple[int, float]  # how many positional arguments alone satisfy the signature
     typed: Typed
     transactional: bool = False  # its outcome commits with what it writes to the store's database
+    executor: ExecutorKind = ExecutorKind.THREAD  # of no meaning for an async one
 
     @property
     def retry_policy(self) -> RetryPolicy:
@@ -112,6 +113,11 @@ class ActivityDefinition(Generic[Params, R_co]):
             raise ConfigurationError(
                 f"{self.name}.using() got transactional. Whether it may run in a transaction is for its code to say: "
                 "put it into the decorator, which each worker has."
+            )
+        if "executor" in changes:
+            raise ConfigurationError(
+                f"{self.name}.using() got executor. What performs an activity is for its code to say: put it into the "
+                "decorator, which each worker has."
             )
         made = replace(self, options=changed(self.options, changes, what=self.name))
         if made.transactional and made.options.at_most_once:
@@ -261,13 +267,15 @@ class Registry:
         priority: int | None = None,
         transactional: bool = False,
         at_most_once: bool = False,
+        executor: Literal["thread", "process"] = "thread",
     ) -> ActivityDecorator: ...
     def activity(self, fn: Any = None, /, **options: Any) -> Any:
         """Register an activity: a function with side effects, run at least once, retried by its policy.
 
         The four limits are seconds or timedeltas; *timeout* is schedule-to-close. *transactional*: the function runs in
         a transaction of the store's database, and its outcome commits with what it writes there. *at_most_once*: an
-        attempt that fails, or dies with its worker, is the only one. Raises `ConfigurationError` for anything that
+        attempt that fails, or dies with its worker, is the only one. *executor* "process": the function runs in a child
+        process of the worker, which is killed when a limit has passed. Raises `ConfigurationError` for anything that
         cannot work.
         """
         if fn is None:
@@ -275,7 +283,13 @@ class Registry:
         return self.activity_from(fn, **options)
 
     def activity_from(
-        self, fn: Callable[..., Any], *, name: str | None = None, transactional: bool = False, **options: Any
+        self,
+        fn: Callable[..., Any],
+        *,
+        name: str | None = None,
+        transactional: bool = False,
+        executor: str = ExecutorKind.THREAD,
+        **options: Any,
     ) -> Any:
         label = _name_of(fn, name)
         if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
@@ -293,6 +307,7 @@ class Registry:
             _arity(inspect.signature(fn)),
             Typed(f"activity {label!r}", fn, inspect.signature(fn)),
             transactional,
+            _executor_of(label, fn, executor, transactional=transactional),
         )
         self._add(self.activities, "activity", definition, fn)
         return fn
@@ -371,6 +386,26 @@ def _in_a_transaction(label: str, fn: Callable[..., Any], options: ActivityOptio
     if options.at_most_once:
         raise ConfigurationError(_BOTH.format(label))
     return options if options.start_to_close is not None else replace(options, start_to_close=TRANSACTION_LIMIT)
+
+
+def _executor_of(label: str, fn: Callable[..., Any], executor: str, *, transactional: bool) -> ExecutorKind:
+    try:
+        kind = ExecutorKind(executor)
+    except ValueError:
+        raise ConfigurationError(
+            f"activity {label!r}: executor is {executor!r}; expected one of {', '.join(ExecutorKind)}."
+        ) from None
+    if kind is ExecutorKind.PROCESS and inspect.iscoroutinefunction(fn):
+        raise ConfigurationError(
+            f"activity {label!r} is async and has executor='process'; expected an ordinary function: a process "
+            "performs one activity at a time, and async code is for many."
+        )
+    if kind is ExecutorKind.PROCESS and transactional:
+        raise ConfigurationError(
+            f"activity {label!r} is transactional and has executor='process'; expected one of them: its transaction "
+            "would be the child's, and the worker could not commit the outcome with it."
+        )
+    return kind
 
 
 def _arity(signature: inspect.Signature) -> tuple[int, float]:

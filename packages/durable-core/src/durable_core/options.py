@@ -69,6 +69,13 @@ def seconds_of(duration: Duration | None) -> str:
     return f"{seconds:.15g}"
 
 
+class ExecutorKind(StrEnum):
+    """What performs an activity that is an ordinary function."""
+
+    THREAD = "thread"  # of the worker
+    PROCESS = "process"  # a child of the worker, which can be killed
+
+
 class IdReusePolicy(StrEnum):
     """Whether a workflow_id may be used again once its run has closed."""
 

@@ -15,7 +15,7 @@ from asgiref.sync import async_to_sync, sync_to_async
 from django.core.signals import setting_changed
 from django.db import close_old_connections, connections, reset_queries, transaction
 
-from django_durable import backends, redaction
+from django_durable import backends, child, redaction
 from django_durable.conf import Conf, conf
 from durable_core import codec, logs
 from durable_core.client import Client
@@ -101,6 +101,7 @@ def worker_settings(**choices: Any) -> WorkerSettings:
         "release_async": release_async,
         "run_async": run_async,
         "aside": aside,
+        "child_command": child.command,
     }
     return WorkerSettings(**(fields | choices))
 

@@ -68,12 +68,30 @@ class ActivityDesk:
         """Outcomes of what has ended, or run out of time, since the last call."""
         endings = self._executor.endings()
         self.done += len(endings)
-        outcomes = [_outcome_of(ending, now) for ending in endings if not ending.is_recorded]
+        outcomes = [self._outcome_of(ending, now) for ending in endings if not ending.is_recorded]
         late = self._executor.overdue()
         outcomes += [attempts.timed_out(attempt.task, "start_to_close", now) for attempt in late]
         self._executor.stop_forfeited()
         self._executor.replace_stuck_threads()
         return outcomes
+
+    def _outcome_of(self, ending: Ending, now: datetime) -> TaskOutcome:
+        task = ending.attempt.task
+        if ending.result is not None:
+            return attempts.completed(task, ending.result)
+        assert ending.failure is not None
+        if ending.canceled:
+            return attempts.canceled(task, ending.failure)
+        if ending.crashed:
+            return attempts.process_died(task, ending.failure, now, max_crashes=self._max_crashes)
+        return attempts.failed(
+            task,
+            ending.failure,
+            now,
+            type_names=ending.type_names,
+            retryable=ending.retryable,
+            next_delay=ending.next_delay,
+        )
 
     def share_backlog(self) -> None:
         """Give back what has waited here too long for a thread."""
@@ -143,7 +161,7 @@ class ActivityDesk:
         if call_ids:
             for attempt in self._executor.attempts():
                 if attempt.task.run_id == run_id and attempt.task.call_id in call_ids:
-                    attempt.current.cancel()
+                    attempt.cancel()
 
     @property
     def holds_suspect(self) -> bool:
@@ -228,20 +246,3 @@ def _claimed_but_not_here() -> Iterator[None]:
 def unknown_name(kind: str, name: str) -> str:
     """What a run waits for when no worker that looked at it knows a name."""
     return encode({"kind": "worker", "what": f"a worker that has {kind} {name!r}"})
-
-
-def _outcome_of(ending: Ending, now: datetime) -> TaskOutcome:
-    task = ending.attempt.task
-    if ending.result is not None:
-        return attempts.completed(task, ending.result)
-    assert ending.failure is not None
-    if ending.canceled:
-        return attempts.canceled(task, ending.failure)
-    return attempts.failed(
-        task,
-        ending.failure,
-        now,
-        type_names=ending.type_names,
-        retryable=ending.retryable,
-        next_delay=ending.next_delay,
-    )

@@ -27,6 +27,7 @@ class Attempt:
     held_since: float = 0.0  # monotonic seconds
     lock: threading.Lock = field(default_factory=threading.Lock)
     thread_id: int = 0
+    is_starting: bool = False  # what it will run in is being set up
     begun: float | None = None  # monotonic seconds; None: waits for a thread
     done: bool = False
     interrupted: float | None = None  # monotonic seconds
@@ -67,3 +68,4 @@ class Ending:
     canceled: bool = False
     seconds: float = 0.0
     is_recorded: bool = False  # the store has its outcome
+    crashed: bool = False  # its process died of it

@@ -109,6 +109,15 @@ def worker_died(task: TaskRecord, now: datetime, *, charged: bool, max_crashes: 
     return failed(task, failure, now, type_names=("WorkerDied",), crashes=crashes)
 
 
+def process_died(task: TaskRecord, failure: dict[str, Any], now: datetime, *, max_crashes: int) -> TaskOutcome:
+    """The process that ran it died, and its worker lives: a failed attempt, until that was too often in a row."""
+    crashes = task.crashes + 1
+    if crashes >= max_crashes and not task.at_most_once:
+        failure["message"] += f"; {crashes} in a row, and MAX_CRASHES is {max_crashes}"
+    retryable = crashes < max_crashes
+    return failed(task, failure, now, type_names=("ProcessDied",), retryable=retryable, crashes=crashes)
+
+
 def given_up(task: TaskRecord, now: datetime) -> TaskOutcome:
     """A worker that lives cannot say any more how it ended: as if it had died, but nobody is blamed for that."""
     return worker_died(task, now, charged=False, max_crashes=task.crashes + 1)

@@ -93,7 +93,7 @@ class ActivityExecutor(Caller):
     @property
     def has_stalled(self) -> bool:
         """Whether an attempt has waited here for long: what used to be quick is not, and others may be free."""
-        waiting = next((attempt for attempt in self._held if attempt.begun is None), None)
+        waiting = next((attempt for attempt in self._held if attempt.begun is None and not attempt.is_starting), None)
         return waiting is not None and self._clock.monotonic() - waiting.held_since > LONGEST_WAIT
 
     def submit(self, task: TaskRecord, definition: ActivityDefinition) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from durable_core.options import ExecutorKind
 from durable_core.worker.async_executor import AsyncExecutor
 from durable_core.worker.executor import ActivityExecutor
 from durable_core.worker.inline import InlineExecutor
+from durable_core.worker.process_executor import ProcessExecutor
 
 if TYPE_CHECKING:
     from durable_core.definitions import ActivityDefinition, Registry
@@ -70,16 +72,14 @@ class Executor(Protocol):
 
 
 class Executors:
-    """Ordinary activities go to *threads*, `async def` ones to *loop*; each has slots of its own."""
+    """Ordinary activities go to *threads* or *processes*, `async def` ones to *loop*; each has slots of its own."""
 
-    def __init__(self, registry: Registry, *, threads: Executor, loop: Executor) -> None:
+    def __init__(self, registry: Registry, *, threads: Executor, loop: Executor, processes: Executor) -> None:
         self._registry = registry
-        self._threads = threads
-        self._loop = loop
-        self._all = (threads, loop)
+        self._all = (threads, loop, processes)
 
     def _for(self, definition: ActivityDefinition) -> Executor:
-        return self._loop if definition.is_async else self._threads
+        return self._all[_place_of(definition)]
 
     @property
     def held(self) -> int:
@@ -89,8 +89,8 @@ class Executors:
     def room(self) -> int:
         """An entry of the queue does not say what kind of activity it is for. So while one kind has no room, a few are
         claimed for the sake of the other; while some wait here that turned out to be of the wrong kind, none are."""
-        kinds = {definition.is_async for definition in self._registry.activities.values()}
-        rooms = [self._loop.room if is_async else self._threads.room for is_async in kinds or {False}]
+        places = {_place_of(definition) for definition in self._registry.activities.values()}
+        rooms = [self._all[place].room for place in places or {0}]
         if min(rooms) == 0:
             return min(max(rooms), PROBE)
         return min(rooms)
@@ -145,6 +145,12 @@ class Executors:
             executor.close()
 
 
+def _place_of(definition: ActivityDefinition) -> int:
+    if definition.is_async:
+        return 1
+    return 2 if definition.executor is ExecutorKind.PROCESS else 0
+
+
 def make_executor(registry: Registry, settings: WorkerSettings, **rim: Any) -> Executor:
     """The one of a worker with these *settings*; *rim* is its clock, its threads, and whom to tell."""
     options = rim | {
@@ -160,4 +166,11 @@ def make_executor(registry: Registry, settings: WorkerSettings, **rim: Any) -> E
         release_async=settings.release_async,
         **options,
     )
-    return Executors(registry, threads=ActivityExecutor(slots=settings.threads, **options), loop=loop)
+    processes = ProcessExecutor(
+        slots=settings.process_slots,
+        command=settings.child_command,
+        tasks_per_process=settings.tasks_per_process,
+        **options,
+    )
+    threads = ActivityExecutor(slots=settings.threads, **options)
+    return Executors(registry, threads=threads, loop=loop, processes=processes)

@@ -151,8 +151,9 @@ class Liveness:
 
     def _turn(self) -> None:
         now = self._clock.monotonic()
-        attempts = [attempt for attempt in self._executor.attempts() if attempt.begun is not None]
+        attempts = [each for each in self._executor.attempts() if each.begun is not None or each.is_starting]
         taken = {attempt: details for attempt in attempts if (details := attempt.current.take_beat()) is not None}
+        taken |= {attempt: (None,) for attempt in attempts if attempt.begun is None}  # it cannot say so itself yet
         try:
             beats = [
                 beat for attempt in attempts if (beat := self._beat_of(attempt, taken.get(attempt), now)) is not None

@@ -13,7 +13,7 @@ from durable_core.hooks import SILENT, Announcer
 from durable_core.ports import REDELIVERY
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
     RunAsync = Callable[[Coroutine[Any, Any, Any]], Any]  # runs one to its end
@@ -30,6 +30,8 @@ class WorkerSettings:
     tick: float = 0.2  # seconds between two looks at the database when nothing wakes the loop
     threads: int = 10  # activity slots
     async_slots: int = 100  # for `async def` activities, beside the threads
+    process_slots: int = 4  # for activities in processes of their own, beside both: as many processes at most
+    tasks_per_process: int = 0  # activities after which such a process is replaced; 0: no limit
     queues: tuple[str, ...] = ()  # empty: all but *exclude*
     exclude: tuple[str, ...] = ()
     cache_size: int = 1_000  # runs kept in memory between their steps; 0: replay at every step
@@ -48,4 +50,5 @@ class WorkerSettings:
     release_async: Callable[[], Awaitable[None]] = nothing  # in their event loop, when that ends
     run_async: RunAsync = asyncio.run  # what runs them under *inline*
     aside: Aside = asyncio.to_thread  # what calls the store for them
+    child_command: Callable[[], Sequence[str]] | None = None  # of a process for activities, see `serving`
     hooks: Announcer = SILENT

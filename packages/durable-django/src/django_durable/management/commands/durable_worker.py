@@ -20,6 +20,7 @@ from django.db import connections
 from django.utils import autoreload
 
 from django_durable.engine import engine, make_worker, worker_settings
+from django_durable.logs import log_to_stderr
 from django_durable.management.shared import DurableCommand, require_migrated
 from django_durable.stopping import leave_with, listening, watching_parent
 from django_durable.supervisor import REPLACE_ME, Supervisor
@@ -30,6 +31,18 @@ from durable_core.worker import Worker, WorkerSettings
 LEVELS = {0: logging.ERROR, 1: logging.INFO, 2: logging.INFO, 3: logging.DEBUG}
 LOOK_AFTER_THREADS = 1.0  # seconds
 GC_THRESHOLD = (10_000, 20, 50)  # Python's are 700, 10, 10
+PASSED_ON = (  # to the workers of a supervisor
+    "batch",
+    "tick",
+    "threads",
+    "async_slots",
+    "process_slots",
+    "tasks_per_process",
+    "drain_timeout",
+    "max_tasks",
+    "iterations",
+    "verbosity",
+)
 CODE_HAS_CHANGED = 3  # exit code by which Django's reloader asks for a new process
 
 logger = logging.getLogger("durable.worker")
@@ -54,6 +67,19 @@ class Command(DurableCommand):
         parser.add_argument("--threads", type=_positive, default=10, metavar="N", help="activity slots in each (10)")
         parser.add_argument(
             "--async-slots", type=_positive, default=100, metavar="N", help="slots for async activities in each (100)"
+        )
+        parser.add_argument(
+            "--process-slots",
+            type=_positive,
+            default=4,
+            metavar="N",
+            help='slots for activities with executor="process" in each, and processes for them at most (4)',
+        )
+        parser.add_argument(
+            "--tasks-per-process",
+            type=_positive,
+            metavar="N",
+            help="replace such a process after so many activities (never)",
         )
         parser.add_argument(
             "--queue-name",
@@ -98,7 +124,7 @@ class Command(DurableCommand):
 
     def run(self, **options: Any) -> None:
         settings = self.settings_of(options)
-        _set_up_logging(options["verbosity"])
+        log_to_stderr(LEVELS.get(options["verbosity"], logging.INFO))
         engine()  # a wrong setting ends here
         if options["procs"] > 1 and options["worker_id"] is not None:
             raise CommandError("--worker-id names one process; it cannot be used with --procs.")
@@ -132,6 +158,8 @@ class Command(DurableCommand):
             tick=options["tick"],
             threads=options["threads"],
             async_slots=options["async_slots"],
+            process_slots=options["process_slots"],
+            tasks_per_process=options["tasks_per_process"] or 0,
             queues=queues,
             exclude=excluded,
             max_tasks=options["max_tasks"] or 0,
@@ -268,7 +296,7 @@ def child_command(worker_id: UUID, options: dict[str, Any]) -> list[str]:
         command = command[: command.index("durable_worker") + 1]
     else:  # called by code
         command = [sys.executable, "-m", "django", "durable_worker"]
-    for name in ("batch", "tick", "threads", "async_slots", "drain_timeout", "max_tasks", "iterations", "verbosity"):
+    for name in PASSED_ON:
         if options[name] is not None:
             command += [f"--{name.replace('_', '-')}", str(options[name])]
     for name in ("settings", "pythonpath"):
@@ -282,17 +310,6 @@ def child_command(worker_id: UUID, options: dict[str, Any]) -> list[str]:
     for queue in _names(options["exclude_queues"]):
         command += ["--exclude-queues", queue]
     return [*command, "--skip-checks", "--worker-id", str(worker_id), "--child-of", str(os.getpid())]
-
-
-def _set_up_logging(verbosity: int) -> None:
-    """Only where the project has not: a logger that has handlers, its own or above it, is left as it is."""
-    ours = logging.getLogger("durable")
-    if ours.hasHandlers():
-        return
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"))
-    ours.addHandler(handler)
-    ours.setLevel(LEVELS.get(verbosity, logging.INFO))
 
 
 @contextmanager

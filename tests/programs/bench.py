@@ -16,6 +16,7 @@ from durable_core.testing import InMemoryHistoryStore, InMemoryTaskQueue, Manual
 from durable_core.updating import Updater
 from durable_core.worker import Worker, WorkerSettings
 from tests.programs.activities import HERE, SCRIPTED, MemoryLedger, install
+from tests.programs.bookings import Books, install_books
 from tests.programs.interpreter import WORKFLOW
 from tests.programs.steps.updates import UPDATE
 
@@ -37,6 +38,8 @@ class ProgramBench:
         self.ledger = MemoryLedger()
         self.scripted = install(self.registry, self.ledger, pause=self.clock.advance)
         self.store = InMemoryHistoryStore(self.clock)
+        self.books = Books(self.store)
+        install_books(self.registry, self.ledger, self.books)
         self.queue = InMemoryTaskQueue(self.clock, store=self.store)
         self.client = Client(self.store, self.queue, self.registry)
         self.updater = Updater(self.client, self.store, payload_limit=PAYLOAD_LIMIT)

@@ -50,6 +50,7 @@ class Circumstances:
 class Judgement:
     complaints: list[str] = field(default_factory=list)
     effects: dict[str, Allowance] = field(default_factory=dict)  # by key, of all calls that the run has made
+    bookings: dict[str, Allowance] = field(default_factory=dict)  # by key, of all transactional calls
     unseen: set[str] = field(default_factory=set)  # paths of branches that nobody has waited for
     consumed: dict[str, set[int]] = field(default_factory=dict)  # numbers of signals, by name; not in branches unseen
     values: dict[str, Any] = field(default_factory=dict)  # that it has set, by the key of the event

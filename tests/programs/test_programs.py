@@ -20,6 +20,7 @@ from durable_core.ports import LoadedRun
 from tests.programs import language as p
 from tests.programs.activities import OPENING_BALANCE
 from tests.programs.bench import ProgramBench
+from tests.programs.bookings import judge_bookings
 from tests.programs.chains import by_name, judge_chains, signals_of
 from tests.programs.generator import ACCOUNTS, generate
 from tests.programs.model import Circumstances, judge, judge_effects
@@ -52,6 +53,7 @@ def complaints_about(bench: ProgramBench, circumstances: Circumstances) -> list[
     complaints = [complaint for judgement in judgements.values() for complaint in judgement.complaints]
     complaints += judge_chains(all_runs, judgements)
     complaints += judge_outputs(bench.store, all_runs, judgements)
+    complaints += judge_bookings(judgements.values(), bench.books.keys)
     return complaints + judge_effects(judgements.values(), bench.ledger.begun) + audited(bench)
 
 

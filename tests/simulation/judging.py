@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from durable_core import events as e
 from durable_core.audit import Code, audit
 from durable_core.execution import Status
+from tests.programs.bookings import judge_bookings
 from tests.programs.chains import by_name, judge_chains, signals_of
 from tests.programs.model import Circumstances, judge, judge_effects
 from tests.programs.outputs import judge_outputs
@@ -82,3 +83,4 @@ def _by_the_model(world: World, orders: Sequence[Order], witness: Witness) -> It
     yield from judge_told(world.store, witness.told, reopened)
     if not any(order.workflow_id for order in orders):
         yield from judge_effects(judgements.values(), witness.ledger.begun)
+        yield from judge_bookings(judgements.values(), witness.books.keys)

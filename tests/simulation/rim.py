@@ -226,6 +226,7 @@ class SimulatedStore(_Proxy):
         self._record_all = self._proxied("record_outcomes", store.record_outcomes)
         self._due_all = self._proxied("due", store.due)
         self._bury_all = self._proxied("bury", store.bury)
+        self._hold = self._proxied("hold_task", store.hold_task)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -245,6 +246,13 @@ class SimulatedStore(_Proxy):
         finally:
             rim.depth = 0
         rim.after("transaction")
+
+    shared_transaction = transaction  # with what activities write
+
+    def hold_task(self, task_id: UUID) -> TaskRecord | None:
+        self._locked.add(task_id)
+        held: TaskRecord | None = self._hold(task_id)
+        return held
 
     # Rows that somebody holds are skipped, never waited for
 

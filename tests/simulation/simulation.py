@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tests.programs.activities import install
+from tests.programs.bookings import install_books
 from tests.programs.source import source_of
 from tests.simulation.customers import Customer
 from tests.simulation.judging import complaints
@@ -36,6 +37,7 @@ def simulate(seed: int, *, kept: int | None = KEPT) -> Verdict:
     """*kept*: steps that the report of a failure shows, None for all."""
     world = World(seed, kept=kept)
     install(world.registry, world.witness.ledger, pause=world.pass_time)
+    install_books(world.registry, world.witness.ledger, world.witness.books)
     orders = orders_of(seed, world.generator())
     world.customers = [Customer(world, order, world.generator(), world.witness) for order in orders]
     with world.entered():

@@ -11,6 +11,7 @@ from durable_core.audit import Effects, End, Performed, SentSignal, Start, Total
 from durable_core.codec import encode
 from durable_core.execution import Status
 from tests.programs.activities import HERE, OPENING_BALANCE, MemoryLedger
+from tests.programs.bookings import Books
 from tests.programs.generator import ACCOUNTS
 from tests.simulation.hub import Killed
 
@@ -43,6 +44,7 @@ class Witness:
         self._store = store
         self._sees_begins = sees_begins
         self.ledger = MemoryLedger()
+        self.books = Books(store)
         self.starts: list[Start] = []
         self.signals: list[SentSignal] = []
         self.canceled: set[UUID] = set()  # runs whose caller was told that they are, or those that went on for them

@@ -3,6 +3,7 @@
 from tests.programs.steps.activities import RunActivity, StartActivity, Transfer, WaitActivity, WrongCall
 from tests.programs.steps.batches import Map, MapBranches, MapChildren
 from tests.programs.steps.blocks import For, If, Raise, Return, Shield, Try
+from tests.programs.steps.bookings import Book
 from tests.programs.steps.branches import Spawn, WaitBranch
 from tests.programs.steps.cancels import Cancel
 from tests.programs.steps.children import RunChild, StartChild, WaitChild
@@ -16,6 +17,7 @@ from tests.programs.steps.updates import OnUpdate
 from tests.programs.steps.values import DeprecatePatch, DrawRandom, DrawUuid, GetVersion, Patched, SideEffect
 
 __all__ = [
+    "Book",
     "Cancel",
     "CancelScope",
     "DeprecatePatch",

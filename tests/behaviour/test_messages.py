@@ -74,8 +74,9 @@ def test_a_live_query_needs_no_worker(quiet_site, queue, key):
 # Updates
 
 
-def test_an_update_is_answered_or_rejected_without_a_trace(site, key):
-    handle = site.start("takes_updates", key=key)
+@pytest.mark.parametrize("name", ["takes_updates", "takes_updates_async"])
+def test_an_update_is_answered_or_rejected_without_a_trace(name, site, key):
+    handle = site.start(name, key=key)
     assert update_workflow(handle, "add", {"amount": 1}, timeout=30) == 1
     assert handle.update("add", {"amount": 2, "slowly": True}, timeout=30) == 3
     assert asyncio.run(aupdate_workflow(handle, "add", {"amount": 3}, timeout=30)) == 6
@@ -131,14 +132,22 @@ def test_updates_reach_the_newest_run_of_a_chain(site, key):
     assert cancel_workflow(handle)
 
 
-@pytest.mark.parametrize("point", ["decision-inside:2", "decision-committed:2", "activity-returned"])
-def test_an_update_survives_a_death_at(point, quiet_site, queue, key):
+@pytest.mark.parametrize(
+    ("point", "name"),
+    [
+        ("decision-inside:2", "takes_updates"),
+        ("decision-committed:2", "takes_updates"),
+        ("activity-returned", "takes_updates"),
+        ("decision-committed:2", "takes_updates_async"),
+    ],
+)
+def test_an_update_survives_a_death_at(point, name, quiet_site, queue, key):
     site = quiet_site
-    handle = site.start(site.on_queue("takes_updates", queue), key=key)
+    handle = site.start(site.on_queue(name, queue), key=key)
     asked = {"amount": 5, "slowly": True}
     impatient = {"HEARTBEAT_INTERVAL": 0.1, "WORKER_TIMEOUT": 0.3}
     with site.project.worker("--queue-name", queue, DURABLE_CRASH_AT=point, durable=impatient) as doomed:
-        site.until_waiting(handle, "condition")
+        site.until_waiting(handle, "condition")  # of asyncio, or a function
         with pytest.raises(WaitTimeout):
             update_workflow(handle, "add", asked, update_id="once", timeout=0)
         assert doomed.wait() == -signal.SIGKILL, doomed.said

@@ -860,6 +860,128 @@ def test_ordinary_code_registers_handlers_of_updates_that_tasks_see():
     assert story.check().result == 11
 
 
+def update(name, update_id="x", **payload):
+    return e.WorkflowUpdateAccepted(name=name, update_id=update_id, input=encode(payload))
+
+
+async def account(ctx, until=10, then_waits=False):
+    total, full = 0, asyncio.Event()
+    later: list[asyncio.Task[int]] = []
+
+    async def add(amount, *, slowly=False):
+        nonlocal total
+        if slowly:
+            amount = await asyncio.create_task(asyncio.wait_for(ctx.run_activity("add", amount, 0), 60))
+        total += amount
+        if total >= until:
+            full.set()
+        return total
+
+    def now(amount):
+        """No coroutine, but in the loop all the same."""
+        later.append(asyncio.create_task(add(amount)))
+        return total
+
+    async def fail():
+        await asyncio.sleep(1)
+        raise ValueError("no")
+
+    def is_positive(amount, **rest):
+        if amount <= 0:
+            raise ValueError(f"{amount} is not positive")
+
+    ctx.on_update("add", add, is_positive)
+    ctx.on_update("now", now)
+    ctx.on_update("fail", fail)
+    await full.wait()
+    if then_waits:
+        await ctx.wait_until(ctx.all_handlers_finished)
+    return total
+
+
+def news_of(story, update_id="x"):
+    news = story.decision.updates[update_id]
+    return news.status.value, news.result if news.failure is None else news.failure["message"]
+
+
+def test_coroutines_act_on_updates_and_take_turns():
+    story = Story(account)
+    story.start(update("add", amount=1))
+    assert news_of(story) == ("COMPLETED", "1")
+    story.give(update("add", "slow", amount=2, slowly=True), update("add", "quick", amount=3))
+    assert news_of(story, "slow") == ("ACCEPTED", None)
+    assert news_of(story, "quick") == ("COMPLETED", "4")
+    story.give(update("fail", "bad"))
+    assert ids(story) == ["u1.0"]
+    story.evict()
+    story.give(completed("u1.0", 2))
+    assert news_of(story, "slow") == ("COMPLETED", "6")
+    story.wait(1)
+    assert news_of(story, "bad") == ("FAILED", "no")
+    story.give(update("add", "none", amount=0))
+    assert news_of(story, "none") == ("REJECTED", "0 is not positive")
+    assert story.decision.events == []
+    story.give(update("now", "last", amount=4))
+    assert news_of(story, "last") == ("COMPLETED", "6")
+    assert story.check().result == 10
+    assert not [warning for step in story.steps for warning in step.decision.warnings]
+
+
+def test_a_run_that_ends_leaves_its_coroutines_of_updates_unfinished_and_says_so_once():
+    story = Story(account)
+    story.start(update("add", amount=5, slowly=True), update("add", "y", amount=10))
+    assert story.check().result == 10
+    told = "\n".join(story.decision.warnings)
+    assert told.count("1 of the updates that it had accepted were under way") == 1
+    assert told.count("1 of its branches") == 1  # the task that the handler has made
+
+
+def test_a_run_may_wait_for_its_coroutines_of_updates():
+    story = Story(account, then_waits=True)
+    story.start(update("add", amount=5, slowly=True), update("add", "y", amount=10))
+    assert story.decision.end is None
+    story.give(completed("u0.0", 5))
+    assert news_of(story) == ("COMPLETED", "15")
+    assert story.check().result == 15
+
+
+def test_a_cancel_is_raised_in_the_main_task_and_updates_go_on_meanwhile():
+    async def workflow(ctx):
+        async def slowly():
+            return await ctx.run_activity("new")
+
+        ctx.on_update("slowly", slowly)
+        try:
+            await ctx.wait_signal("never")
+        finally:
+            await ctx.wait_until(ctx.all_handlers_finished)
+
+    story = Story(workflow)
+    story.start(update("slowly"))
+    story.give(cancel())
+    assert story.decision.end is None
+    story.give(completed("u0.0", 7))
+    assert news_of(story) == ("COMPLETED", "7")
+    assert story.decision.status is Status.CANCELED
+    story.check()
+
+
+def test_a_coroutine_that_is_no_handler_is_refused():
+    async def act(): ...
+
+    async def workflow(ctx):
+        with pytest.raises(TypeError, match="got an async function as validator; expected a plain one: a validator"):
+            ctx.on_update("it", act, act)
+
+        def ordinary(ctx):
+            with pytest.raises(TypeError, match="got an async function as handler; expected a plain one"):
+                ctx.on_update("it", act)
+
+        await ctx.run_sync(ordinary)
+
+    assert Story(workflow).start().status is Status.COMPLETED
+
+
 def test_payloads_are_what_annotations_say():
     registry = Registry()
 

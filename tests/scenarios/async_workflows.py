@@ -40,6 +40,34 @@ async def races_async(ctx, key, patience):
 
 
 @register.workflow
+async def takes_updates_async(ctx, key, most=100):
+    """As `takes_updates`, with coroutines for handlers."""
+    total = 0
+    full = asyncio.Event()
+
+    async def add(amount, slowly=False):
+        nonlocal total
+        if slowly:
+            amount = await ctx.run_activity(echo, amount)
+            await ctx.run_activity(effect, f"{key}-{amount}")
+        total += amount
+        if total >= most:
+            full.set()
+        return total
+
+    def check(amount, slowly=False):
+        if amount <= 0:
+            raise ValueError(f"{amount} is not positive")
+
+    ctx.on_query("total", lambda: total)
+    ctx.on_update("add", add, check)
+    ctx.on_update("fail", lambda: int("no number"))
+    await full.wait()
+    await ctx.wait_until(ctx.all_handlers_finished)
+    return total
+
+
+@register.workflow
 async def passes_messages(ctx, n):
     """Tasks that talk to each other."""
     box: asyncio.Queue[Any] = asyncio.Queue(1)

@@ -5,8 +5,30 @@ from tests.teeth.mutation import Mutation
 
 CORE = "packages/durable-core/src/durable_core"
 UPDATES = "tests/core/test_updates.py"
+COROUTINES = "tests/core/test_async_workflows.py"
 
 MUTATIONS = (
+    Mutation(
+        "a coroutine that acts on an update has the ids of the main task",
+        f"{CORE}/asyncloop.py",
+        "            ids = CallIds(fact.call_id)",
+        "            ids = self._branch.root_ids",
+        (f"{COROUTINES}::test_coroutines_act_on_updates_and_take_turns",),
+    ),
+    Mutation(
+        "an update is answered with a coroutine that nobody has awaited",
+        f"{CORE}/asyncparts.py",
+        "            value = await value",
+        "            pass",
+        (f"{COROUTINES}::test_coroutines_act_on_updates_and_take_turns",),
+    ),
+    Mutation(
+        "a task that has just ended is told of as lost",
+        f"{CORE}/asyncloop.py",
+        "        return task not in self._updating and (not task.done() or task._log_traceback)",
+        "        return task not in self._updating",
+        (f"{COROUTINES}::test_coroutines_act_on_updates_and_take_turns",),
+    ),
     Mutation(
         "the handler of a query may use ctx",
         f"{CORE}/branches.py",

@@ -213,6 +213,19 @@ class AsyncWorkflowContext:
         """Let *handler*, an ordinary function, answer the query *name*; see `WorkflowContext`."""
         self._ctx.on_query(name, handler)
 
+    def on_update(self, name: str, handler: Callable[..., Any], validator: Callable[..., Any] | None = None) -> None:
+        """Let *handler*, a function or a coroutine function, act on the update *name*, and answer it with its result.
+
+        It runs in a task of its own, and may await what the workflow may. *validator*, an ordinary function, may raise
+        to reject it; see `WorkflowContext`.
+        """
+        self._loop.take_ids()
+        self._engine.updates.register(name, handler, validator, self._loop.begin_update)
+
+    def all_handlers_finished(self) -> bool:
+        """Whether no accepted update is under way: ``await ctx.wait_until(ctx.all_handlers_finished)``."""
+        return self._ordinary.all_handlers_finished()
+
     def set_event(self, key: str, value: Any) -> None:
         """Let others read *value* under *key* with `get_event()`, from this step on, until it is set anew."""
         self._ctx.set_event(key, value)

@@ -27,6 +27,7 @@ from durable_core.asyncparts import (
     NumberedTask,
     Rest,
     Ring,
+    answer,
     maker,
     refuse_all_else,
     unwind,
@@ -64,6 +65,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         self._timers: dict[asyncio.TimerHandle, Ring] = {}
         self._tasks: dict[asyncio.Task[Any], CallIds] = {}  # alive, in the order in which they were made
         self._failed: list[asyncio.Task[Any]] = []
+        self._updating: set[asyncio.Task[Any]] = set()  # tasks that act on updates
         self._numbers = count(1)
         self._main: asyncio.Task[Any] | None = None
         self._shields = 0  # blocks that the code is in
@@ -84,7 +86,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
                 self._rest()
         finally:
             events._set_running_loop(None)
-        self._engine.lost_tasks = len(self._tasks.keys() - {main}) + sum(t._log_traceback for t in self._failed)
+        self._engine.lost_tasks = sum(self._is_lost(task) for task in (*self._tasks, *self._failed) if task is not main)
         try:
             return main.result()
         except asyncio.CancelledError:
@@ -93,6 +95,10 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
                 raise
             info, reason = self._engine.info, cancellation.request.reason
             raise WorkflowCanceled(execution_id=info.execution_id, reason=reason) from None
+
+    def _is_lost(self, task: asyncio.Task[Any]) -> bool:
+        """Whether it did not end, or failed unheard. Updates are counted for themselves."""
+        return task not in self._updating and (not task.done() or task._log_traceback)
 
     def close(self) -> None:
         """Unwind what is left, the youngest first; the strand is evicted."""
@@ -217,6 +223,17 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
                 branch.leave(self._shield)
             if cancellation.is_due(branch) and tasks.current_task(self) is self._main:
                 raise asyncio.CancelledError(cancellation.hear(branch))
+
+    def begin_update(self, fact: e.WorkflowUpdateAccepted, act: Callable[..., Any]) -> None:
+        """Have a task act on it, when the strand goes on. Its calls are numbered below the update's own id."""
+
+        def begin() -> None:
+            ids = CallIds(fact.call_id)
+            task = self._make_task(answer(self._engine, fact, act), ids, name=f"update {fact.name}")
+            self._updating.add(task)
+
+        self._arrived.append(begin)
+        self._branch.be_ready()
 
     # The loop
 
@@ -349,6 +366,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
 
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._tasks.pop(task, None)
+        self._updating.discard(task)
         if not task.cancelled() and task._log_traceback:
             self._failed.append(task)
 

@@ -6,17 +6,22 @@ Tasks and futures that have one order in every process, what connects them with 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from durable_core.errors import NotInWorkflow, RunEvicted
+from durable_core.codec import decode
+from durable_core.engine import too_long
+from durable_core.errors import CodeStuck, NotInWorkflow, RunEvicted
 from durable_core.waits import Wait, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
+    from durable_core import events as e
+    from durable_core.engine import Engine
     from durable_core.places import Place
     from durable_core.waits import Future
 
@@ -88,6 +93,29 @@ class Rest(Wait):
             more = f" and {len(self.pending) - LISTED} more" if len(self.pending) > LISTED else ""
             self.waiting = Waiting("several", f"some of {', '.join(names)}{more}")
         return Wait.told(self, place)
+
+
+async def answer(engine: Engine, fact: e.WorkflowUpdateAccepted, act: Callable[..., Any]) -> None:
+    """Act on an update, and answer it before anybody else has a turn."""
+    error: BaseException | None = None
+    value: Any = None
+    try:
+        value = act(**decode(fact.input))
+        if inspect.isawaitable(value):
+            value = await value
+    except (RunEvicted, KeyboardInterrupt):
+        raise
+    except CodeStuck as stuck:
+        engine.park(too_long(stuck))
+    except BaseException as raised:  # noqa: BLE001 - it is for whoever has sent the update
+        error = raised
+
+    def came_to() -> Any:
+        if error is not None:
+            raise error
+        return value
+
+    engine.end_update(engine.outcome_of(fact, came_to))
 
 
 def unwind(task: asyncio.Task[Any]) -> None:

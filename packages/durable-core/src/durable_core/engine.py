@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from durable_core.decision import RunSettings
     from durable_core.definitions import Registry, WorkflowDefinition
     from durable_core.errors import DurableError
+    from durable_core.updates import Handler
     from durable_core.waits import Future, Waiting
 
 MAX_CALL_ID = 200  # characters; stores keep 255
@@ -407,35 +408,38 @@ class Engine:
         self.decision.tell(UpdateNews(verdict.update_id, MessageStatus.ACCEPTED))
         return verdict
 
-    def begin_update(self, fact: e.WorkflowUpdateAccepted, act: Callable[..., Any]) -> None:
-        """Another strand of code, which acts on an update."""
+    def begin_update(self, fact: e.WorkflowUpdateAccepted, handler: Handler) -> None:
+        """Another strand of code, which acts on an update; or a task, among coroutines."""
         assert fact.call_id is not None
         self.updates.accept(fact)
+        if handler.begin is not None:
+            handler.begin(fact, handler.act)
+            return
         branch = self.branches.begin_update(fact.call_id)
-        branch.begin(partial(self._run_update, branch, fact, act))
+        branch.begin(partial(self._run_update, branch, fact, handler.act))
 
     def _run_update(self, branch: Branch, fact: e.WorkflowUpdateAccepted, act: Callable[..., Any]) -> None:
         """All that runs on its greenlet."""
         try:
-            self._end_update(self._outcome_of(fact, act))
+            self.end_update(self.outcome_of(fact, lambda: act(**decode(fact.input))))
         except RunEvicted:
             return
         except CodeStuck as stuck:
             branch.problem = too_long(stuck)
 
-    def _outcome_of(self, fact: e.WorkflowUpdateAccepted, act: Callable[..., Any]) -> c.Command:
+    def outcome_of(self, fact: e.WorkflowUpdateAccepted, came_to: Callable[[], Any]) -> c.Command:
+        """Of an update whose handler *came_to* what that returns, or raises."""
         call_id = fact.call_id
         assert call_id is not None
         try:
-            value = act(**decode(fact.input))
-            result = encode(value, what=f"the result of update {fact.name!r}", limit=self.payload_limit)
+            result = encode(came_to(), what=f"the result of update {fact.name!r}", limit=self.payload_limit)
         except (RunEvicted, CodeStuck, KeyboardInterrupt):
             raise
         except BaseException as error:  # noqa: BLE001 - it is for whoever has sent the update
             return c.FailUpdate(call_id=call_id, failure=describe(error))
         return c.CompleteUpdate(call_id=call_id, result=result)
 
-    def _end_update(self, command: c.Command) -> None:
+    def end_update(self, command: c.Command) -> None:
         self.branch.check_caller()
         # Not by issue(): the outcome of what was accepted finds its place in a full history too.
         past = self.past

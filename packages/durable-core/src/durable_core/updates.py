@@ -9,6 +9,7 @@ use ctx as all code does; its calls are numbered below the update's own id, ``u0
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
+    Begin = Callable[[e.WorkflowUpdateAccepted, Callable[..., Any]], object]
+
 IN_VALIDATOR = (
     "the validator of an update, which leaves no trace and is not asked on a replay. Let it look at variables, and "
     "raise what the sender is to hear; what takes ctx is for the handler."
@@ -33,6 +36,7 @@ IN_VALIDATOR = (
 class Handler(NamedTuple):
     act: Callable[..., Any]
     validate: Callable[..., Any] | None
+    begin: Begin | None  # in the event loop of coroutines; None: in a branch
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +62,20 @@ class Updates:
     def under_way(self) -> int:
         return len(self._under_way)
 
-    def register(self, name: str, act: Callable[..., Any], validate: Callable[..., Any] | None) -> None:
+    def register(
+        self, name: str, act: Callable[..., Any], validate: Callable[..., Any] | None, begin: Begin | None = None
+    ) -> None:
         check_name(name, "the name of an update")
         for what, function in (("handler", act), ("validator", validate)):
             if function is not None and not callable(function):
                 raise TypeError(f"on_update({name!r}) got {function!r} as {what}; expected a function.")
-        self._handlers[name] = Handler(act, validate)
+            if inspect.iscoroutinefunction(function) and (begin is None or what == "validator"):
+                where = "a validator looks and returns" if what == "validator" else "its workflow is not async"
+                raise TypeError(f"on_update({name!r}) got an async function as {what}; expected a plain one: {where}.")
+        self._handlers[name] = Handler(act, validate, begin)
 
-    def handler(self, name: str) -> Callable[..., Any] | None:
-        found = self._handlers.get(name)
-        return None if found is None else found.act
+    def handler(self, name: str) -> Handler | None:
+        return self._handlers.get(name)
 
     def judge(
         self, request: e.WorkflowUpdateAccepted, only_looking: AbstractContextManager[None]

@@ -41,7 +41,7 @@ MUTATIONS = (
         f"{CORE}/engine.py",
         "self.seeds.sow(fact.seed)",
         "self.seeds.sow(fact.first_seed)",
-        (f"{FORKS}::test_random_numbers_are_the_same_before_and_others_behind",),
+        (f"{FORKS}::test_two_forks_have_numbers_of_their_own",),
     ),
     Mutation(
         "a fork has random numbers of its own from the beginning on",
@@ -83,7 +83,7 @@ MUTATIONS = (
         f"{CORE}/audit/forks.py",
         "if own != expected:",
         "if len(own) != len(expected):",
-        (f"{FORKS}::test_an_audit_finds_a_damaged_fork",),
+        ("tests/core/test_forking_audit.py::test_an_audit_finds_a_damaged_fork",),
     ),
     Mutation(
         "items of a run are told backwards",
@@ -104,7 +104,7 @@ MUTATIONS = (
         f"{STORE}/commits.py",
         "if commit.status.is_closed and (commit.outgoing or commit.unheard):",
         "if commit.status.is_closed and commit.unheard:",
-        on_both("test_run_that_closes_keeps_what_has_become_of_its_messages"),
+        on_both("test_runs_that_close_at_once_keep_each_its_own_words"),
     ),
     Mutation(
         "a reopened run waits for words that it will never hear",

@@ -85,6 +85,7 @@ def install(
     """Register the activities, and `run_program`; the activity that scripts are for. *pause* lets time go by."""
     from tests.programs.interpreter import WORKFLOW, run
     from tests.programs.language import Program
+    from tests.programs.prices import install_prices
 
     def scripted(
         key: Any,
@@ -132,6 +133,7 @@ def install(
     registry.activity(name=HERE)(scripted_here)
     registry.activity(retry_policy=quick)(withdraw)
     registry.activity(retry_policy=quick)(deposit)
+    install_prices(registry, ledger)
     registry.workflow(name=WORKFLOW)(run_program)
     return scripted_activity
 

@@ -134,6 +134,7 @@ class Author:
         yield 1, s.StartTimer.draw
         yield 1, s.Select.draw
         yield 1, draw_batch
+        yield 1, s.Price.draw
         if self.books:
             yield 1, s.Book.draw
         if not self.in_branch:  # who is first there is for the queue to say, and the model does not know it

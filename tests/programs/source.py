@@ -20,6 +20,7 @@ from itertools import count
 from tests.programs.activities import arguments, here, options, transfer, wrong_call
 from tests.programs.interpreter import ended
 from tests.programs.language import Const
+from tests.programs.prices import order_of
 from tests.programs.scripts import Script
 from tests.programs.steps.batches import mapped, or_fail
 from tests.programs.steps.handles import gathered, selected

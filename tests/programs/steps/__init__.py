@@ -10,6 +10,7 @@ from tests.programs.steps.children import RunChild, StartChild, WaitChild
 from tests.programs.steps.handles import Gather, Select
 from tests.programs.steps.local import RunLocal
 from tests.programs.steps.outputs import Publish, SetEvent
+from tests.programs.steps.prices import Price
 from tests.programs.steps.scopes import CancelScope, GiveUp
 from tests.programs.steps.signals import WaitSignal
 from tests.programs.steps.timers import Now, Sleep, StartTimer, WaitTimer
@@ -34,6 +35,7 @@ __all__ = [
     "Now",
     "OnUpdate",
     "Patched",
+    "Price",
     "Publish",
     "Raise",
     "Return",

@@ -164,6 +164,7 @@ class Author:
         if depth < DEEPEST:
             yield 3, s.Try.draw
             yield 1, s.Shield.draw
+            yield 1, s.RunSaga.draw
             yield 2, s.CancelScope.draw
             yield 1, s.If.draw
             yield 1, s.For.draw

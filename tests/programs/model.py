@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import takewhile
@@ -51,7 +50,8 @@ class Judgement:
     complaints: list[str] = field(default_factory=list)
     effects: dict[str, Allowance] = field(default_factory=dict)  # by key, of all calls that the run has made
     bookings: dict[str, Allowance] = field(default_factory=dict)  # by key, of all transactional calls
-    unseen: set[str] = field(default_factory=set)  # paths of branches that nobody has waited for
+    orders: list[list[str]] = field(default_factory=list)  # keys of effects that come one behind another, if at all
+    unseen: set[str] = field(default_factory=set)  # paths of strands of which nothing was told
     consumed: dict[str, set[int]] = field(default_factory=dict)  # numbers of signals, by name; not in branches unseen
     values: dict[str, Any] = field(default_factory=dict)  # that it has set, by the key of the event
     items: dict[str, list[Any]] = field(default_factory=dict)  # that it has published, by stream
@@ -72,13 +72,19 @@ def judge(seen: Seen, circumstances: Circumstances | None = None) -> Judgement:
 def judge_effects(judgements: Collection[Judgement], effects: Iterable[Effect]) -> list[str]:
     """Which effects happened too often, too seldom, or for nobody. All runs that had any must be judged."""
     allowed = {key: times for judgement in judgements for key, times in judgement.effects.items()}
-    unseen = tuple(f"{path}:" for judgement in judgements for path in judgement.unseen)
-    happened = Counter(effect.key for effect in effects if not effect.key.startswith(unseen))
-    return [
+    unseen = tuple(f"{path}{mark}" for judgement in judgements for path in judgement.unseen for mark in ":~!")
+    keys = [effect.key for effect in effects]
+    happened = Counter(key for key in keys if not key.startswith(unseen))
+    complaints = [
         f"effect {key} happened {happened[key]} times; expected {allowed.get(key, 'none')}"
         for key in sorted(allowed.keys() | happened.keys())
         if key not in allowed or not allowed[key].permits(happened[key])
     ]
+    for order in (order for judgement in judgements for order in judgement.orders):
+        began = list(dict.fromkeys(key for key in keys if key in order))
+        if began != [key for key in order if key in began]:
+            complaints.append(f"effects began in the order {began}; expected {order}")
+    return complaints
 
 
 S = TypeVar("S", bound="Started")
@@ -176,8 +182,7 @@ class Model:
         if status is Status.TIMED_OUT and self.seen.program.timeout is None:
             raise Disagreement("it timed out, and has no timeout")
         if not self.seen.began:
-            with suppress(TraceEnds):  # as far as anybody knows: it may have begun what leaves no word of itself
-                self.end()
+            self.judgement.unseen.add(self.seen.path)  # as far as anybody knows: what it began may be local
             return
         try:
             expected = self.end()

@@ -24,6 +24,7 @@ from tests.programs.prices import order_of
 from tests.programs.scripts import Script
 from tests.programs.steps.batches import mapped, or_fail
 from tests.programs.steps.handles import gathered, selected
+from tests.programs.steps.sagas import Action, Asked, in_saga
 from tests.programs.steps.updates import refusing
 from tests.programs.trace import ProgramError, Trace, answered, entry_of_result, failure, is_cancel, odd
 

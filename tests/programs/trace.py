@@ -19,6 +19,7 @@ from durable_core.errors import (
     ActivityTimeout,
     BatchFailed,
     ChildCanceled,
+    SagaError,
     ScopeCanceled,
     SideEffectError,
     WaitTimeout,
@@ -141,6 +142,8 @@ def entry_of(error: Exception) -> Entry:
             return ["branch", *error.end]
         case BatchFailed():
             return ["failed", name, *entries_of(error.result)]
+        case SagaError():
+            return ["failed", name, *[entry_of(failure) for failure in error.failures]]
         case SideEffectError():
             return ["failed", name, error.type_name, error.message]
         case WorkflowCanceled() if not isinstance(error, ChildCanceled):

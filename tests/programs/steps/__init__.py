@@ -11,6 +11,7 @@ from tests.programs.steps.handles import Gather, Select
 from tests.programs.steps.local import RunLocal
 from tests.programs.steps.outputs import Publish, SetEvent
 from tests.programs.steps.prices import Price
+from tests.programs.steps.sagas import RunSaga
 from tests.programs.steps.scopes import CancelScope, GiveUp
 from tests.programs.steps.signals import WaitSignal
 from tests.programs.steps.timers import Now, Sleep, StartTimer, WaitTimer
@@ -42,6 +43,7 @@ __all__ = [
     "RunActivity",
     "RunChild",
     "RunLocal",
+    "RunSaga",
     "Select",
     "SetEvent",
     "Shield",

@@ -12,7 +12,15 @@ import pytest
 from django.core.management import call_command
 from django.db import connections
 
-from django_durable import UpdateRejected, cancel_workflow, send_signal, start_workflow, update_workflow
+from django_durable import (
+    UpdateRejected,
+    answer_task,
+    cancel_workflow,
+    open_tasks,
+    send_signal,
+    start_workflow,
+    update_workflow,
+)
 from django_durable.management.commands.durable_audit import Command
 from django_durable.models import WorkflowExecution
 from tests.sites import BACKENDS, Site, entered, key, site_on
@@ -46,6 +54,7 @@ class World:
     continued: UUID
     next_run: UUID
     account: UUID  # has answered updates, and rejected one
+    asking: UUID  # has asked three people, of whom one has answered
 
     def sql(self, statement: str, *params: Any) -> int:
         """Below all that would keep it from being done; how many rows it was done to. Table names want no prefix."""
@@ -119,6 +128,11 @@ def _populate(site: Site) -> World:
         assert update_workflow(account, "add", {"amount": 3}, update_id="a", timeout=30) == 3
         with pytest.raises(UpdateRejected):
             update_workflow(account, "add", {"amount": 0}, update_id="b", timeout=30)
+        asking = site.start("needs_two_of", names=["ann", "ben", "cleo"], key="asking")
+        tasks = open_tasks().filter(execution=asking.id)
+        wait_until(lambda: tasks.count() == 3, "people to be asked")
+        answer_task(tasks.get(assignee="ann"), "yes", by="ann")
+        wait_until(lambda: "task_answered" in site.history(asking), "the answer to be read")
     pending = site.start("echoes")
     children = WorkflowExecution.objects.using(site.alias)
     return World(
@@ -137,5 +151,6 @@ def _populate(site: Site) -> World:
         pending=pending.id,
         continued=continued.id,
         account=account.id,
+        asking=asking.id,
         next_run=children.get(chain_id=continued.id).id,
     )

@@ -552,3 +552,48 @@ def an_item_comes_from_nowhere(world: World) -> UUID:
         world.done,
     )
     return world.done
+
+
+# 19: people
+
+
+@finds(I.PEOPLE, "no row of a human task")
+def a_question_has_no_row(world: World) -> UUID:
+    world.sql("DELETE FROM humantask WHERE execution_id = %s AND assignee = 'ben'", world.asking)
+    return world.asking
+
+
+@finds(I.PEOPLE, "a human task that nobody has asked")
+def a_question_comes_from_nowhere(world: World) -> UUID:
+    world.sql(
+        "INSERT INTO humantask (id, execution_id, call_id, question, status, reason, asked_at) "
+        "SELECT %s, execution_id, '4711', question, status, reason, asked_at "
+        "FROM humantask WHERE execution_id = %s AND assignee = 'ben'",
+        NOBODY,
+        world.asking,
+    )
+    return world.asking
+
+
+@finds(I.PEOPLE, "a human task that is ANSWERED")
+def an_answer_never_came(world: World) -> UUID:
+    world.sql("UPDATE humantask SET status = 'ANSWERED' WHERE execution_id = %s AND assignee = 'ben'", world.asking)
+    return world.asking
+
+
+@finds(I.PEOPLE, "a human task that is OPEN")
+def an_answered_question_is_open(world: World) -> UUID:
+    world.sql("UPDATE humantask SET status = 'OPEN' WHERE execution_id = %s AND assignee = 'ann'", world.asking)
+    return world.asking
+
+
+@finds(I.PEOPLE, "an answer by ann")
+def an_answer_was_another(world: World) -> UUID:
+    world.sql("UPDATE humantask SET answer = '\"no\"' WHERE execution_id = %s AND assignee = 'ann'", world.asking)
+    return world.asking
+
+
+@finds(I.PEOPLE, "an answer by ben")
+def an_answer_was_another_persons(world: World) -> UUID:
+    world.sql("UPDATE humantask SET answered_by = 'ben' WHERE execution_id = %s AND assignee = 'ann'", world.asking)
+    return world.asking

@@ -60,7 +60,7 @@ class Story:
         asked = len(self.history)
         if isinstance(decision.end, e.WorkflowCanceled) and self.run.ending is None:
             behind = list(dropwhile(lambda fact: not _asks_nobody(fact), facts))
-            asked -= bool(behind) + sum(isinstance(fact, e.SignalReceived) for fact in behind)
+            asked -= bool(behind) + sum(isinstance(fact, e.ACKNOWLEDGED) for fact in behind)
         self.steps.append(Step(len(self.history), asked, self.time, decision, self.fn))
         return decision
 
@@ -188,6 +188,10 @@ def timed_out(call_id: str | int, kind: str = "start_to_close") -> e.ActivityTim
 
 def signal(name: str, payload: Any = None) -> e.SignalReceived:
     return e.SignalReceived(name=name, payload=encode(payload))
+
+
+def answered(call_id: str | int, answer: Any = None, by: str | None = None) -> e.TaskAnswered:
+    return e.TaskAnswered(call_id=str(call_id), by=by, answer=encode(answer))
 
 
 def cancel(reason: str = "", *, graceful: bool = True) -> e.WorkflowCancelRequested:

@@ -15,7 +15,7 @@ from durable_core.errors import ConfigurationError, PayloadError, SideEffectErro
 from tests.core.stories import EPOCH, RUN_ID, Story
 from tests.core.test_composition import waits_for
 
-A_HANDLE = "expected a handle: what start_activity(), start_workflow(), spawn() or timer() returned"
+A_HANDLE = "expected a handle: what start_activity(), start_workflow(), start_ask(), spawn() or timer() returned"
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ BY_TYPE: dict[Any, Any] = {
     "datetime | None": st.none() | times,
     "UUID": st.uuids(),
     "UUID | None": st.none() | st.uuids(),
+    "Any": values,
     "dict[str, Any]": failures,
     "dict[str, Any] | None": st.none() | failures,
 }
@@ -137,6 +138,9 @@ def test_each_event_is_commanded_terminal_or_from_outside():
         "workflow_reopened",
         "workflow_cancel_requested",
         "signal_received",
+        "task_answered",
+        "task_expired",
+        "task_canceled",
         "workflow_update_accepted",
         "external_message_delivered",
         "external_message_failed",

@@ -26,6 +26,24 @@ COMMANDS = {
         call_id="1", reason="x"
     ),
     c.StartSignalWait(call_id="2", name="s", fire_at=None): e.SignalWaitStarted(call_id="2", name="s", fire_at=None),
+    c.AskPerson(
+        call_id="7",
+        task_id=UUID(int=1),
+        question="q",
+        form="app.Form",
+        assignee="a",
+        permission="app.p",
+        fire_at=EPOCH,
+    ): e.TaskAsked(
+        call_id="7",
+        task_id=UUID(int=1),
+        question="q",
+        form="app.Form",
+        assignee="a",
+        permission="app.p",
+        fire_at=EPOCH,
+    ),
+    c.CancelTask(call_id="7", task_id=UUID(int=1), reason="r"): e.TaskCancelRequested(call_id="7", reason="r"),
     c.SendSignal(call_id="5", target_id=UUID(int=1), workflow_id=None, name="s", payload=NULL): (
         e.ExternalSignalSent(call_id="5", target_id=UUID(int=1), workflow_id=None, name="s", payload=NULL)
     ),

@@ -21,6 +21,7 @@ from django_durable import (
 )
 
 from . import (  # noqa: F401 - registers more
+    asking_workflows,
     async_activities,
     async_workflows,
     audited_workflows,

@@ -17,9 +17,11 @@ from django.test import override_settings
 
 from django_durable import (
     WaitTimeout,
+    answer_task,
     cancel_workflow,
     fork_workflow,
     get_event,
+    open_tasks,
     query_workflow,
     read_stream,
     register,
@@ -212,6 +214,7 @@ def test_every_right_of_web_is_needed(both: Logins, queue: dict[str, Any]) -> No
         with override_settings(DURABLE=both.durable("web", **queue)), session(alias):
             blocked, running = start_workflow("echoes", value=1), start_workflow("waits_for_answer")
             busy = start_workflow("does_many_things", key="busy")
+            asking = start_workflow("asks")
             with override_settings(DURABLE=both.durable("worker", **queue)), session(both.aliases["worker"]):
                 make_worker(worker_settings(threads=0)).run(iterations=3)  # leaves the activity in the queue
             with pytest.raises(WaitTimeout):
@@ -232,6 +235,8 @@ def test_every_right_of_web_is_needed(both: Logins, queue: dict[str, Any]) -> No
             assert cancel_workflow(blocked)
             assert cancel_workflow(busy)
             assert cancel_workflow(forked)
+            cancel_workflow(fork_workflow(asking, asking.execution.history_length + 1))
+            answer_task(open_tasks(workflow="asks").filter(execution=asking.id).get(), "yes")
 
     work()
     for table, right in wanted:

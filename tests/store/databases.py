@@ -32,6 +32,7 @@ TABLES = (
     "queueentry",
     "mail",
     "message",
+    "humantask",
     "historyevent",
     "activitytask",
     "eventvalue",

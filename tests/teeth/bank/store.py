@@ -77,7 +77,7 @@ MUTATIONS = (
     Mutation(
         "the mailbox of a run that closes is read before its row is locked",
         f"{STORE}/commits.py",
-        "        if closing:  # a statement",
+        "        if last_words:  # a statement",
         "        if not queries:  # a statement",
         ("tests/store/test_concurrency.py::test_run_cannot_close_over_a_signal_that_was_sent",),
     ),

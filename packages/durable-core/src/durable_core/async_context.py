@@ -7,6 +7,7 @@ no form of its own here is ordinary workflow code: `run_sync` runs that beside t
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Concatenate, NoReturn, overload
 
 from durable_core.asyncloop import WorkflowLoop
@@ -18,6 +19,7 @@ from durable_core.handles import (
     ActivityHandle,
     ChildHandle,
     SignalToCome,
+    TaskHandle,
     TimerHandle,
     result_of,
     waiting_for,
@@ -202,6 +204,34 @@ class AsyncWorkflowContext:
 
     def _beside(self, fn: Callable[[], R], waiting: Waiting, *, hears_cancel: bool = False) -> Future[R]:
         return self._loop.beside(fn, waiting, hears_cancel=hears_cancel)
+
+    # People
+
+    def ask(
+        self,
+        question: str,
+        *,
+        form: Any = None,
+        assignee: str | None = None,
+        permission: str | None = None,
+        timeout: Duration | None = None,
+    ) -> Future[Any]:
+        """Await what a person answers; see `WorkflowContext`. Nobody is asked any more if nobody waits any more."""
+        ctx = self._ordinary
+        ask = partial(ctx.ask, question, form=form, assignee=assignee, permission=permission, timeout=timeout)
+        return self._beside(ask, Waiting("task", str(question)))
+
+    def start_ask(
+        self,
+        question: str,
+        *,
+        form: Any = None,
+        assignee: str | None = None,
+        permission: str | None = None,
+        timeout: Duration | None = None,
+    ) -> TaskHandle:
+        """Ask a person and go on; `wait` gets the answer, `cancel` withdraws the question; see `WorkflowContext`."""
+        return self._ctx.start_ask(question, form=form, assignee=assignee, permission=permission, timeout=timeout)
 
     # The end, questions from outside, and what others read
 

@@ -9,7 +9,7 @@ from durable_core import commands as c
 from durable_core import events as e
 from durable_core.codec import encode
 from durable_core.errors import DurableError, ScopeCanceled
-from durable_core.handles import A_HANDLE, HANDLES, ActivityHandle, BranchHandle, ChildHandle, TimerHandle
+from durable_core.handles import A_HANDLE, HANDLES, ActivityHandle, BranchHandle, ChildHandle, TaskHandle, TimerHandle
 from durable_core.options import seconds_of, span_of
 from durable_core.scopes import Scope
 from durable_core.waits import BranchEnd, Future
@@ -51,6 +51,9 @@ def ask_to_end(engine: Engine, handle: Handle, reason: str) -> bool:
         case TimerHandle():
             engine.timers.disarm(handle.call_id)
             end.resolve(engine.carry_out(c.CancelTimer(call_id=handle.call_id)))
+        case TaskHandle():
+            if not engine.outcomes.was_asked_to_end(handle.call_id):
+                engine.carry_out(c.CancelTask(call_id=handle.call_id, task_id=handle.id, reason=reason))
         case BranchHandle():
             assert isinstance(end, BranchEnd)
             cancel_part(engine, end.scope, reason)

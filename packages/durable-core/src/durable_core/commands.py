@@ -68,6 +68,24 @@ class StartSignalWait:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AskPerson:
+    call_id: str
+    task_id: UUID
+    question: str
+    form: Any  # JSON: see `events.TaskAsked`
+    assignee: str | None
+    permission: str | None
+    fire_at: datetime | None  # None: never expires
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelTask:
+    call_id: str  # of the human task
+    task_id: UUID
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SendSignal:
     """To another run: by its id, or the open one with a workflow_id."""
 
@@ -177,6 +195,8 @@ Command = (
     | StartTimer
     | CancelTimer
     | StartSignalWait
+    | AskPerson
+    | CancelTask
     | SendSignal
     | SendCancel
     | CompleteUpdate

@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
-from durable_core import canceling, composition, external, outputs
+from durable_core import asks, canceling, composition, external, outputs
 from durable_core import commands as c
 from durable_core import events as e
 from durable_core.calls import continue_as_new
@@ -25,7 +25,16 @@ from durable_core.errors import (
     WaitTimeout,
 )
 from durable_core.failures import describe, type_names
-from durable_core.handles import A_HANDLE, HANDLES, ActivityHandle, BranchHandle, ChildHandle, SignalToCome, TimerHandle
+from durable_core.handles import (
+    A_HANDLE,
+    HANDLES,
+    ActivityHandle,
+    BranchHandle,
+    ChildHandle,
+    SignalToCome,
+    TaskHandle,
+    TimerHandle,
+)
 from durable_core.logs import ReplaySafeLogger
 from durable_core.options import DEFAULT_STREAM, seconds_of, span_of
 from durable_core.sagas import Saga
@@ -256,6 +265,37 @@ class WorkflowContext(StartingCalls):
         """
         outputs.publish(self._engine, item, stream)
 
+    # People
+
+    def ask(
+        self,
+        question: str,
+        *,
+        form: Any = None,
+        assignee: str | None = None,
+        permission: str | None = None,
+        timeout: Duration | None = None,
+    ) -> Any:
+        """What a person answers, in the admin or by `answer_task()`, once; see `start_ask`."""
+        return asks.ask(self._engine, question, form, assignee, permission, timeout)
+
+    def start_ask(
+        self,
+        question: str,
+        *,
+        form: Any = None,
+        assignee: str | None = None,
+        permission: str | None = None,
+        timeout: Duration | None = None,
+    ) -> TaskHandle:
+        """Ask a person and go on; `wait`, `gather` and `select` get the answer, `cancel` withdraws the question.
+
+        *form* says what an answer is: a form class or its dotted path, a list of choices, an Enum, or None for
+        anything. *assignee* is whom it is for, *permission* what who answers must have. After *timeout* it cannot be
+        answered any more, and whoever waits gets `WaitTimeout`. Questions end with the run.
+        """
+        return asks.start_ask(self._engine, question, form, assignee, permission, timeout)
+
     # Other runs
 
     def signal_workflow(
@@ -354,4 +394,12 @@ def _is_name(value: object) -> bool:
     return isinstance(value, str) and value != ""
 
 
-__all__ = ["ActivityHandle", "BranchHandle", "ChildHandle", "TimerHandle", "WorkflowContext", "WorkflowInfo"]
+__all__ = [
+    "ActivityHandle",
+    "BranchHandle",
+    "ChildHandle",
+    "TaskHandle",
+    "TimerHandle",
+    "WorkflowContext",
+    "WorkflowInfo",
+]

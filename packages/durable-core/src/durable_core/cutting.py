@@ -1,7 +1,7 @@
 """What of a run's history another run begins with, and what of it is under way there.
 
-Events are taken over as they are, with one exception: children that have no outcome among them are started anew for the
-fork, and the ids in what is taken over are those of the new ones.
+Events are taken over as they are, with one exception: children and questions to people that have no outcome among them
+are started and asked anew for the fork, and the ids in what is taken over are those of the new ones.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from uuid import UUID
 from durable_core import events as e
 from durable_core.errors import NewerCodeNeeded, NotForkable
 from durable_core.execution import MessageStatus
-from durable_core.ports import MessageNews, child_id_of
+from durable_core.ports import MessageNews, child_id_of, human_task_id_of
 from durable_core.rewinding import OUTCOMES, lived
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ class Cut:
     events: Sequence[e.EventRecord]
     activities: Sequence[e.ActivityScheduled]  # without an outcome, and wanted
     canceled: Mapping[str, str]  # calls of activities that were canceled, and have no outcome: why
+    asked: Sequence[e.TaskAsked]  # human tasks without an end, and wanted
+    withdrawn: Mapping[str, str]  # calls of those that were canceled, and have no end: why
     children: Sequence[e.ChildWorkflowScheduled]  # without an outcome, as they were started for the origin
     told: Sequence[tuple[UUID, e.HistoryEvent]]  # what the code has sent to those, by their ids there, in order
     sent: Sequence[str]  # calls of messages to other runs of which nothing was heard
@@ -62,16 +64,21 @@ def check_seq(records: Sequence[e.EventRecord], from_seq: int) -> None:
 def taken_over(records: Sequence[e.EventRecord], fork_id: UUID) -> list[e.EventRecord]:
     """The events of a fork, made of those of its origin that stand before the cut."""
     ended = _ended(lived(records))
-    scheduled = [e.event_of(record) for record in records if record.type == e.ChildWorkflowScheduled.type]
+    scheduled = [e.event_of(record) for record in records if record.type in _WITH_IDS]
     ids = {
         fact.child_id: child_id_of(fork_id, fact.call_id)
         for fact in scheduled
         if isinstance(fact, e.ChildWorkflowScheduled) and fact.call_id not in ended
     }
+    ids |= {
+        fact.task_id: human_task_id_of(fork_id, fact.call_id)
+        for fact in scheduled
+        if isinstance(fact, e.TaskAsked) and fact.call_id not in ended
+    }
     return [_with_ids(record, ids) if ids and record.type in _WITH_IDS else record for record in records]
 
 
-_WITH_IDS = frozenset(cls.type for cls in (e.ChildWorkflowScheduled, *e.SENT))
+_WITH_IDS = frozenset(cls.type for cls in (e.ChildWorkflowScheduled, e.TaskAsked, *e.SENT))
 
 
 def _with_ids(record: e.EventRecord, ids: Mapping[UUID, UUID]) -> e.EventRecord:
@@ -79,6 +86,8 @@ def _with_ids(record: e.EventRecord, ids: Mapping[UUID, UUID]) -> e.EventRecord:
     match fact:
         case e.ChildWorkflowScheduled() if fact.child_id in ids:
             fact = replace(fact, child_id=ids[fact.child_id])
+        case e.TaskAsked() if fact.task_id in ids:
+            fact = replace(fact, task_id=ids[fact.task_id])
         case e.ExternalSignalSent(target_id=UUID() as to) | e.ExternalCancelSent(target_id=UUID() as to) if to in ids:
             fact = replace(fact, target_id=ids[to])
         case _:
@@ -105,11 +114,15 @@ def cut(records: Sequence[e.EventRecord], from_seq: int, fork_id: UUID) -> Cut:
     scheduled = [f for f in facts if isinstance(f, e.ActivityScheduled)]
     open_calls = {f.call_id for f in scheduled if f.call_id not in ended}
     canceled = {f.call_id: f.reason for f in facts if isinstance(f, e.ActivityCancelRequested)}
+    asked = [f for f in facts if isinstance(f, e.TaskAsked) and f.call_id not in ended]
+    withdrawn = {f.call_id: f.reason for f in facts if isinstance(f, e.TaskCancelRequested)}
     children = [f for f in facts if isinstance(f, e.ChildWorkflowScheduled) and f.call_id not in ended]
     return Cut(
         events=taken_over(before, fork_id),
         activities=[f for f in scheduled if f.call_id in open_calls and f.call_id not in canceled],
         canceled={call_id: why for call_id, why in canceled.items() if call_id in open_calls},
+        asked=[f for f in asked if f.call_id not in withdrawn],
+        withdrawn={f.call_id: withdrawn[f.call_id] for f in asked if f.call_id in withdrawn},
         children=children,
         told=_told(facts, children),
         sent=[f.call_id for f in facts if isinstance(f, e.SENT) and f.call_id not in ended],

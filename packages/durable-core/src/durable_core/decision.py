@@ -41,9 +41,11 @@ class Decision:
     activities: list[c.ScheduleActivity] = field(default_factory=list)
     children: list[c.StartChildWorkflow] = field(default_factory=list)
     local: list[c.RunLocalActivity] = field(default_factory=list)  # all that have no outcome, new or not
-    cancels: list[c.CancelActivity | c.CancelChild] = field(default_factory=list)
+    cancels: list[c.CancelActivity | c.CancelChild | c.CancelTask] = field(default_factory=list)
     values: dict[str, Payload] = field(default_factory=dict)  # of events, by key: the last that was set
     items: list[tuple[int, c.PublishItem]] = field(default_factory=list)  # with the seq of the fact
+    asked: list[c.AskPerson] = field(default_factory=list)
+    expired: dict[str, UUID] = field(default_factory=dict)  # human tasks that nobody has answered in time, by call
     outgoing: list[c.SendSignal | c.SendCancel] = field(default_factory=list)
     unheard: list[e.HistoryEvent] = field(default_factory=list)  # words on messages that came when the code had ended
     abandoned: list[UUID] = field(default_factory=list)  # open children to be canceled with the run

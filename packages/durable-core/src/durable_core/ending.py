@@ -32,21 +32,18 @@ def why_it_ends(record: RunRecord, mail: Iterable[Mail], now: datetime) -> e.His
 def end_from_outside(
     record: RunRecord, mail: Sequence[Mail], end: e.HistoryEvent, now: datetime, *, children: Iterable[UUID] = ()
 ) -> Commit:
-    """The commit that closes a run; signals that it has not read become history before the end.
+    """The commit that closes a run; signals and answers that it has not read become history before the end.
 
     *now* is not before its last event. *children* are asked to end too.
     """
     # A run that never ran still has a history that begins with its start.
-    facts: list[tuple[str, str]] = []
+    facts: list[tuple[str, str | None, str]] = []
     if not record.history_length:
         started = e.WorkflowStarted(workflow_name=record.workflow_name, input=record.input)
-        facts.append((started.type, e.details_of(started)))
-    facts += [(letter.type, letter.details) for letter in mail if letter.type == e.SignalReceived.type]
-    facts.append((end.type, e.details_of(end)))
-    events = [
-        e.EventRecord(record.history_length + place, kind, None, details, now)
-        for place, (kind, details) in enumerate(facts, start=1)
-    ]
+        facts.append((started.type, None, e.details_of(started)))
+    facts += [letter[1:] for letter in mail if letter.type in e.ACKNOWLEDGED_TYPES]
+    facts.append((end.type, None, e.details_of(end)))
+    events = [e.EventRecord(record.history_length + place, *fact, now) for place, fact in enumerate(facts, start=1)]
     letters = [
         Letter.of(child_id, e.WorkflowCancelRequested(reason="its parent closed", graceful=False))
         for child_id in children

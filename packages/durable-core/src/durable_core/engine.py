@@ -29,7 +29,7 @@ from durable_core.errors import (
 )
 from durable_core.execution import MessageStatus, record
 from durable_core.failures import describe
-from durable_core.inbox import Outcomes, Signals
+from durable_core.inbox import CancelFact, Outcomes, Signals
 from durable_core.patches import Patches
 from durable_core.places import caller, stuck_at
 from durable_core.queries import Queries
@@ -213,8 +213,12 @@ class Engine:
                 self.outcomes.expect_child(command, event.child_id)
                 if past is None:
                     self.decision.children.append(command)
-            case c.CancelActivity() | c.CancelChild():
-                assert isinstance(event, e.ActivityCancelRequested | e.ChildWorkflowCancelRequested)
+            case c.AskPerson():
+                self.outcomes.expect_answer(command)
+                if past is None:
+                    self.decision.asked.append(command)
+            case c.CancelActivity() | c.CancelChild() | c.CancelTask():
+                assert isinstance(event, CancelFact)
                 self.outcomes.ask_to_end(event)
                 if past is None:
                     self.decision.cancels.append(command)

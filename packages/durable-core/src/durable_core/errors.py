@@ -10,7 +10,8 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
     from uuid import UUID
 
 
@@ -262,6 +263,42 @@ class CompletionTokenUsed(CompletionError):
     """Its activity has ended: by this token, by itself, by a time limit or with its workflow."""
 
 
+class HumanTaskError(DurableError):
+    """An answer to a human task was refused; nothing was written."""
+
+    def __init__(self, message: str, *, task_id: UUID) -> None:
+        super().__init__(message)
+        self.task_id = task_id
+
+
+class UnknownTask(HumanTaskError, LookupError):
+    """No human task with this id exists (or its transaction was rolled back)."""
+
+
+class TaskAnswered(HumanTaskError):
+    """Somebody was first. *by*: what `answer_task` was told of who that was; *answered_at*: when."""
+
+    def __init__(self, message: str, *, task_id: UUID, by: str | None, answered_at: datetime) -> None:
+        super().__init__(message, task_id=task_id)
+        self.by = by
+        self.answered_at = answered_at
+
+
+class TaskClosed(HumanTaskError):
+    """It takes no answer any more: it has expired, or was canceled, by its workflow's code or with it."""
+
+
+class InvalidAnswer(HumanTaskError, ValueError):
+    """The answer is none of those that the task asks for. *errors*: what is wrong, by field of the form.
+
+    What is about no field stands under ``__all__``.
+    """
+
+    def __init__(self, message: str, *, task_id: UUID, errors: Mapping[str, Sequence[str]]) -> None:
+        super().__init__(message, task_id=task_id)
+        self.errors = {field: list(messages) for field, messages in errors.items()}
+
+
 class UnknownActivityError(DurableError, LookupError):
     """No activity of this name is registered in this process."""
 
@@ -303,6 +340,14 @@ class TimerCanceled(DurableError):
 
 class BranchCanceled(DurableError):
     """A wait for a branch that was canceled, by itself or with the part of the code that it was spawned in."""
+
+    def __init__(self, message: str, *, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class TaskCanceled(DurableError):
+    """A wait for the answer to a human task that the workflow's code has canceled."""
 
     def __init__(self, message: str, *, reason: str = "") -> None:
         super().__init__(message)

@@ -154,6 +154,49 @@ class SignalReceived(Event):
     call_id: str | None = None
 
 
+# Human tasks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskAsked(Event):
+    type: ClassVar[str] = "task_asked"
+    call_id: str
+    task_id: UUID
+    question: str
+    form: Any  # a dotted path, a list of [value, label], or None: an answer may be anything
+    assignee: str | None
+    permission: str | None  # who answers must have it
+    fire_at: datetime | None  # nobody can answer any more; None: it never expires
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskCancelRequested(Event):
+    type: ClassVar[str] = "task_cancel_requested"
+    call_id: str  # of the human task
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskAnswered(Event):
+    type: ClassVar[str] = "task_answered"
+    call_id: str
+    by: str | None  # who says that they have; None: nobody in particular
+    answer: Payload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskExpired(Event):
+    type: ClassVar[str] = "task_expired"
+    call_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskCanceled(Event):
+    type: ClassVar[str] = "task_canceled"
+    call_id: str
+    reason: str
+
+
 # Messages to other runs
 
 
@@ -388,6 +431,11 @@ HistoryEvent = (
     | TimerCanceled
     | SignalWaitStarted
     | SignalReceived
+    | TaskAsked
+    | TaskCancelRequested
+    | TaskAnswered
+    | TaskExpired
+    | TaskCanceled
     | ExternalSignalSent
     | ExternalCancelSent
     | ExternalMessageDelivered
@@ -426,6 +474,8 @@ COMMANDED = (
     TimerStarted,
     TimerCanceled,
     SignalWaitStarted,
+    TaskAsked,
+    TaskCancelRequested,
     ExternalSignalSent,
     ExternalCancelSent,
     WorkflowUpdateCompleted,
@@ -439,7 +489,11 @@ COMMANDED = (
     WorkflowForked,
 )
 # Of those, what code asks about something it has started: by the call_id of that, with none of their own.
-CANCELS = (ActivityCancelRequested, TimerCanceled, ChildWorkflowCancelRequested)
+CANCELS = (ActivityCancelRequested, TimerCanceled, TaskCancelRequested, ChildWorkflowCancelRequested)
+TASK_ENDS = (TaskAnswered, TaskExpired, TaskCanceled)
+# Whoever sent these was told that they have arrived: they are in the history, also where its code has ended before.
+ACKNOWLEDGED = (SignalReceived, TaskAnswered)
+ACKNOWLEDGED_TYPES = frozenset(cls.type for cls in ACKNOWLEDGED)
 # Messages to other runs, and what the store says of them.
 SENT = (ExternalSignalSent, ExternalCancelSent)
 WORDS = (ExternalMessageDelivered, ExternalMessageFailed)
@@ -471,6 +525,7 @@ _READERS: dict[str, Callable[[str], object]] = {
     "deadline_before": datetime.fromisoformat,
     "child_id": UUID,
     "target_id": UUID,
+    "task_id": UUID,
     "next_id": UUID,
     "origin": UUID,
     "first_seed": UUID,

@@ -62,6 +62,15 @@ class TaskStatus(StrEnum):
         return self not in (TaskStatus.QUEUED, TaskStatus.RUNNING)
 
 
+class HumanTaskStatus(StrEnum):
+    """Of a question to a person. CANCELED by the code, or with the run."""
+
+    OPEN = "OPEN"
+    ANSWERED = "ANSWERED"
+    EXPIRED = "EXPIRED"
+    CANCELED = "CANCELED"
+
+
 class MessageStatus(StrEnum):
     """Of a message that its sender gave an id: SENT waits for the run, or is a signal; ACCEPTED is an update's."""
 
@@ -133,6 +142,18 @@ def record(command: c.Command) -> e.HistoryEvent:
             return e.TimerCanceled(call_id=command.call_id)
         case c.StartSignalWait():
             return e.SignalWaitStarted(call_id=command.call_id, name=command.name, fire_at=command.fire_at)
+        case c.AskPerson():
+            return e.TaskAsked(
+                call_id=command.call_id,
+                task_id=command.task_id,
+                question=command.question,
+                form=command.form,
+                assignee=command.assignee,
+                permission=command.permission,
+                fire_at=command.fire_at,
+            )
+        case c.CancelTask():
+            return e.TaskCancelRequested(call_id=command.call_id, reason=command.reason)
         case c.SendSignal():
             return e.ExternalSignalSent(
                 call_id=command.call_id,

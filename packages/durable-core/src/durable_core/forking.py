@@ -21,6 +21,7 @@ from durable_core.ports import (
     EntryKind,
     Letter,
     MessageKind,
+    NewHumanTask,
     NewItem,
     NewMessage,
     NewRun,
@@ -29,6 +30,7 @@ from durable_core.ports import (
     Verdict,
     child_id_of,
     earliest,
+    human_task_id_of,
     new_id,
     word_of,
 )
@@ -104,6 +106,7 @@ class _Forker:
             updates=[news for _, news in part.updates],
             values=[NewValue(self._id, key, value) for key, value in part.values.items()],
             items=self._items(part),
+            asked=[self._question(fact) for fact in part.asked],
         )
         verdict = self._store.commit([commit]).results[self._id].verdict
         assert verdict is Verdict.COMMITTED, verdict
@@ -163,7 +166,10 @@ class _Forker:
 
     def _letters(self, part: Cut, facts: list[e.HistoryEvent]) -> list[Letter]:
         """To the fork, and to the children that it starts anew: what the origin has sent to its own."""
-        stopped = [e.ActivityCanceled(call_id=call_id, reason=why) for call_id, why in part.canceled.items()]
+        stopped: list[e.HistoryEvent] = [
+            e.ActivityCanceled(call_id=call_id, reason=why) for call_id, why in part.canceled.items()
+        ]
+        stopped += [e.TaskCanceled(call_id=call_id, reason=why) for call_id, why in part.withdrawn.items()]
         ids = {child.child_id: child_id_of(self._id, child.call_id) for child in part.children}
         return [
             *(Letter.of(self._id, fact) for fact in (*stopped, *facts)),
@@ -210,6 +216,18 @@ class _Forker:
             heartbeat_timeout=task.heartbeat_timeout,
             at_most_once=task.at_most_once,
             due_at=earliest(expires_at, start_by, self._again_at),
+        )
+
+    def _question(self, fact: e.TaskAsked) -> NewHumanTask:
+        """Open until the same moment as that of the origin, which stays its own."""
+        return NewHumanTask(
+            id=human_task_id_of(self._id, fact.call_id),
+            call_id=fact.call_id,
+            question=fact.question,
+            form=fact.form,
+            assignee=fact.assignee,
+            permission=fact.permission,
+            expires_at=fact.fire_at,
         )
 
     def _children(self, part: Cut) -> list[NewRun]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any, Generic, assert_never
 
 from durable_core import events as e
@@ -14,7 +15,9 @@ from durable_core.errors import (
     ChildCanceled,
     CodeFailed,
     PayloadError,
+    TaskCanceled,
     TimerCanceled,
+    WaitTimeout,
     WorkflowFailed,
     WorkflowTimeout,
 )
@@ -32,6 +35,9 @@ if TYPE_CHECKING:
     from durable_core.engine import Engine
     from durable_core.typed import Typed
     from durable_core.waits import Future
+
+
+QUESTION_SHOWN = 100  # characters of it in `waiting_for`
 
 
 @subscriptable
@@ -76,6 +82,19 @@ class TimerHandle:
 
 
 @dataclass(frozen=True, slots=True)
+class TaskHandle:
+    """A question to a person that was asked; `ctx.cancel` withdraws it."""
+
+    call_id: str
+    question: str
+    id: UUID  # by which it is answered
+    expires_at: datetime | None  # aware, UTC
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+@dataclass(frozen=True, slots=True)
 class SignalToCome:
     """In `ctx.select`: the oldest signal of this name that nobody has read, or the next one."""
 
@@ -83,9 +102,9 @@ class SignalToCome:
     type: Any = None  # annotation of its payload
 
 
-Handle = ActivityHandle | ChildHandle | BranchHandle | TimerHandle
-HANDLES = (ActivityHandle, ChildHandle, BranchHandle, TimerHandle)
-A_HANDLE = "a handle: what start_activity(), start_workflow(), spawn() or timer() returned"
+Handle = ActivityHandle | ChildHandle | BranchHandle | TimerHandle | TaskHandle
+HANDLES = (ActivityHandle, ChildHandle, BranchHandle, TimerHandle, TaskHandle)
+A_HANDLE = "a handle: what start_activity(), start_workflow(), start_ask(), spawn() or timer() returned"
 
 
 def waiting_for(handle: Handle) -> Waiting:
@@ -98,6 +117,8 @@ def waiting_for(handle: Handle) -> Waiting:
             return Waiting("branch", handle.name)
         case TimerHandle():
             return Waiting("timer", "timer")
+        case TaskHandle():
+            return Waiting("task", shorten(handle.question, QUESTION_SHOWN, placeholder="…"))
         case _:
             assert_never(handle)
 
@@ -113,6 +134,8 @@ def result_of(engine: Engine, handle: Handle, end: Future) -> Any:
             return _result_of_branch(end)
         case TimerHandle():
             return _result_of_timer(handle, end.fact)
+        case TaskHandle():
+            return _result_of_task(handle, end.fact)
         case _:
             assert_never(handle)
 
@@ -180,6 +203,20 @@ def _result_of_branch(end: Future) -> Any:
 def _result_of_timer(handle: TimerHandle, end: e.HistoryEvent | None) -> None:
     if isinstance(end, e.TimerCanceled):
         raise TimerCanceled(f"the timer of {handle.fire_at.isoformat()} was canceled")
+
+
+def _result_of_task(handle: TaskHandle, end: e.HistoryEvent | None) -> Any:
+    what = waiting_for(handle).what
+    match end:
+        case e.TaskAnswered():
+            return decode(end.answer)
+        case e.TaskExpired():
+            assert handle.expires_at is not None
+            raise WaitTimeout(f"nobody has answered {what!r} until {handle.expires_at.isoformat()}")
+        case e.TaskCanceled():
+            raise TaskCanceled(f"task {what!r} was canceled", reason=end.reason)
+        case _:
+            raise AssertionError(f"{end} is no end of a human task")
 
 
 def _parts(failure: Mapping[str, Any]) -> dict[str, Any]:

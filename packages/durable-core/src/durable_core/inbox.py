@@ -25,9 +25,13 @@ OUTCOMES = (
     e.ChildWorkflowFailed,
     e.ChildWorkflowCanceled,
     e.ChildWorkflowTimedOut,
+    *e.TASK_ENDS,
     e.ExternalMessageDelivered,
     e.ExternalMessageFailed,
 )
+
+
+CancelFact = e.ActivityCancelRequested | e.ChildWorkflowCancelRequested | e.TaskCancelRequested
 
 
 class _Child(NamedTuple):
@@ -41,7 +45,8 @@ class Outcomes:
     def __init__(self) -> None:
         self._futures: dict[str, Future] = {}
         self._children: dict[str, _Child] = {}  # open ones
-        self._words: set[str] = set()  # calls that sent something; nothing of theirs is under way
+        self._words: set[str] = set()  # calls that sent or asked something; nothing of theirs is under way
+        self._questions: dict[str, UUID] = {}  # of those, human tasks, by call_id
         self._asked_to_end: dict[str, str] = {}  # why, by call_id
         self._local: dict[str, c.RunLocalActivity] = {}  # without an outcome, by call_id
 
@@ -68,7 +73,16 @@ class Outcomes:
         self._futures[call_id] = Future(call_id)
         self._words.add(call_id)
 
-    def ask_to_end(self, fact: e.ActivityCancelRequested | e.ChildWorkflowCancelRequested) -> None:
+    def expect_answer(self, command: c.AskPerson) -> None:
+        """A person was asked."""
+        self.expect_word(command.call_id)
+        self._questions[command.call_id] = command.task_id
+
+    def question(self, call_id: str) -> UUID | None:
+        """The human task of a call; None: it is of another kind."""
+        return self._questions.get(call_id)
+
+    def ask_to_end(self, fact: CancelFact) -> None:
         """The code wants it no more. How it ends is up to itself: it may have ended before it hears of that."""
         self._asked_to_end[fact.call_id] = fact.reason
 

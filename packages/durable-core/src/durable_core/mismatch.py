@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from durable_core import events as e
-from durable_core.codec import decode
+from durable_core.codec import decode, encode
 from durable_core.errors import NondeterminismError
 
 if TYPE_CHECKING:
+    from durable_core.codec import Payload
     from durable_core.places import Place
 
 
@@ -26,6 +27,8 @@ def identity(event: e.HistoryEvent) -> tuple[object, ...]:
             return event.type, event.call_id, event.name, event.fire_at is None
         case e.ChildWorkflowScheduled():
             return event.type, event.call_id, event.workflow_name
+        case e.TaskAsked():
+            return event.type, event.call_id, event.fire_at is None
         case e.EventSet():
             return event.type, event.call_id, event.key
         case e.ItemPublished():
@@ -44,11 +47,17 @@ def changed_arguments(found: e.HistoryEvent, asked: e.HistoryEvent) -> str | Non
         before, now = found.input, asked.input
     elif isinstance(found, e.ExternalSignalSent) and isinstance(asked, e.ExternalSignalSent):
         before, now = found.payload, asked.payload
+    elif isinstance(found, e.TaskAsked) and isinstance(asked, e.TaskAsked):
+        before, now = _question_of(found), _question_of(asked)
     else:
         return None
     if before == now or (path := first_difference(decode(before), decode(now))) is None:
         return None
     return f"The arguments of {describe(asked)} are not the recorded ones: see {path}. The recorded ones hold."
+
+
+def _question_of(asked: e.TaskAsked) -> Payload:
+    return encode({name: getattr(asked, name) for name in ("question", "form", "assignee", "permission")}, limit=2**62)
 
 
 def first_difference(recorded: Any, now: Any, path: str = "$") -> str | None:
@@ -96,6 +105,12 @@ def describe(event: e.HistoryEvent) -> str:
             return f"signal {event.name!r} to {event.target_id or event.workflow_id}{call}"
         case e.ExternalCancelSent():
             return f"a cancel of {event.target_id or event.workflow_id}{call}"
+        case e.TaskAsked(fire_at=None):
+            return f"a human task without time limit{call}"
+        case e.TaskAsked():
+            return f"a human task with time limit{call}"
+        case e.TaskCancelRequested():
+            return f"a cancel of the human task of call {event.call_id}"
         case e.WorkflowUpdateAccepted():
             return f"update {event.name!r}{call}"
         case e.SideEffectRecorded():

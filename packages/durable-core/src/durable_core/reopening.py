@@ -76,7 +76,12 @@ class _Reopener:
         except NotReopenable as problem:
             raise _refusal(record, str(problem)) from None
         restarts, heard = self._activities(record, rewinding)
-        reopened = [self._write(locked, events[-1], rewinding.after, restarts)]
+        heard += [
+            Letter.of(record.id, e.TaskCanceled(call_id=asked.call_id, reason=rewinding.canceled[asked.call_id]))
+            for asked in rewinding.asked
+            if asked.call_id in rewinding.canceled
+        ]
+        reopened = [self._write(locked, events[-1], rewinding, restarts)]
         for child_id in rewinding.children:
             letter, children = self._child(record, child_id)
             reopened += children
@@ -87,13 +92,17 @@ class _Reopener:
         return reopened
 
     def _write(
-        self, locked: LoadedRun, last: e.EventRecord, after: int, restarts: Sequence[tuple[Restart, TaskRecord]]
+        self,
+        locked: LoadedRun,
+        last: e.EventRecord,
+        rewinding: Rewinding,
+        restarts: Sequence[tuple[Restart, TaskRecord]],
     ) -> Reopened:
         record = locked.record
         now = max(self._store.now(), last.created_at)  # clocks of processes are a little apart
         span = record.time_given
         fact = e.WorkflowReopened(
-            after=after,
+            after=rewinding.after,
             reason=self._reason,
             deadline=None if span is None else now + span,
             deadline_before=record.deadline,
@@ -115,6 +124,7 @@ class _Reopener:
                 deadline=fact.deadline,
                 due_at=self._again_at,
                 tasks=[restart for restart, _ in restarts],
+                asked=[fact.task_id for fact in rewinding.asked if fact.call_id not in rewinding.canceled],
                 mail=[mail.id for mail in locked.mail],
             )
         )

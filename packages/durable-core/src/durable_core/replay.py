@@ -168,7 +168,7 @@ class WorkflowRun:
         # A timer behind the deadline never fires, however late anybody looks.
         until = now if deadline is None else min(now, deadline)
         while not self._ended and self._engine.closing is None and (call_id := engine.timers.due(until)) is not None:
-            self._take(e.TimerFired(call_id=call_id))
+            self._take(self._over(call_id))
         if not self._ended and self._engine.closing is None and deadline is not None and deadline <= now:
             self._stop(e.WorkflowTimedOut(deadline=deadline))
         if self._engine.closing is not None and not self._ended:
@@ -191,6 +191,15 @@ class WorkflowRun:
         """What *look* returns, a function of the run's code that may use ctx for nothing but to read."""
         with self._branches.nobodys_turn(IN_HANDLER):
             return look()
+
+    def _over(self, call_id: str) -> e.HistoryEvent:
+        """The fact that a time has come: of a timer or, if that bounds a human task, of the task."""
+        engine = self._engine
+        task_id = engine.outcomes.question(call_id)
+        if task_id is None:
+            return e.TimerFired(call_id=call_id)
+        engine.decision.expired[call_id] = task_id
+        return e.TaskExpired(call_id=call_id)
 
     def _closing_fact(self, closing: c.Command) -> e.HistoryEvent:
         """Signals may have come behind the fact that the code failed on: then it is named."""
@@ -220,7 +229,7 @@ class WorkflowRun:
 
     def _is_too_late(self, fact: e.HistoryEvent) -> bool:
         """Whether something came first that leaves nothing for this fact to do."""
-        if self._engine.closing is not None and not isinstance(fact, e.SignalReceived):
+        if self._engine.closing is not None and not isinstance(fact, e.ACKNOWLEDGED):
             return True
         if isinstance(fact, OUTCOMES):
             return not self._engine.outcomes.awaits(fact.call_id)
@@ -236,6 +245,8 @@ class WorkflowRun:
         if isinstance(fact, OUTCOMES):
             if not self._engine.outcomes.resolve(fact.call_id, fact):
                 self._refuse(fact)
+            if isinstance(fact, e.TASK_ENDS):
+                self._engine.timers.disarm(fact.call_id)
             return
         match fact:
             case e.WorkflowStarted():
@@ -259,9 +270,9 @@ class WorkflowRun:
                 self._refuse(fact)
 
     def _cancel_at_once(self, request: e.WorkflowCancelRequested, left: Iterable[e.HistoryEvent]) -> None:
-        """Signals among the facts that are *left* were taken from their senders, so they are in the history."""
+        """Signals and answers among the facts that are *left* were acknowledged, so they are in the history."""
         for fact in left:
-            if isinstance(fact, e.SignalReceived):
+            if isinstance(fact, e.ACKNOWLEDGED) and not self._is_too_late(fact):
                 self._engine.append(fact)
             elif isinstance(fact, e.WORDS):
                 self._engine.decision.unheard.append(fact)

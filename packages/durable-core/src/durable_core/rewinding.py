@@ -30,6 +30,7 @@ OUTCOMES = (
     e.ActivityCanceled,
     e.ChildWorkflowCompleted,
     e.ChildWorkflowCanceled,
+    *e.TASK_ENDS,
 )
 # What code may ask for twice, and nobody outside of it has noticed the first time.
 HARMLESS = (
@@ -42,7 +43,14 @@ HARMLESS = (
 )
 # And what was asked for together with the end: of that, nothing was begun.
 # An item that is published again stands in the stream twice, which is better than a run that nobody can mend.
-REPEATABLE = (*HARMLESS, e.ActivityScheduled, e.ActivityCancelRequested, e.ItemPublished)
+REPEATABLE = (
+    *HARMLESS,
+    e.ActivityScheduled,
+    e.ActivityCancelRequested,
+    e.ItemPublished,
+    e.TaskAsked,
+    e.TaskCancelRequested,
+)
 # Exceptions that code gets from what it has started.
 FROM_OUTSIDE = frozenset({"ActivityError", "WorkflowError"})
 
@@ -55,7 +63,8 @@ class Rewinding:
     again: Sequence[e.HistoryEvent]  # facts to be given to the run again, in their order
     activities: Sequence[str]  # calls whose outcome is not among either
     children: Sequence[UUID]  # the same
-    canceled: Mapping[str, str]  # calls of activities that the code has canceled, and why
+    canceled: Mapping[str, str]  # calls of activities and human tasks that the code has canceled, and why
+    asked: Sequence[e.TaskAsked]  # human tasks whose end is not among either
     sent: Sequence[str]  # calls of messages to other runs of which the code has heard nothing
 
 
@@ -104,7 +113,12 @@ def rewind(records: Sequence[e.EventRecord]) -> Rewinding:
         again=again,
         activities=[fact.call_id for fact in kept if isinstance(fact, e.ActivityScheduled)],
         children=[fact.child_id for fact in kept if isinstance(fact, e.ChildWorkflowScheduled)],
-        canceled={fact.call_id: fact.reason for fact in kept if isinstance(fact, e.ActivityCancelRequested)},
+        canceled={
+            fact.call_id: fact.reason
+            for fact in kept
+            if isinstance(fact, e.ActivityCancelRequested | e.TaskCancelRequested)
+        },
+        asked=[fact for fact in kept if isinstance(fact, e.TaskAsked)],
         sent=[fact.call_id for fact in kept if isinstance(fact, e.SENT)],
     )
 
@@ -115,8 +129,8 @@ def was_asked_to_end(records: Sequence[e.EventRecord]) -> bool:
 
 
 def _comes_again(fact: e.HistoryEvent) -> bool:
-    """Timers fire by themselves, where they are still set."""
-    return not isinstance(fact, (*e.COMMANDED, *FAILED_OUTCOMES, e.TimerFired, e.WorkflowReopened))
+    """Timers fire by themselves, where they are still set; human tasks expire by themselves."""
+    return not isinstance(fact, (*e.COMMANDED, *FAILED_OUTCOMES, e.TimerFired, e.TaskExpired, e.WorkflowReopened))
 
 
 def _as_it_came(fact: e.HistoryEvent) -> e.HistoryEvent:
@@ -165,7 +179,7 @@ def _written_from_outside(records: Sequence[e.EventRecord]) -> int:
     end = records[first]
     while (
         first
-        and records[first - 1].type in (e.SignalReceived.type, e.WorkflowStarted.type)
+        and records[first - 1].type in (*e.ACKNOWLEDGED_TYPES, e.WorkflowStarted.type)
         and records[first - 1].created_at == end.created_at
     ):
         first -= 1

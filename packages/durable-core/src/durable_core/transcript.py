@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 def decided(history: Sequence[e.EventRecord]) -> Sequence[e.EventRecord]:
     """A history without what was written to it from outside when it ended, and its code was not asked.
 
-    That ends with the cancel or the deadline, has signals before it, and begins with the start where the run never ran.
+    That ends with the cancel or the deadline, has signals and answers before it, and begins with the start where the
+    run never ran.
     """
     if not history or history[-1].type not in (e.WorkflowCanceled.type, e.WorkflowTimedOut.type):
         return history
@@ -34,7 +35,7 @@ def decided(history: Sequence[e.EventRecord]) -> Sequence[e.EventRecord]:
     first = len(history) - 1
     while (
         first
-        and history[first - 1].type in (e.SignalReceived.type, e.WorkflowStarted.type)
+        and history[first - 1].type in (*e.ACKNOWLEDGED_TYPES, e.WorkflowStarted.type)
         and history[first - 1].created_at == end.created_at
     ):
         first -= 1

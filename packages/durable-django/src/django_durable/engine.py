@@ -18,6 +18,7 @@ from django.db import close_old_connections, connections, reset_queries, transac
 from django_durable import backends, child, redaction
 from django_durable.conf import Conf, conf
 from durable_core import codec, logs
+from durable_core.answering import Answerer
 from durable_core.client import Client
 from durable_core.decision import RunSettings
 from durable_core.definitions import register
@@ -46,6 +47,7 @@ class Engine:
     queue: TaskQueue
     client: Client
     updater: Updater
+    answerer: Answerer
     hooks: Announcer
 
 
@@ -68,7 +70,8 @@ def engine() -> Engine:
         hooks=hooks,
     )
     updater = Updater(client, store, payload_limit=chosen.max_payload)
-    return Engine(chosen, store, queue, client, updater, hooks)
+    answerer = Answerer(client, store, payload_limit=chosen.max_payload)
+    return Engine(chosen, store, queue, client, updater, answerer, hooks)
 
 
 def _once_committed(alias: str, tell: Callable[[], None]) -> None:

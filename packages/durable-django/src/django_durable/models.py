@@ -5,14 +5,19 @@ Read `HistoryEvent` by ``seq``, never by ``id``: under Postgres a higher id can 
 
 from __future__ import annotations
 
-from typing import TypeVar
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.db import models
 from django.db.models import Q
 
 from django_durable.fields import InstantField, PayloadField, utc_now
-from durable_core.execution import OPEN_STATUSES, MessageStatus, Status, TaskStatus
+from durable_core.execution import OPEN_STATUSES, HumanTaskStatus, MessageStatus, Status, TaskStatus
+from durable_core.handles import QUESTION_SHOWN
 from durable_core.ports import EntryKind, MessageKind, new_id
+
+if TYPE_CHECKING:
+    from django import forms
 
 NAME_LENGTH = 255  # characters of a name, a workflow_id or a queue
 
@@ -21,7 +26,7 @@ Row_co = TypeVar("Row_co", bound=models.Model, covariant=True)
 _OPEN = [status.value for status in OPEN_STATUSES]
 
 
-def _choices(statuses: type[Status] | type[TaskStatus] | type[MessageStatus]) -> list[tuple[str, str]]:
+def _choices(statuses: type[StrEnum]) -> list[tuple[str, str]]:
     return [(status.value, status.value.replace("_", " ").lower()) for status in statuses]
 
 
@@ -281,6 +286,52 @@ class Message(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name} {self.key}"
+
+
+class HumanTask(models.Model):
+    """A question of a run to a person."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)  # made from its run's, and the call
+    execution = models.ForeignKey(  # no constraint: see HistoryEvent
+        WorkflowExecution, models.CASCADE, related_name="human_tasks", db_constraint=False
+    )
+    call_id = models.CharField(max_length=NAME_LENGTH)
+    question = models.TextField()
+    form = PayloadField(null=True)  # a dotted path, a list of [value, label], or NULL: an answer may be anything
+    assignee = models.CharField(max_length=NAME_LENGTH, null=True, blank=True)
+    permission = models.CharField(max_length=NAME_LENGTH, null=True, blank=True)  # that who answers must have
+    status = models.CharField(max_length=24, choices=_choices(HumanTaskStatus), default=HumanTaskStatus.OPEN.value)
+    answer = PayloadField(null=True)
+    answered_by = models.CharField(max_length=NAME_LENGTH, null=True, blank=True)
+    reason = models.TextField(blank=True, default="")  # why it was canceled
+    asked_at = InstantField(default=utc_now)
+    expires_at = InstantField(null=True, blank=True)
+    ended_at = InstantField(null=True, blank=True)
+
+    objects = RunsOwn["HumanTask"]()
+
+    class Meta:
+        verbose_name = "human task"
+        indexes = (
+            models.Index(fields=["assignee", "asked_at"], condition=Q(status="OPEN"), name="durable_human_open"),
+            models.Index(fields=["-asked_at"], name="durable_human_asked"),  # the admin's list
+        )
+
+    def __str__(self) -> str:
+        return self.question if len(self.question) <= QUESTION_SHOWN else f"{self.question[: QUESTION_SHOWN - 1]}…"
+
+    @property
+    def is_open(self) -> bool:
+        return self.status == HumanTaskStatus.OPEN.value
+
+    def make_form(self, *args: Any, **kwargs: Any) -> forms.BaseForm:
+        """What asks for an answer on a page: an instance of its form, or one with a field ``answer``.
+
+        The arguments are those of a form. Raises `ConfigurationError` for a form that cannot be imported.
+        """
+        from django_durable.people.forms import form_class_of
+
+        return form_class_of(self.form)(*args, **kwargs)
 
 
 class QueueEntry(models.Model):

@@ -28,6 +28,7 @@ RIGHTS: dict[str, dict[Duty, str]] = {
     "activitytask": {Duty.WORK: "SELECT, INSERT, UPDATE", Duty.CALL: "SELECT, INSERT, UPDATE"},
     "eventvalue": {Duty.WORK: "SELECT, INSERT, UPDATE", Duty.CALL: "SELECT, INSERT, UPDATE"},
     "publisheditem": {Duty.WORK: "SELECT, INSERT", Duty.CALL: "SELECT, INSERT"},
+    "humantask": {Duty.WORK: "SELECT, INSERT, UPDATE", Duty.CALL: "SELECT, INSERT, UPDATE"},
     "mail": {Duty.WORK: "SELECT, INSERT, UPDATE, DELETE", Duty.CALL: "SELECT, INSERT, DELETE"},
     "message": {Duty.WORK: "SELECT, INSERT, UPDATE, DELETE", Duty.CALL: "SELECT, INSERT, UPDATE"},
     "worker": {Duty.WORK: "SELECT, INSERT, UPDATE, DELETE", Duty.CALL: "SELECT"},

@@ -12,7 +12,19 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from durable_core import events as e
-from durable_core.audit import children, forks, history, needs, outputs, quiescence, signals, tasks, updates, witnesses
+from durable_core.audit import (
+    children,
+    forks,
+    history,
+    needs,
+    outputs,
+    people,
+    quiescence,
+    signals,
+    tasks,
+    updates,
+    witnesses,
+)
 from durable_core.audit.effects import NOTHING_WITNESSED
 from durable_core.audit.replaying import replay
 from durable_core.audit.report import Report
@@ -45,6 +57,7 @@ CHECKS: tuple[Callable[[Story], Iterator[Violation]], ...] = (
     forks.forks,
     outputs.values,
     outputs.items,
+    people.asked,
     signals.signals,
     updates.updates,
     quiescence.quiescence,

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 STARTED_BY: dict[type[e.Event], type[e.Event]] = {
     e.ActivityCancelRequested: e.ActivityScheduled,
     e.TimerCanceled: e.TimerStarted,
+    e.TaskCancelRequested: e.TaskAsked,
     e.ChildWorkflowCancelRequested: e.ChildWorkflowScheduled,
 }
 
@@ -185,6 +186,8 @@ def _belongs(fact: e.HistoryEvent, asked: e.HistoryEvent | None) -> bool:
         return isinstance(asked, e.ActivityScheduled)
     if isinstance(fact, e.WORDS):
         return isinstance(asked, e.SENT)
+    if isinstance(fact, e.TASK_ENDS):
+        return isinstance(asked, e.TaskAsked)
     if isinstance(fact, CHILD_OUTCOMES):
         return isinstance(asked, e.ChildWorkflowScheduled)
     return isinstance(asked, TIMERS) and asked.fire_at is not None

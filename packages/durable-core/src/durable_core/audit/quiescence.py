@@ -74,6 +74,12 @@ def _in_vain(story: Story) -> Iterator[Violation]:
                 isinstance(fact, e.SignalWaitStarted) and fact.name == what and fact.call_id not in fired
                 for fact in story.facts
             )
+        case "task":
+            told = story.told_by_mail | {(fact.type, fact.call_id) for fact in story.facts}
+            there = any(
+                isinstance(fact, e.TaskAsked) and not any((end.type, fact.call_id) in told for end in e.TASK_ENDS)
+                for fact in story.facts
+            )
         case "timer":
             there = any(isinstance(fact, TIMERS) and fact.call_id not in fired for fact in story.facts)
         case _:

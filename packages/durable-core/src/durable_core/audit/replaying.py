@@ -207,8 +207,8 @@ def _boundaries(history: Sequence[e.EventRecord]) -> list[int]:
     forks = [place for place, event in enumerate(history) if event.type == e.WorkflowForked.type]
     first = forks[-1] if forks else 0  # what stands before was another run's
     starts = [n for n, event in enumerate(history) if n > first and event.type not in COMMANDED_TYPES]
-    # Code that has ended takes signals until that is written: nobody can have found it so.
-    while starts and history[starts[-1]].type in (*e.TERMINAL_TYPES, e.SignalReceived.type):
+    # Code that has ended takes signals and answers until that is written: nobody can have found it so.
+    while starts and history[starts[-1]].type in (*e.TERMINAL_TYPES, *e.ACKNOWLEDGED_TYPES):
         starts.pop()
     return [place for place in starts if place]
 

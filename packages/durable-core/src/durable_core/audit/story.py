@@ -92,7 +92,13 @@ class Story:
         """Calls that ended in the run from which this one was forked: there are no rows of its own for them."""
         forks = [place for place, fact in enumerate(self.facts) if isinstance(fact, e.WorkflowForked)]
         before = self.facts[: forks[-1]] if forks else ()
-        ends = (*ACTIVITY_OUTCOMES, *CHILD_OUTCOMES, e.ActivityCancelRequested)
+        ends = (
+            *ACTIVITY_OUTCOMES,
+            *CHILD_OUTCOMES,
+            *e.TASK_ENDS,
+            e.ActivityCancelRequested,
+            e.TaskCancelRequested,
+        )
         return frozenset(fact.call_id for fact in before if isinstance(fact, ends))
 
     @cached_property

@@ -32,6 +32,7 @@ class Invariant(IntEnum):
     UPDATES = 17  # taken once, answered once, and its sender is told what the history says
     OUTPUTS = 18  # what others may read of a run is what its history tells
     FORKS = 19  # a fork begins with what its origin has, and says so
+    PEOPLE = 20  # a human task is answered once, and its row says what the history says
 
     @property
     def title(self) -> str:

@@ -27,8 +27,18 @@ from durable_core.ports.clock import (
 )
 from durable_core.ports.ids import (
     child_id_of,
+    human_task_id_of,
     ids_from,
     new_id,
+)
+from durable_core.ports.people import (
+    RUN_ENDED,
+    WITHDRAWN,
+    HumanTaskCall,
+    HumanTaskCancel,
+    HumanTaskRecord,
+    NewHumanTask,
+    has_ended,
 )
 from durable_core.ports.queue import (
     LEASE,
@@ -109,6 +119,8 @@ __all__ = [
     "PREFERENCE",
     "PRIVATE",
     "REDELIVERY",
+    "RUN_ENDED",
+    "WITHDRAWN",
     "AttemptItems",
     "AuditableQueue",
     "AuditableStore",
@@ -140,6 +152,9 @@ __all__ = [
     "HasConnection",
     "HasGrants",
     "HistoryStore",
+    "HumanTaskCall",
+    "HumanTaskCancel",
+    "HumanTaskRecord",
     "Letter",
     "Level",
     "LoadedRun",
@@ -148,6 +163,7 @@ __all__ = [
     "MessageNews",
     "MessageRecord",
     "NeedsSetup",
+    "NewHumanTask",
     "NewItem",
     "NewMessage",
     "NewRun",
@@ -176,6 +192,8 @@ __all__ = [
     "due_while_detached",
     "due_while_running",
     "earliest",
+    "has_ended",
+    "human_task_id_of",
     "ids_from",
     "mailbox_full",
     "new_id",

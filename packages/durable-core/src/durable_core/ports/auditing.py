@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from durable_core.codec import Payload
     from durable_core.events import EventRecord
     from durable_core.execution import Status
+    from durable_core.ports.people import HumanTaskRecord
     from durable_core.ports.queue import Entry
     from durable_core.ports.records import Mail, MessageRecord, RunRecord, TaskRecord
 
@@ -79,6 +80,7 @@ class AuditedRun:
     messages: Sequence[MessageRecord] = ()  # with keys, that it was sent or has taken
     values: Mapping[str, Payload] = field(default_factory=dict)  # of its events, by key
     items: Sequence[AuditedItem] = ()  # calls and streams that have some
+    asked: Sequence[HumanTaskRecord] = ()
     chain_ends: int = 0  # runs of its chain that were not continued as new
 
 

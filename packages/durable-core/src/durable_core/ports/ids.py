@@ -42,6 +42,11 @@ _entropy = Random(os.urandom(32))
 os.register_at_fork(after_in_child=lambda: _entropy.seed(os.urandom(32)))
 
 
+def human_task_id_of(run_id: UUID, call_id: str) -> UUID:
+    """Of the question that a run asks by a call: the same, in the same way."""
+    return uuid5(run_id, f"ask {call_id}")
+
+
 def child_id_of(run_id: UUID, call_id: str) -> UUID:
     """Of the child that a run starts by a call: a replay, or a second worker, can only mean the same one."""
     return uuid5(run_id, call_id)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from durable_core.codec import Payload
     from durable_core.events import EventRecord, HistoryEvent
+    from durable_core.ports.people import HumanTaskCall, HumanTaskCancel, NewHumanTask
 
 # Runs
 
@@ -448,6 +449,11 @@ class Commit:
     cancels: Sequence[TaskCancel] = ()
     children: Sequence[NewRun] = ()
     letters: Sequence[Letter] = ()
+    asked: Sequence[NewHumanTask] = ()  # of a run that closes, they are CANCELED
+    # Open human tasks that expire with this decision. UNREAD where mail waits that says how one of them has ended.
+    expired: Sequence[HumanTaskCall] = ()
+    # Of these, OPEN ones end CANCELED, and the run is told by mail; answered ones stay as they are.
+    withdrawn: Sequence[HumanTaskCancel] = ()
     # Messages to other runs: delivered where these are open, which then do not close meanwhile; the sender gets a word
     # on each by mail. BUSY while somebody else decides on one of those.
     outgoing: Sequence[Outgoing] = ()
@@ -491,13 +497,15 @@ class Reopening:
     due_at: datetime | None  # when the scheduler must look, if the queue may lose what wakes it
     tasks: Sequence[Restart]
     mail: Sequence[int]  # what it had left unread, and is thrown away
+    asked: Sequence[UUID] = ()  # human tasks that are OPEN again
 
 
 class Verdict(Enum):
     COMMITTED = "committed"
     CONFLICT = "conflict"  # the run moved, closed or is gone, or an outcome's token is old: decide again from the store
     BUSY = "busy"  # somebody holds the row: commit the same thing again, soon
-    UNREAD = "unread"  # the decision closes a run that has mail it has not seen: read it first
+    # The decision closes a run that has mail it has not seen, or expires a human task that has ended: read it first.
+    UNREAD = "unread"
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from durable_core.codec import Payload
+    from durable_core.ports.people import HumanTaskRecord
     from durable_core.ports.records import (
         AttemptItems,
         Beat,
@@ -153,6 +154,17 @@ class HistoryStore(Protocol):
 
     def message(self, chain_id: UUID, kind: MessageKind, key: str) -> MessageRecord | None:
         """What has become of a message."""
+
+    # People
+
+    def human_task(self, task_id: UUID) -> HumanTaskRecord | None: ...
+
+    def answer(self, task_id: UUID, answer: Payload, by: str | None) -> bool:
+        """An OPEN human task is ANSWERED; False: it is not OPEN, as committed.
+
+        The caller's transaction has delivered the answer to the task's run before: that run decides nothing meanwhile.
+        Waits for who is just answering the same.
+        """
 
     # Activities
 

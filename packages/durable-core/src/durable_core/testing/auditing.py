@@ -59,6 +59,7 @@ class AuditMethods(State):
             tasks=[self._audited_task(row) for row in self._tasks.group("run", record.id)],
             values={row.value.key: row.value.value for row in self._values.group("run", record.id)},
             items=sorted({AuditedItem(*row.new[2:0:-1]) for row in self._items.group("run", record.id)}),
+            asked=[row.record for row in sorted(self._asked.group("run", record.id))],
             chain_ends=sum(
                 later.record.status is not Status.CONTINUED_AS_NEW
                 for later in self._runs.group("chain", record.chain_id or record.id)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from durable_core.execution import Status, TaskStatus
 from durable_core.ports import PastTask, earliest
+from durable_core.testing.people import HumanTaskMethods
 from durable_core.testing.rows import TaskRow
-from durable_core.testing.state import State
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from durable_core.ports import Reopening, RunRecord
 
 
-class LifeMethods(State):
+class LifeMethods(HumanTaskMethods):
     """The part of `HistoryStore` that opens closed runs again."""
 
     def last_of(self, workflow_id: str, *, besides: UUID) -> RunRecord | None:
@@ -76,6 +76,8 @@ class LifeMethods(State):
             for mail_id in reopening.mail:
                 self._mail.remove(mail_id)
             self._begin_anew(reopening)
+            for task_id in reopening.asked:
+                self._ask_again(task_id)
             return None
 
     def _begin_anew(self, reopening: Reopening) -> None:

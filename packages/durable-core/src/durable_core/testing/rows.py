@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from durable_core.codec import decode, encode
 from durable_core.execution import Status, TaskStatus
 from durable_core.ports import (
+    HumanTaskRecord,
     Mail,
     MessageRecord,
     NewItem,
@@ -64,6 +65,11 @@ class ItemRow(NamedTuple):
     cursor: int
     run_id: UUID
     new: NewItem
+
+
+class HumanTaskRow(NamedTuple):
+    number: int  # later ones have higher numbers
+    record: HumanTaskRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from durable_core.execution import Status
 from durable_core.ports import REDELIVERY, Mail, Wake
-from durable_core.testing.rows import ItemRow, MailRow, MessageRow, RunRow, TaskRow, ValueRow, WorkerRow
+from durable_core.testing.rows import HumanTaskRow, ItemRow, MailRow, MessageRow, RunRow, TaskRow, ValueRow, WorkerRow
 from durable_core.testing.tables import Journal, Table
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ class State:
                 "run": lambda row: row.run_id,
             },
         )
+        self._asked: Table[UUID, HumanTaskRow] = Table(self.journal, groups={"run": lambda row: row.record.run_id})
         self._numbers = count(1)  # of rows, in the order in which they came
         self._workers: Table[UUID, WorkerRow] = Table(self.journal)
 

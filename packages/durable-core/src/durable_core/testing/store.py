@@ -15,6 +15,7 @@ from durable_core.ports import (
     Due,
     LoadedRun,
     Verdict,
+    has_ended,
     mailbox_full,
     unheard_of,
 )
@@ -24,6 +25,7 @@ from durable_core.testing.life import LifeMethods
 from durable_core.testing.liveness import WorkerMethods
 from durable_core.testing.messages import MessageMethods
 from durable_core.testing.outputs import OutputMethods
+from durable_core.testing.people import HumanTaskMethods
 from durable_core.testing.rows import new_run, new_task
 
 if TYPE_CHECKING:
@@ -35,7 +37,9 @@ if TYPE_CHECKING:
     from durable_core.testing.rows import RunRow
 
 
-class InMemoryHistoryStore(ActivityMethods, MessageMethods, OutputMethods, WorkerMethods, LifeMethods, AuditMethods):
+class InMemoryHistoryStore(
+    ActivityMethods, MessageMethods, OutputMethods, WorkerMethods, LifeMethods, HumanTaskMethods, AuditMethods
+):
     """Runs, histories, mail, tasks and workers, in this process and gone with it.
 
     Transactions run one after another, so no row is ever busy; one inside another joins it. May be used from
@@ -108,6 +112,7 @@ class InMemoryHistoryStore(ActivityMethods, MessageMethods, OutputMethods, Worke
             ]
             for commit in commits:
                 if verdicts[commit.run_id] is Verdict.COMMITTED:
+                    letters += self._withdraw(commit)
                     letters += self._outgoing_letters(commit)
             for commit in commits:
                 if verdicts[commit.run_id] is Verdict.COMMITTED and commit.status.is_closed:
@@ -201,6 +206,8 @@ class InMemoryHistoryStore(ActivityMethods, MessageMethods, OutputMethods, Worke
             return Verdict.CONFLICT
         if commit.status.is_closed and self._unseen(commit):
             return Verdict.UNREAD
+        if commit.expired and has_ended(commit.expired, self._unseen(commit)):
+            return Verdict.UNREAD
         self._apply(commit, run)
         return Verdict.COMMITTED
 
@@ -235,6 +242,7 @@ class InMemoryHistoryStore(ActivityMethods, MessageMethods, OutputMethods, Worke
             self._forget_messages(run.record.chain_id or commit.run_id)
         self._set_values(commit.run_id, commit.values)
         self._put_items(commit.run_id, commit.items)
+        self._decide_human_tasks(commit)
         if commit.status.is_closed:
             self._close_queued(commit.run_id, commit.close_tasks_as)
 

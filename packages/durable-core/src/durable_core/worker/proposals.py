@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 from durable_core import events as e
 from durable_core.codec import encode
-from durable_core.commands import CancelActivity, CancelChild, SendSignal
+from durable_core.commands import CancelActivity, CancelChild, CancelTask, SendSignal
 from durable_core.execution import Status, child_end
 from durable_core.ports import (
     Commit,
+    HumanTaskCall,
+    HumanTaskCancel,
     Letter,
     MessageNews,
+    NewHumanTask,
     NewItem,
     NewRun,
     NewTask,
@@ -86,6 +89,13 @@ def propose(
         cancels=cancels,
         children=_new_runs(decision, record, now, again_at),
         letters=_letters(decision, record),
+        asked=[_asked(command) for command in decision.asked],
+        expired=[HumanTaskCall(task_id, call_id) for call_id, task_id in decision.expired.items()],
+        withdrawn=[
+            HumanTaskCancel(cancel.task_id, cancel.call_id, cancel.reason)
+            for cancel in decision.cancels
+            if isinstance(cancel, CancelTask)
+        ],
         outgoing=[_outgoing(command) for command in decision.outgoing],
         unheard=[Letter.of(record.id, word) for word in decision.unheard],
         updates=[
@@ -99,6 +109,18 @@ def propose(
     )
     # While a local activity is under way, the run's claims are kept: if this process dies over it, that is charged.
     return Proposal(commit, slot.outcomes, [] if decision.local else slot.claims, eager, slot.ended)
+
+
+def _asked(command: c.AskPerson) -> NewHumanTask:
+    return NewHumanTask(
+        id=command.task_id,
+        call_id=command.call_id,
+        question=command.question,
+        form=command.form,
+        assignee=command.assignee,
+        permission=command.permission,
+        expires_at=command.fire_at,
+    )
 
 
 def _outgoing(command: c.SendSignal | c.SendCancel) -> Outgoing:

@@ -12,7 +12,15 @@ from django.utils.html import format_html
 from django_durable.admin import actions
 from django_durable.admin.html import SHORT, block, cut, listing, payload_html, run_link, shown, url_of, url_of_list
 from django_durable.admin.reading import ReadOnlyAdmin, uuid_in
-from django_durable.models import ActivityTask, EventValue, HistoryEvent, Message, PublishedItem, WorkflowExecution
+from django_durable.models import (
+    ActivityTask,
+    EventValue,
+    HistoryEvent,
+    HumanTask,
+    Message,
+    PublishedItem,
+    WorkflowExecution,
+)
 from django_durable.redaction import redacted_details, redacted_value
 from django_durable.wording import json_in_words, span_in_words, waiting_in_words
 from durable_core.definitions import register
@@ -54,6 +62,7 @@ class WorkflowExecutionAdmin(ReadOnlyAdmin):
         (None, {"fields": ("workflow_name", "status", "paused", "waits_for", "waits_at", "error_text", "duration")}),
         ("Data", {"fields": ("input_text", "result_text")}),
         ("Activities", {"fields": ("activities_table",)}),
+        ("Human tasks", {"fields": ("questions_table",)}),
         ("Messages", {"fields": ("messages_table",)}),
         ("Events", {"fields": ("events_table",)}),
         ("History", {"fields": ("history_table",)}),
@@ -159,6 +168,23 @@ class WorkflowExecutionAdmin(ReadOnlyAdmin):
         return listing(
             ("activity", "status", "attempt", "scheduled", "error"), rows, everything, more=len(tasks) > TASKS_SHOWN
         )
+
+    @admin.display(description="newest")
+    def questions_table(self, run: WorkflowExecution) -> SafeString | str:
+        tasks = list(run.human_tasks.order_by("-asked_at", "-id").defer("answer", "form")[: MESSAGES_SHOWN + 1])
+        rows = [
+            (
+                format_html('<a href="{}">{}</a>', url_of(HumanTask, task.pk), task),
+                task.status,
+                task.assignee or "",
+                task.asked_at,
+                task.answered_by or "",
+            )
+            for task in reversed(tasks[:MESSAGES_SHOWN])
+        ]
+        everything = url_of_list(HumanTask, run) + "&status=all"
+        header = ("question", "status", "for", "asked", "answered by")
+        return listing(header, rows, everything, more=len(tasks) > MESSAGES_SHOWN)
 
     @admin.display(description="newest with a key")
     def messages_table(self, run: WorkflowExecution) -> SafeString | str:

@@ -3,6 +3,7 @@
 runs      create, read            commits   decisions         workers   heartbeats
 mail      letters to runs         tasks     attempts          schedule  what is due
 messages  that have a key          auditing  all of a run, to be judged
+people    who are asked
 life      closed runs opened again
 
 sql holds the statements of each, in terms of a dialect (sqlite, postgres); `database` runs them on the thread's own

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django_durable.store.database import instant, uuid, uuid_or_none
 from django_durable.store.messages import message_of
+from django_durable.store.people import asked_of
 from django_durable.store.records import run_of, task_of
 from django_durable.store.workers import Workers
 from durable_core.events import EventRecord
@@ -44,6 +45,7 @@ class Audits(Workers):
             sql.audited_tasks,
             sql.audited_children,
             sql.audited_messages,
+            sql.audited_asked,
             sql.namesakes,
         )
         with self.snapshot():
@@ -52,6 +54,7 @@ class Audits(Workers):
         events, mail = _by_run(others[0], _event_of), _by_run(others[1], _mail_of)
         tasks, children = _by_run(others[2], _task_of), _by_run(others[3], _child_of)
         messages = _by_run(others[4], lambda row: (row[0], message_of(row)))
+        asked = _by_run(others[5], lambda row: (row[1], asked_of(row)))
         values = _by_run([row for row in told if row[1] == 0], lambda row: (row[0], row[2:]))
         items = _by_run([row for row in told if row[1] == 1], lambda row: (row[0], AuditedItem(*row[2:])))
         namesakes: dict[str, list[UUID]] = {}
@@ -62,6 +65,7 @@ class Audits(Workers):
                 record=(record := run_of(row)),
                 values=dict(values.get(record.id, ())),
                 items=items.get(record.id, ()),
+                asked=asked.get(record.id, ()),
                 chain_ends=row[-3],
                 waiting_for=row[-2],
                 due_at=instant(row[-1]),

@@ -10,17 +10,29 @@ left alone (BUSY), so no worker waits for a user's long transaction.
 from __future__ import annotations
 
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django_durable.store.database import hex_of, uuid
 from django_durable.store.messages import Messages
 from django_durable.store.outgoing import OutgoingMail
 from django_durable.store.outputs import Outputs
+from django_durable.store.people import HumanTasks
 from django_durable.store.records import failure_text, mail_of, row_of_task, storable
 from django_durable.store.runs import Runs
 from durable_core.events import ActivityCanceled
 from durable_core.execution import Status, TaskStatus
-from durable_core.ports import GRACE, CommitResult, Committed, Letter, Mail, Verdict, Wake, earliest, unheard_of
+from durable_core.ports import (
+    GRACE,
+    CommitResult,
+    Committed,
+    Letter,
+    Mail,
+    Verdict,
+    Wake,
+    earliest,
+    has_ended,
+    unheard_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -37,16 +49,23 @@ Held = dict[Any, tuple[str, int]]  # by id: status, and what a writer must name 
 WHY_CLOSED = {Status.CANCELED: "workflow canceled", Status.TIMED_OUT: "workflow timed out"}
 
 
-class Commits(Runs, OutgoingMail, Messages, Outputs):
+class Left(NamedTuple):
+    """What runs that close have open: pairs of a run's key and an id."""
+
+    tasks: list[tuple[Any, str]]
+    asked: list[tuple[Any, str]]
+
+
+class Commits(Runs, OutgoingMail, Messages, Outputs, HumanTasks):
     def commit(self, commits: Sequence[Commit]) -> Committed:
         if not commits:
             return Committed({}, [])
         with self.db.transaction():
-            results, open_tasks = self._check(commits)
+            results, left = self._check(commits)
             self._hold_targets(commits, results)
             accepted = [commit for commit in commits if results[commit.run_id].verdict is Verdict.COMMITTED]
-            wakes = self._write(accepted, open_tasks) if accepted else []
-            self._read_again([commit for commit in accepted if commit.cancels or commit.outgoing], results)
+            wakes = self._write(accepted, left) if accepted else []
+            self._read_again([c for c in accepted if c.cancels or c.withdrawn or c.outgoing], results)
             return Committed(results, wakes)
 
     def _read_again(self, commits: list[Commit], results: dict[UUID, CommitResult]) -> None:
@@ -58,34 +77,36 @@ class Commits(Runs, OutgoingMail, Messages, Outputs):
 
     # Which decisions still stand
 
-    def _check(self, commits: Sequence[Commit]) -> tuple[dict[UUID, CommitResult], list[tuple[Any, str]]]:
-        """Lock tasks and runs, read mail, and give each decision its verdict. Also the open tasks of runs that close:
-        pairs of a run's key and a task's id."""
+    def _check(self, commits: Sequence[Commit]) -> tuple[dict[UUID, CommitResult], Left]:
+        """Lock tasks and runs, read mail, and give each decision its verdict."""
         outcomes = [outcome for commit in commits for outcome in commit.outcomes]
         db, sql = self.db, self.sql
-        going_on = [commit.run_id for commit in commits if not commit.status.is_closed]
-        closing = [commit.run_id for commit in commits if commit.status.is_closed]
+        going_on = [commit.run_id for commit in commits if not commit.status.is_closed and not commit.expired]
+        last_words = [commit.run_id for commit in commits if commit.status.is_closed or commit.expired]
+        closing = db.ids(commit.run_id for commit in commits if commit.status.is_closed)
         tasks = db.ids(outcome.task_id for outcome in outcomes)
         queries: list[tuple[str, *tuple[Any, ...]]] = [
-            (sql.own_free, tasks, db.ids(going_on + closing), db.ids(going_on), db.ids(closing))
+            (sql.own_free, tasks, db.ids(going_on + last_words), db.ids(going_on), closing, closing)
         ]
-        if closing:  # a statement after the lock sees all that its last holder wrote, under READ COMMITTED too
-            queries.append((sql.mail, db.ids(closing)))
+        if last_words:  # a statement after the lock sees all that its last holder wrote, under READ COMMITTED too
+            queries.append((sql.mail, db.ids(last_words)))
         held: tuple[Held, Held] = ({}, {})
         mail: list[Row] = []
-        open_tasks: list[tuple[Any, str]] = []
-        rows, *of_closing = db.rows_of_all(queries)
+        left = Left([], [])
+        rows, *behind_lock = db.rows_of_all(queries)
         for kind, key, text, number, call_id, details in rows:
             match kind:
                 case 2:
                     mail.append((key, number, text, call_id, details))
                 case 3:
-                    open_tasks.append((key, text))
+                    left.tasks.append((key, text))
+                case 4:
+                    left.asked.append((key, text))
                 case _:
                     held[kind][key] = (text, number)
         mail.sort(key=itemgetter(1))
-        boxes = mail_of([*mail, *(row for more in of_closing for row in more)])
-        return self._check_runs(commits, self._check_attempts(outcomes, held[0]), held[1], boxes), open_tasks
+        boxes = mail_of([*mail, *(row for more in behind_lock for row in more)])
+        return self._check_runs(commits, self._check_attempts(outcomes, held[0]), held[1], boxes), left
 
     def _check_attempts(self, outcomes: list[TaskOutcome], held: Held) -> dict[UUID, Verdict]:
         """The runs of outcomes that cannot be accepted, and why."""
@@ -129,7 +150,7 @@ class Commits(Runs, OutgoingMail, Messages, Outputs):
                 verdict = refused.get(commit.run_id, Verdict.COMMITTED)
             mail = _without(boxes.get(run), commit.mail_read)
             if verdict is Verdict.COMMITTED and mail:
-                if commit.status.is_closed:
+                if commit.status.is_closed or has_ended(commit.expired, mail):
                     verdict = Verdict.UNREAD
                 elif commit.status is Status.BLOCKED:
                     mail = []  # it waits for a person, and is read once the code can go on
@@ -138,7 +159,7 @@ class Commits(Runs, OutgoingMail, Messages, Outputs):
 
     # What they decided
 
-    def _write(self, commits: list[Commit], open_tasks: list[tuple[Any, str]]) -> list[Wake]:
+    def _write(self, commits: list[Commit], left: Left) -> list[Wake]:
         db, sql, now = self.db, self.sql, self.db.stamp()
         db.run_all(
             (sql.insert_events, list(self._event_rows(commits))),
@@ -152,16 +173,18 @@ class Commits(Runs, OutgoingMail, Messages, Outputs):
             (sql.set_values, list(self._value_rows(commits, now))),
             (sql.delete_read, [(number, c.run_id.hex) for c in commits for number in c.mail_read]),
             (sql.tell_updates, self._update_rows(commits, now)),
+            (sql.insert_asked, list(self._asked_rows(commits, now))),
         )
         # Of chains that have gone on; the next run of each is among its children.
         continued = [commit for commit in commits if commit.status is Status.CONTINUED_AS_NEW]
         self._forget_messages([run.chain_id for c in continued for run in c.children if run.chain_id is not None])
         # By itself: it must see the tasks that the statements before it have made.
-        db.run_many(sql.close_tasks, list(self._closing_rows(commits, open_tasks, now)))
+        db.run_many(sql.close_tasks, list(self._closing_rows(commits, left.tasks, now)))
+        self._end_asked(commits, left.asked, now)
         if children := [child for commit in commits for child in commit.children]:
             self._insert_runs(children)
         letters = [letter for commit in commits for letter in commit.letters]
-        letters += self._cancel(commits, now)
+        letters += self._cancel(commits, now) + self._withdraw(commits, now)
         outgoing = self._outgoing(commits)
         db.run_many(sql.keep_words, list(self._word_rows(commits, outgoing)))
         return self._post(letters + outgoing)

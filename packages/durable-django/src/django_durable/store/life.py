@@ -54,6 +54,8 @@ class Lives(Runs):
             at = self.db.dialect.text_of(event.created_at)
             row = (run.id.hex, event.seq, event.type, event.call_id, event.details, at)
             self.db.run_many(self.sql.insert_events, [row])
+            if reopening.asked:
+                self.db.run(self.sql.ask_again, self.db.ids(reopening.asked))
             if reopening.mail:
                 self.db.run(self.sql.delete_mail, self.db.numbers(reopening.mail))
             return None

@@ -20,6 +20,7 @@ from durable_core.testing.contracts.store_mail import MailCases
 from durable_core.testing.contracts.store_messages import MessageCases
 from durable_core.testing.contracts.store_outgoing import OutgoingCases
 from durable_core.testing.contracts.store_outputs import OutputCases
+from durable_core.testing.contracts.store_people import PeopleCases
 from durable_core.testing.contracts.store_runs import RunCases
 from durable_core.testing.contracts.store_tasks import TaskCases
 from durable_core.testing.contracts.store_text import TextCases
@@ -49,6 +50,7 @@ class HistoryStoreContract(
     TextCases,
     TransactionCases,
     OutputCases,
+    PeopleCases,
     StoreAuditCases,
 ):
     """Give `make_store`, `read_waiting_for` and `read_task_status`; `pass_time` and `session` if yours needs them."""

@@ -10,6 +10,7 @@ from django_durable.store.sql.life import LifeStatements
 from django_durable.store.sql.mail import MailStatements
 from django_durable.store.sql.messages import MessageStatements
 from django_durable.store.sql.outputs import OutputStatements
+from django_durable.store.sql.people import PeopleStatements
 from django_durable.store.sql.runs import RunStatements
 from django_durable.store.sql.schedule import ScheduleStatements
 from django_durable.store.sql.tasks import TaskStatements
@@ -24,6 +25,7 @@ PARTS = (
     MailStatements,
     MessageStatements,
     OutputStatements,
+    PeopleStatements,
     TaskStatements,
     ScheduleStatements,
     WorkerStatements,
@@ -38,6 +40,7 @@ class Statements(
     MailStatements,
     MessageStatements,
     OutputStatements,
+    PeopleStatements,
     TaskStatements,
     ScheduleStatements,
     WorkerStatements,

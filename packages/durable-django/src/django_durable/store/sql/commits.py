@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from django_durable.store.sql.tables import EVENT, LIVE, MAIL, NOBODYS, RUN, TASK
+from django_durable.store.sql.tables import ASKED, EVENT, LIVE, MAIL, NOBODYS, RUN, TASK
 
 if TYPE_CHECKING:
     from django_durable.store.dialect import Dialect
@@ -77,7 +77,7 @@ class CommitStatements:
     def __init__(self, d: Dialect) -> None:
         # The attempts (0) and the runs (1) of a commit, tasks before runs; those that others hold are left out.
         # And mail (2), as it was when the statement began: who writes some that is not seen here wakes the run.
-        # And the open tasks (3) of runs that close.
+        # And the open tasks (3) and human tasks (4) of runs that close.
         self.own_free = (
             f"WITH t AS (SELECT id, status, token FROM {TASK} WHERE id {d.among} ORDER BY id {d.own_free}), "
             f"r AS (SELECT id, status, version FROM {RUN} WHERE id {d.among} ORDER BY id {d.own_free}) "
@@ -85,7 +85,9 @@ class CommitStatements:
             "SELECT 1, id, status, version, NULL, NULL FROM r UNION ALL "
             f"SELECT 2, execution_id, type, id, call_id, details FROM {MAIL} WHERE execution_id {d.among} UNION ALL "
             f"SELECT 3, execution_id, CAST(id AS text), 0, NULL, NULL FROM {TASK} "
-            f"WHERE execution_id {d.among} AND status IN {LIVE}"
+            f"WHERE execution_id {d.among} AND status IN {LIVE} UNION ALL "
+            f"SELECT 4, execution_id, CAST(id AS text), 0, NULL, NULL FROM {ASKED} "
+            f"WHERE execution_id {d.among} AND status = 'OPEN'"
         )
         # Mailboxes, oldest letter first. After the lock, so that READ COMMITTED shows what its last holder wrote.
         self.mail = (

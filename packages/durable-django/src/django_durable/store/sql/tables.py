@@ -11,6 +11,7 @@ VALUE = "django_durable_eventvalue"
 ITEM = "django_durable_publisheditem"
 MAIL = "django_durable_mail"
 MESSAGE = "django_durable_message"
+ASKED = "django_durable_humantask"
 WORKER = "django_durable_worker"
 
 OPEN = f"({', '.join(repr(status.value) for status in OPEN_STATUSES)})"
@@ -26,6 +27,10 @@ RUN_COLUMNS = (
     "id, workflow_name, workflow_id, status, version, history_length, input, result, error, queue, priority, "
     "start_at, deadline, parent_id, parent_call_id, worker_id, failures, crashes, created_at, cancel_with_parent, "
     "chain_id, timeout, paused_at, unheard, forked_from_id"
+)
+ASKED_COLUMNS = (
+    "id, execution_id, call_id, question, form, assignee, permission, status, asked_at, expires_at, answer, "
+    "answered_by, reason, ended_at"
 )
 TASK_COLUMNS = (
     "id, execution_id, call_id, activity_name, status, input, attempt, token, queue, priority, retry_policy, "

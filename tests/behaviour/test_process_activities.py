@@ -59,7 +59,7 @@ def test_a_process_that_crashes_again_and_again_fails_for_good_and_the_worker_li
     assert len(ledger.effects(key)) == 3
 
 
-@on_both
+@pytest.mark.parametrize("site_with_worker", ["postgres-replayed"], indirect=True)
 def test_heartbeats_and_items_of_a_process_outlive_it(site, key):
     handle = site.start("runs_in_processes", name="dies_with_details", args=[key])
     wait_until(lambda: site.tasks(handle) and site.tasks(handle)[0].heartbeat_details, "the heartbeat to be written")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import re
 import resource
@@ -12,6 +13,8 @@ import time
 from datetime import date
 from decimal import Decimal
 from typing import Any
+
+from django.db import connection
 
 from django_durable import CompleteLater, activity_heartbeat, current_activity, register
 from django_durable.conf import conf
@@ -26,6 +29,11 @@ def own_row_in_a_process() -> list[Any]:
     """What the database says about this very attempt, while it runs, and where that is."""
     row = ActivityTask.objects.using(conf().database).get(pk=current_activity().id)
     return [row.status, row.attempt, os.getppid(), os.getpgrp() == os.getpid()]
+
+
+@register.activity(executor="process", retry_policy=ONCE)
+def sees_settings() -> list[Any]:
+    return [str(connection.settings_dict["NAME"]), sys.path, logging.getLogger("durable").getEffectiveLevel()]
 
 
 @register.activity(executor="process", retry_policy=QUICK_RETRY)

@@ -120,7 +120,8 @@ def beats() -> bool:
 
 @process
 def looks_only() -> bool:
-    activity_heartbeat("begun")
+    with suppress(ActivityCanceled):  # it may come while this is said
+        activity_heartbeat("begun")
     while not current_activity().canceled:
         time.sleep(0.001)
     try:

@@ -14,11 +14,14 @@ from django_durable import (
     fork_workflow,
     get_event,
     read_stream,
+    register,
     send_signal,
     start_workflow,
     update_workflow,
 )
+from django_durable.engine import engine
 from django_durable.models import WorkflowExecution
+from durable_core.audit import Code, Scope, audit
 from tests.scenarios import ledger
 
 
@@ -44,6 +47,13 @@ def failed_run(site, key, queue=None):
     return origin, seq_of(site, origin, "signal_received")
 
 
+def violations_of(*runs):
+    """What an audit finds; the code has been mended since the first of them ran."""
+    made = engine()
+    scope = Scope(only=[run.id for run in runs])
+    return audit(made.store, made.queue, code=Code(registry=register, is_same=False), scope=scope)
+
+
 @pytest.mark.promise("P1")
 def test_a_fork_goes_on_from_where_the_other_run_was_right(site, key):
     origin, at = failed_run(site, key)
@@ -66,6 +76,7 @@ def test_a_fork_goes_on_from_where_the_other_run_was_right(site, key):
     assert (get_event(origin, "stage"), get_event(fork, "stage")) == ("begun", "done")
     assert [item.item for item in read_stream(fork)] == ["begun", "done"]
     assert [item.item for item in read_stream(origin)] == ["begun"]
+    assert violations_of(origin, fork) == []
     with pytest.raises(NotForkable, match="the nearest is"):
         fork_workflow(origin, 10_000)
 
@@ -82,6 +93,7 @@ def test_what_was_under_way_where_a_run_is_forked_is_done_anew(site, key):
     assert effects[2:] == [2, 2, 1]
     children = WorkflowExecution.objects.using(site.alias).filter(parent=fork.id)
     assert [child.status for child in children] == ["COMPLETED"]
+    assert violations_of(origin, fork, *children) == []
 
 
 @pytest.mark.promise("P1")

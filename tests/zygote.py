@@ -43,6 +43,7 @@ IMPORTED = (
     "durable_core.worker",
     "durable_pg_queue",
     "durable_redis_queue",
+    "pydantic.fields",
     "pydantic.main",
 )
 MOST_DESCRIPTORS = 4096

@@ -51,7 +51,7 @@ def _read(file: Path) -> list[Order]:
 def _drawn(random: Random) -> list[Order]:
     orders: list[Order] = []
     for number in range(random.randint(1, MOST)):
-        program = generate_transfers(random, size=2) if random.random() < 0.1 else generate(random, size=5, books=True)
+        program = generate_transfers(random, size=2) if random.random() < 0.1 else generate(random, size=4, books=True)
         shares = orders and random.random() < 0.15
         if shares:
             first = orders[0]

@@ -14,6 +14,13 @@ MUTATIONS = (
         (f"{WITNESSES}::test_signals_that_come_again_to_a_reopened_run_have_come_once",),
     ),
     Mutation(
+        "the attempts of a call that the code has made are those of nobody",
+        f"{CORE}/audit/witnesses.py",
+        '        of_call = noted.pop(f"{story.record.id}:{call_id}", [])',
+        '        of_call = noted.get(f"{story.record.id}:{call_id}", [])',
+        (f"{WITNESSES}::test_effects_agree_with_the_tasks",),
+    ),
+    Mutation(
         "the audit takes a task for a claim",
         f"{CORE}/audit/witnesses.py",
         "        hands[task.record.call_id] += task.record.token",

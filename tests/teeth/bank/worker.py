@@ -1,6 +1,7 @@
 """Lies in the worker and the client: mail, commits, claims, time, the dead."""
 
 from tests.teeth.bank.core import CORE
+from tests.teeth.bank.pg_queue import DJANGO
 from tests.teeth.mutation import Mutation
 
 HANDING_OVER = "tests/core/test_handing_over.py"
@@ -162,6 +163,27 @@ MUTATIONS = (
             "tests/core/test_leaving.py::test_a_run_of_an_unknown_workflow_is_left_to_whoever_knows_it",
             "tests/crashes/test_deploys.py::test_old_worker_leaves_what_it_does_not_know_to_a_new_one[sqlite]",
         ),
+    ),
+    Mutation(
+        "a worker thaws what others have frozen",
+        f"{DJANGO}/management/commands/durable_worker.py",
+        "        if not is_frozen:\n",
+        "        if True:\n",
+        ("tests/django/test_commands.py::test_a_worker_leaves_the_collector_as_it_was",),
+    ),
+    Mutation(
+        "a worker leaves everything frozen",
+        f"{DJANGO}/management/commands/durable_worker.py",
+        "            gc.unfreeze()",
+        "            gc.freeze()",
+        ("tests/django/test_commands.py::test_a_worker_leaves_the_collector_as_it_was",),
+    ),
+    Mutation(
+        "a worker leaves the collector slow",
+        f"{DJANGO}/management/commands/durable_worker.py",
+        "        gc.set_threshold(*before)",
+        "        gc.set_threshold(*GC_THRESHOLD)",
+        ("tests/django/test_commands.py::test_a_worker_leaves_the_collector_as_it_was",),
     ),
     Mutation(
         "a drained worker keeps what has not ended",

@@ -22,6 +22,7 @@ from django_durable import (
 from django_durable.engine import engine
 from django_durable.models import WorkflowExecution
 from durable_core.audit import Code, Scope, audit
+from durable_core.ports import AuditableStore
 from tests.scenarios import ledger
 
 
@@ -50,6 +51,7 @@ def failed_run(site, key, queue=None):
 def violations_of(*runs):
     """What an audit finds; the code has been mended since the first of them ran."""
     made = engine()
+    assert isinstance(made.store, AuditableStore)
     scope = Scope(only=[run.id for run in runs])
     return audit(made.store, made.queue, code=Code(registry=register, is_same=False), scope=scope)
 

@@ -133,12 +133,14 @@ def ends_of(loaded: LoadedRun) -> tuple[Any, ...]:
     return record.id, record.status, record.result, record.error, [event.type for event in loaded.events]
 
 
+@properties
 @given(program=programs)
 def test_json_of_a_program_is_the_program(program):
     assert p.Program.from_text(program.to_text()) == program
     assert p.Program.from_json(program.to_json()).to_json() == program.to_json()
 
 
+@properties
 @given(seed=st.integers(0, 2**64), size=st.integers(1, 20))
 def test_seed_means_one_program(seed, size):
     assert generate(Random(seed), size=size) == generate(Random(seed), size=size)

@@ -137,15 +137,17 @@ class Customer:
         sender = self.order.path
         if self.order.workflow_id is not None:
             payload = f"{payload} from {sender}"
+        key = f"{sender} {name} {payload}" if self._random.random() < 0.2 else None
 
         def send(client: Client) -> None:
             run_id = self.order.run_id
             assert run_id is not None
             if (name, payload) in self._sent:
                 return
-            if not self._is_there(run_id, name, payload):
+            if key is not None or not self._is_there(run_id, name, payload):
                 try:
-                    client.signal(run_id, name, payload)
+                    for _ in range(1 if key is None else 2):  # with a key it is one signal, however often it is sent
+                        client.signal(run_id, name, payload, dedupe_key=key)
                 except WorkflowClosed:
                     assert self._is_closed(run_id), "told that an open run is closed"
                     return

@@ -48,7 +48,7 @@ from durable_core.testing.contracts.builders import a_run
 from durable_core.testing.contracts.queue_base import an_entry
 from durable_core.testing.rows import RunRow, TaskRow, closed
 from durable_core.testing.tables import Journal, Table
-from tests.core.lies import messages, people
+from tests.core.lies import messages, people, sealing
 
 
 class TestStore(HistoryStoreContract):
@@ -416,6 +416,7 @@ LIES: list[tuple[type[Any], str]] = [
     (StoreThatForgetsWhatCallsIn, "test_attempt_that_is_completed_from_outside_calls_in"),
     *messages.LIES,
     *people.LIES,
+    *sealing.LIES,
     (StoreThatForgetsWhatMustNotBeBegunAgain, "test_claim_begins_the_first_attempt"),
     (StoreThatSharesNoTransaction, "test_shared_transaction_writes_together"),
     (

@@ -12,7 +12,7 @@ import json.encoder
 import math
 from typing import TYPE_CHECKING, Any, NewType
 
-from durable_core.errors import PayloadError
+from durable_core.errors import PayloadError, PayloadSealed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +22,9 @@ Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
 MAX_PAYLOAD_BYTES = 1_000_000
 MAX_NESTING = 100
+
+# What a sealed text begins with. It is JSON, and none that we write: the encoder has no escape for a dollar sign.
+MARK = '"\\u0024'
 
 NULL = Payload("null")
 EMPTY_OBJECT = Payload("{}")
@@ -91,11 +94,45 @@ def encode(value: object, *, what: str = "value", limit: int = MAX_PAYLOAD_BYTES
 
 
 def decode(payload: str) -> Any:
-    """A fresh copy of what was encoded. Raises `PayloadError` for text that is not JSON."""
+    """A fresh copy of what was encoded. Raises `PayloadError` for text that is not JSON, and `PayloadSealed`."""
     try:
-        return _decode(payload)
+        value = _decode(payload)
     except (ValueError, RecursionError) as error:
         raise PayloadError(f"stored payload is not valid JSON: {error}") from None
+    if value.__class__ is str and payload.startswith(MARK):
+        raise PayloadSealed(why_sealed(payload))
+    return value
+
+
+class Unopened(str):
+    """A sealed text that could not be opened, as it is stored. Whoever needs what is in it is told *why*."""
+
+    __slots__ = ("why",)
+    why: str
+
+    @classmethod
+    def of(cls, text: str, why: str) -> Unopened:
+        unopened = cls(text)
+        unopened.why = why
+        return unopened
+
+
+def is_sealed(text: str | None) -> bool:
+    return text is not None and text.startswith(MARK)
+
+
+def opened(payload: Payload) -> Payload:
+    """The same, for whoever passes it on without reading it. Raises `PayloadSealed`."""
+    if payload.startswith(MARK):
+        raise PayloadSealed(why_sealed(payload))
+    return payload
+
+
+def why_sealed(text: str) -> str:
+    """What keeps a sealed text from being read here."""
+    if isinstance(text, Unopened):
+        return text.why
+    return "it was stored by a codec or in a payload store, and this process is set up for neither (DURABLE['CODECS'])"
 
 
 def excerpt(text: str) -> str:

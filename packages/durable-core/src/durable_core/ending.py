@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from durable_core import events as e
+from durable_core.codec import Payload, is_sealed, opened
 from durable_core.execution import STATUS_AFTER, child_end, error_of
 from durable_core.ports import Commit, Letter
 
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def why_it_ends(record: RunRecord, mail: Iterable[Mail], now: datetime) -> e.HistoryEvent | None:
-    """The end that a run comes to, whatever its code would do; None: none yet."""
+    """The end that a run comes to, whatever its code would do; None: none yet. What is sealed waits for its key."""
     for letter in mail:
-        if letter.type == e.WorkflowCancelRequested.type:
+        if letter.type == e.WorkflowCancelRequested.type and not is_sealed(letter.details):
             request = e.event_of(e.EventRecord(0, letter.type, letter.call_id, letter.details, now))
             assert isinstance(request, e.WorkflowCancelRequested)
             if not request.graceful:
@@ -39,9 +40,10 @@ def end_from_outside(
     # A run that never ran still has a history that begins with its start.
     facts: list[tuple[str, str | None, str]] = []
     if not record.history_length:
-        started = e.WorkflowStarted(workflow_name=record.workflow_name, input=record.input)
+        started = e.WorkflowStarted(workflow_name=record.workflow_name, input=opened(record.input))
         facts.append((started.type, None, e.details_of(started)))
-    facts += [letter[1:] for letter in mail if letter.type in e.ACKNOWLEDGED_TYPES]
+    acknowledged = [letter for letter in mail if letter.type in e.ACKNOWLEDGED_TYPES]
+    facts += [(letter.type, letter.call_id, opened(Payload(letter.details))) for letter in acknowledged]
     facts.append((end.type, None, e.details_of(end)))
     events = [e.EventRecord(record.history_length + place, *fact, now) for place, fact in enumerate(facts, start=1)]
     letters = [

@@ -38,6 +38,13 @@ class PayloadError(DurableError, ValueError):
         self.path = path
 
 
+class PayloadSealed(DurableError):
+    """A stored payload cannot be opened here: its key or its file is missing, or somebody has changed or moved it.
+
+    Nothing is lost: a run that needs it is BLOCKED until it can be opened again.
+    """
+
+
 class LimitExceeded(DurableError):
     """A run reached one of its limits (events in its history, unread signals, nesting)."""
 

@@ -13,8 +13,8 @@ from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple
 from uuid import UUID
 
-from durable_core.codec import NULL, Payload, decode, encode
-from durable_core.errors import NewerCodeNeeded
+from durable_core.codec import NULL, Payload, decode, encode, why_sealed
+from durable_core.errors import NewerCodeNeeded, PayloadSealed
 
 
 class EventRecord(NamedTuple):
@@ -572,7 +572,7 @@ def _plain(value: Any) -> Any:
 def event_of(record: EventRecord) -> HistoryEvent:
     """The fact that a stored row holds.
 
-    Raises `NewerCodeNeeded` for a type this release does not know.
+    Raises `NewerCodeNeeded` for a type this release does not know, and `PayloadSealed`.
     """
     cls = _BY_TYPE.get(record.type)
     if cls is None:
@@ -582,6 +582,8 @@ def event_of(record: EventRecord) -> HistoryEvent:
         )
     plain, _, payload, readers = _SHAPES[cls]
     own = record.details
+    if own[:1] == '"':  # an object begins with a brace
+        raise PayloadSealed(f"event {record.type} at seq {record.seq} is sealed: {why_sealed(own)}")
     values: dict[str, Any] = {}
     if payload is not None:
         own, values[payload] = _cut(own, payload)

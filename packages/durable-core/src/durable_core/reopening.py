@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from durable_core import events as e
-from durable_core.codec import decode, encode
+from durable_core.codec import decode, encode, opened
 from durable_core.errors import NotReopenable
 from durable_core.execution import REOPENABLE, Status, TaskStatus
 from durable_core.ports import (
@@ -146,7 +146,7 @@ class _Reopener:
                 raise _refusal(record, f"the row of its activity by call {call_id} is gone.")
             task = past.record
             if task.status is TaskStatus.COMPLETED and past.result is not None:
-                fact = e.ActivityCompleted(call_id=call_id, attempt=task.attempt, result=past.result)
+                fact = e.ActivityCompleted(call_id=call_id, attempt=task.attempt, result=opened(past.result))
                 letters.append(Letter.of(record.id, fact))
             elif call_id in rewinding.canceled:
                 stopped = e.ActivityCanceled(call_id=call_id, reason=rewinding.canceled[call_id])
@@ -175,7 +175,7 @@ class _Reopener:
                 raise _refusal(parent, f"its child {record.id} is just being canceled. Try again in a moment.")
             return None, []
         if record.status is Status.COMPLETED and record.result is not None:
-            return Letter.of(parent.id, e.ChildWorkflowCompleted(call_id=call_id, result=record.result)), []
+            return Letter.of(parent.id, e.ChildWorkflowCompleted(call_id=call_id, result=opened(record.result))), []
         if record.status is Status.CANCELED and was_asked_to_end(self._store.load([record.id])[record.id].events):
             reason = record.error.partition(": ")[2]
             return Letter.of(parent.id, e.ChildWorkflowCanceled(call_id=call_id, reason=reason)), []

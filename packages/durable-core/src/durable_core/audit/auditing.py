@@ -30,7 +30,8 @@ from durable_core.audit.replaying import replay
 from durable_core.audit.report import Report
 from durable_core.audit.story import Story
 from durable_core.audit.violations import Invariant, Violation
-from durable_core.errors import NewerCodeNeeded
+from durable_core.codec import is_sealed
+from durable_core.errors import NewerCodeNeeded, PayloadSealed
 from durable_core.hints import backend_of
 from durable_core.ports import AuditableQueue
 from durable_core.rewinding import lived
@@ -203,12 +204,14 @@ class _Examination:
             return self._store.audited(list(run_ids))
 
     def _story(self, run: AuditedRun) -> Story | Violation | None:
-        """None for a history of a newer release."""
+        """None for a history of a newer release, and for one that is sealed."""
+        if _has_sealed(run):
+            return None
         facts: list[e.HistoryEvent] = []
         for event in run.events:
             try:
                 facts.append(e.event_of(event))
-            except NewerCodeNeeded:
+            except (NewerCodeNeeded, PayloadSealed):
                 return None
             except Exception as problem:  # noqa: BLE001 - whatever is wrong with a row, the audit goes on
                 return Violation(
@@ -321,3 +324,12 @@ class _Examination:
                     suspect = suspects.get(need.ref)
                     if suspect is not None and suspect.version == run.record.version:
                         yield need.violation
+
+
+def _has_sealed(run: AuditedRun) -> bool:
+    """Whether something beside its history cannot be opened here."""
+    texts: list[str | None] = [run.record.input, run.record.result, *run.values.values()]
+    texts += [letter.mail.details for letter in run.mail]
+    texts += [text for task in run.tasks for text in (task.record.input, task.record.heartbeat_details, task.result)]
+    texts += [child.result for child in run.children] + [message.result for message in run.messages]
+    return any(map(is_sealed, texts))

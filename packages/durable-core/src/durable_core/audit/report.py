@@ -25,7 +25,7 @@ class Report:
     entries: int | None = None  # None: the queue cannot be audited
     replayed: int = 0
     not_replayed: Counter[str] = field(default_factory=Counter)  # by why
-    unreadable: int = 0  # runs with events of a newer release, of which only the rest was checked
+    unreadable: int = 0  # runs with events of a newer release, or sealed: nothing of them was checked
     counts: Counter[Invariant] = field(default_factory=Counter)
     _examples: defaultdict[Invariant, list[Violation]] = field(default_factory=lambda: defaultdict(list))
 

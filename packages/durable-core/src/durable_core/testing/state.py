@@ -12,7 +12,7 @@ from durable_core.testing.rows import HumanTaskRow, ItemRow, MailRow, MessageRow
 from durable_core.testing.tables import Journal, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from contextlib import AbstractContextManager
     from datetime import datetime
 
@@ -69,6 +69,7 @@ class State:
         )
         self._asked: Table[UUID, HumanTaskRow] = Table(self.journal, groups={"run": lambda row: row.record.run_id})
         self._numbers = count(1)  # of rows, in the order in which they came
+        self._seal: Callable[[Letter], str] | None = None
         self._workers: Table[UUID, WorkerRow] = Table(self.journal)
 
     def now(self) -> datetime:
@@ -83,6 +84,9 @@ class State:
 
     def in_transaction(self) -> bool:
         return self.journal.in_transaction()
+
+    def seal_letters_with(self, seal: Callable[[Letter], str]) -> None:
+        self._seal = seal
 
     def _open_run(self, run_id: UUID) -> RunRow | None:
         run = self._runs.get(run_id)
@@ -111,7 +115,8 @@ class State:
             run = self._newest(letter.run_id) if letter.follows else self._runs.get(letter.run_id)
             if run is None or not run.is_open:
                 continue
-            mail = Mail(next(self._mail_ids), letter.type, letter.call_id, letter.details)
+            text = letter.details if self._seal is None else self._seal(letter._replace(run_id=run.record.id))
+            mail = Mail(next(self._mail_ids), letter.type, letter.call_id, text)
             self._mail.put(mail.id, MailRow(run.record.id, mail, due_at))
             wakes[run.record.id] = self._wake_of(run)
         return list(wakes.values())

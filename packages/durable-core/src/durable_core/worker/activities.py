@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from durable_core.codec import encode
+from durable_core.codec import encode, is_sealed, why_sealed
 from durable_core.crashpoints import crashpoint
 from durable_core.errors import StoreUnavailable, did_you_mean
 from durable_core.ports import earliest
@@ -30,6 +30,7 @@ QUICK_BACKLOG = 0.05  # seconds of quick activities that may wait for a thread h
 BUSY_DELAY = timedelta(seconds=0.5)  # before a task that somebody holds is tried again
 SUSPECT_ACTIVITY_DELAY = timedelta(seconds=1)  # before another worker is asked to run it; it may take long here
 UNKNOWN_NAME_DELAY = timedelta(seconds=5)  # before a worker that may have other code is asked again
+SEALED_DELAY = timedelta(seconds=5)  # before one that may have other keys is
 
 
 class ActivityDesk:
@@ -138,11 +139,14 @@ class ActivityDesk:
         crashpoint("activity-claimed")
         mine: list[TaskRecord] = []
         unknown: list[TaskRecord] = []
+        sealed: list[TaskRecord] = []
         suspects: list[TaskRecord] = []
         alone = self.holds_suspect
         for task in tasks:
             if task.activity_name not in self._registry.activities:
                 unknown.append(task)
+            elif is_sealed(task.input) or is_sealed(task.heartbeat_details):
+                sealed.append(task)
             elif alone and self._is_on_last_chance(task):
                 suspects.append(task)
             else:
@@ -153,6 +157,8 @@ class ActivityDesk:
             self.give_back(suspects, delay=SUSPECT_ACTIVITY_DELAY)
             self.give_back(unknown, delay=UNKNOWN_NAME_DELAY)
             self._complain(unknown)
+            self.give_back(sealed, delay=SEALED_DELAY)
+            self._complain_of_sealed(sealed)
         for task in mine:
             self.submit(task)
 
@@ -231,6 +237,18 @@ class ActivityDesk:
                 extra={"execution_id": str(task.run_id), "activity": task.activity_name},
             )
         self._store.annotate({task.run_id: unknown_name("activity", task.activity_name) for task in tasks})
+
+    def _complain_of_sealed(self, tasks: Collection[TaskRecord]) -> None:
+        for task in tasks:
+            shut = task.input if is_sealed(task.input) else task.heartbeat_details
+            logger.warning(
+                "activity %r cannot begin, its payload is sealed: %s; left for another worker",
+                task.activity_name,
+                why_sealed(shut or ""),
+                extra={"execution_id": str(task.run_id), "activity": task.activity_name},
+            )
+        what = encode({"kind": "worker", "what": "a worker that can open the payloads of its activities"})
+        self._store.annotate({task.run_id: what for task in tasks})
 
 
 @contextmanager

@@ -7,14 +7,15 @@ from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from durable_core import events as e
+from durable_core.codec import opened
 from durable_core.crashpoints import crashpoint
 from durable_core.decision import WARN_HISTORY
 from durable_core.ending import end_from_outside
-from durable_core.errors import CodeFailed, CodeStuck, NewerCodeNeeded, NondeterminismError, did_you_mean
+from durable_core.errors import CodeFailed, CodeStuck, NewerCodeNeeded, NondeterminismError, PayloadSealed, did_you_mean
 from durable_core.execution import Status
 from durable_core.logs import sketch
 from durable_core.worker.activities import unknown_name
-from durable_core.worker.proposals import propose
+from durable_core.worker.proposals import MENDED_CODE, propose
 from durable_core.worker.slots import Proposal
 
 if TYPE_CHECKING:
@@ -35,11 +36,12 @@ logger = logging.getLogger("durable.worker")
 
 
 class Block(NamedTuple):
-    """The run waits for its code to be mended."""
+    """The run waits for its code to be mended, or for what opens its payloads."""
 
     error: str
     tries_again: bool = True  # by itself, now and then
     told: str = ""  # what logs say instead, where *error* has the text of somebody's exception
+    waits_for: str = MENDED_CODE
 
 
 class Leave(NamedTuple):
@@ -102,6 +104,8 @@ class Advancer:
         except NewerCodeNeeded as newer:
             logger.warning("%s", newer, extra=ids_of(slot))
             return Leave(unknown_name("workflow version", record.workflow_name))
+        except PayloadSealed as problem:
+            return _end(slot, record, now) or Block(f"PayloadSealed: {problem}", waits_for="what opens its payloads")
         except (NondeterminismError, CodeFailed) as problem:
             cause = problem.__cause__
             return _end(slot, record, now) or Block(
@@ -166,7 +170,7 @@ def _decide(slot: Slot, record: RunRecord, run: WorkflowRun, now: datetime) -> D
         crashpoint("run-replayed")
     facts: list[e.HistoryEvent] = []
     if not run.history_length:
-        facts.append(e.WorkflowStarted(workflow_name=record.workflow_name, input=record.input))
+        facts.append(e.WorkflowStarted(workflow_name=record.workflow_name, input=opened(record.input)))
     facts += [e.event_of(e.EventRecord(0, mail.type, mail.call_id, mail.details, now)) for mail in slot.mail]
     facts += [outcome.fact for outcome in slot.outcomes if outcome.fact is not None]
     decision = run.advance([*facts, *slot.ended], now)

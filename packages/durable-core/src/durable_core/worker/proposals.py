@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 BLOCKED_FIRST = timedelta(seconds=1)  # a blocked run is tried again after 1, 2, 4, ... seconds
 BLOCKED_MOST = timedelta(minutes=5)
+MENDED_CODE = "a rollback, a patch or a fix"  # what a blocked run waits for, if for nothing else
 
 
 def propose(
@@ -132,13 +133,15 @@ def _outgoing(command: c.SendSignal | c.SendCancel) -> Outgoing:
     return Outgoing(command.call_id, command.target_id, command.workflow_id, fact.type, e.details_of(fact))
 
 
-def propose_block(slot: Slot, error: str, now: datetime, *, tries_again: bool = True) -> Commit:
+def propose_block(
+    slot: Slot, error: str, now: datetime, *, waits_for: str = MENDED_CODE, tries_again: bool = True
+) -> Commit:
     """A run that cannot go on: nothing is written but that, and when to try again."""
     record = slot.record
     assert record is not None
     delay = min(BLOCKED_FIRST * 2 ** min(slot.failures, 10), BLOCKED_MOST)
     due_at = now + delay if tries_again else None
-    what = "a rollback, a patch or a fix" if tries_again else "a fix, and durable_retry"
+    what = waits_for if tries_again else "a fix, and durable_retry"
     waiting_for = {
         "kind": "code",
         "what": what,

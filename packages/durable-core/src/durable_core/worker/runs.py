@@ -175,7 +175,7 @@ class RunDesk:
         """Drop the run's code, and have the store say why."""
         logger.error("a run is blocked: %s", block.told or block.error, extra=ids_of(slot))
         self._held.report(slot)
-        commit = propose_block(slot, block.error, now, tries_again=block.tries_again)
+        commit = propose_block(slot, block.error, now, waits_for=block.waits_for, tries_again=block.tries_again)
         proposal = Proposal(commit, [], slot.claims)
         slot.claims, slot.local, slot.ended = [], [], []
         slot.evict()

@@ -206,16 +206,17 @@ class Commits(Runs, OutgoingMail, Messages, Outputs, HumanTasks):
         asked = [(task, run, call, nobodys) for task, run, call, nobodys in held if (run, call) in why]
         self.db.run_many(
             self.sql.close_tasks,
-            [
-                (uuid(task).hex, "CANCELED", storable(why[run, call] or "canceled by its workflow"), now)
-                for task, run, call, _ in asked
-            ],
+            [(uuid(task).hex, "CANCELED", self._words(why[run, call]), now) for task, run, call, _ in asked],
         )
         return [
             Letter.of(uuid(run), ActivityCanceled(call_id=call, reason=why[run, call]))
             for _, run, call, nobodys in asked
             if nobodys
         ]
+
+    def _words(self, reason: str) -> str:
+        """Of a cancel; where letters are sealed, a column beside them does not tell what is in them."""
+        return storable(reason) if reason and self.seal_letter is None else "canceled by its workflow"
 
     def _event_rows(self, commits: Iterable[Commit]) -> Iterable[Row]:
         text_of = self.db.dialect.text_of

@@ -11,13 +11,16 @@ from django_durable.store.records import row_of_letter, wake_of
 from durable_core.ports import MAX_UNREAD, mailbox_full
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from uuid import UUID
 
     from durable_core.ports import Letter, Wake
 
 
 class Mailboxes(Part):
+    def seal_letters_with(self, seal: Callable[[Letter], str]) -> None:
+        self.seal_letter = seal
+
     def deliver(self, letters: Sequence[Letter]) -> list[Wake]:
         with self.db.transaction():
             addressed = self._addressed(letters, self.sql.hold_open_runs)
@@ -56,8 +59,8 @@ class Mailboxes(Part):
     def _put(self, addressed: Sequence[tuple[Letter, Wake]]) -> list[Wake]:
         now = self.db.now()
         text, due_at = self.db.dialect.text_of(now), self.db.dialect.text_of(now + self.redelivery)
-        self.db.run_many(
-            self.sql.insert_mail,
-            [row_of_letter(letter._replace(run_id=wake.run_id), text, due_at) for letter, wake in addressed],
-        )
+        letters = [letter._replace(run_id=wake.run_id) for letter, wake in addressed]
+        if self.seal_letter is not None:
+            letters = [letter._replace(details=self.seal_letter(letter)) for letter in letters]
+        self.db.run_many(self.sql.insert_mail, [row_of_letter(letter, text, due_at) for letter in letters])
         return list({wake.run_id: wake for _, wake in addressed}.values())

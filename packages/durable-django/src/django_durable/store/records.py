@@ -181,7 +181,7 @@ def row_of_letter(letter: Letter, now: str, due_at: str) -> Row:
 
 
 def failure_text(failure: Mapping[str, Any] | None) -> tuple[str, str | None]:
-    """The columns error and failure."""
+    """The columns error and failure. Of a sealed one, only the second."""
     if failure is None:
         return "", None
     return storable(summary(dict(failure))), json.dumps(dict(failure))

@@ -22,6 +22,7 @@ from durable_core.testing.contracts.store_outgoing import OutgoingCases
 from durable_core.testing.contracts.store_outputs import OutputCases
 from durable_core.testing.contracts.store_people import PeopleCases
 from durable_core.testing.contracts.store_runs import RunCases
+from durable_core.testing.contracts.store_sealing import SealingCases
 from durable_core.testing.contracts.store_tasks import TaskCases
 from durable_core.testing.contracts.store_text import TextCases
 from durable_core.testing.contracts.store_time import TimeCases
@@ -51,6 +52,7 @@ class HistoryStoreContract(
     TransactionCases,
     OutputCases,
     PeopleCases,
+    SealingCases,
     StoreAuditCases,
 ):
     """Give `make_store`, `read_waiting_for` and `read_task_status`; `pass_time` and `session` if yours needs them."""

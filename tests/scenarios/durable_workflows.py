@@ -36,6 +36,7 @@ from . import (  # noqa: F401 - registers more
     messaged_workflows,
     process_activities,
     saga_workflows,
+    sealed_workflows,
     telling_workflows,
     transactional_workflows,
     tree_workflows,

@@ -44,6 +44,7 @@ IMPORTS_BY_NAME = {
     ("durable_core/testing/__init__.py", "import_module"): "names of this package's own modules",
     ("django_durable/backends.py", "import_module"): "DURABLE['QUEUE']['BACKEND'], a setting",
     ("django_durable/people/forms.py", "import_string"): "forms of tasks, in apps of INSTALLED_APPS only",
+    ("django_durable/codecs.py", "import_string"): "CLASS in DURABLE['CODECS'] and DURABLE['PAYLOAD_STORE'], settings",
     ("django_durable/registration.py", "autodiscover_modules"): "INSTALLED_APPS, a setting",
 }
 PROCESSES = {

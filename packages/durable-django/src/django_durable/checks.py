@@ -5,6 +5,7 @@ E002  its package is missing                 W005  starts are not atomic with th
 E003  the alias is not in DATABASES          W006  a query of a workflow that is not registered
 E004  two callables with one name            W007  two plugins offer a queue of one name
 E005  a setting is wrong or unknown          W008  a plugin that is to be turned off is not there
+E008  CODECS or PAYLOAD_STORE cannot be used
 E006  a plugin that could not be loaded (a warning: the others work)
 E007  a database there is no SQL for            W003  what the queue finds wrong with its server (check --deploy)
                                              W009  transactional activities beside another database

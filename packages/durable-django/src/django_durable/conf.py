@@ -22,9 +22,10 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.db import DEFAULT_DB_ALIAS, connections
 
-from django_durable import backends
+from django_durable import backends, codecs
 from durable_core.codec import MAX_PAYLOAD_BYTES
 from durable_core.errors import did_you_mean
+from durable_core.sealing import Sealer
 
 BEATS = 3  # heartbeats that may be missed before a worker is taken for dead
 
@@ -55,6 +56,7 @@ class Conf:
     on_workflow_error: str = "fail"  # or "block"
     plugins: Sequence[str] = ()  # modules of the project with hooks
     redact: frozenset[str] = frozenset()  # keys whose values people are not shown, casefolded
+    sealer: Sealer | None = field(default=None, repr=False)  # of CODECS and PAYLOAD_STORE; None: payloads are plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ KEYS = {
     "PLUGINS": _Key("plugins", backends.is_list_of_modules, "a list of modules, such as ['shop.durable_hooks']"),
     "ON_WORKFLOW_ERROR": _Key("on_workflow_error", lambda v: v in ("fail", "block"), "'fail' or 'block'"),
 }
-NAMES = [*KEYS, "QUEUE", "REDACT"]
+NAMES = [*KEYS, "QUEUE", "REDACT", "CODECS", "PAYLOAD_STORE"]
 
 
 def conf() -> Conf:
@@ -114,6 +116,8 @@ def inspect() -> tuple[Conf, tuple[Problem, ...]]:
             chosen |= _queue(value, problems)
         elif name == "REDACT":
             chosen |= _redact(value, problems)
+        elif name in ("CODECS", "PAYLOAD_STORE"):
+            pass  # together, below
         elif (key := KEYS.get(name)) is None:
             unknown = f"DURABLE has an unknown key {name!r}."
             problems.append(Problem("durable.E005", unknown, did_you_mean(str(name), NAMES)))
@@ -122,6 +126,10 @@ def inspect() -> tuple[Conf, tuple[Problem, ...]]:
         else:
             wrong = Problem("durable.E005", f"DURABLE[{name!r}] is {value!r}.", f"It must be {key.expected}.")
             problems.append(wrong)
+    try:
+        chosen["sealer"] = codecs.make_sealer(raw.get("CODECS", ()), raw.get("PAYLOAD_STORE"))
+    except codecs.UnusableCodec as error:
+        problems.append(Problem("durable.E008", error.message, error.hint))
     found = Conf(**chosen)
     problems += _contradictions(found)
     return found, tuple(problems)

@@ -24,6 +24,7 @@ from durable_core.decision import RunSettings
 from durable_core.definitions import register
 from durable_core.hints import as_hint
 from durable_core.hooks import Announcer
+from durable_core.sealing.sealed_store import sealed
 from durable_core.updating import Updater
 from durable_core.worker import Worker, WorkerSettings
 
@@ -55,8 +56,9 @@ class Engine:
 def engine() -> Engine:
     """The one of this process, until `engine.cache_clear()`. Raises `ImproperlyConfigured` for wrong settings."""
     chosen = conf()
-    store = backends.find_store(STORE)()
-    queue = as_hint(backends.make_queue(chosen.queue_backend, chosen.queue_options, store))
+    inner = backends.find_store(STORE)()
+    queue = as_hint(backends.make_queue(chosen.queue_backend, chosen.queue_options, inner))
+    store = inner if chosen.sealer is None else sealed(inner, chosen.sealer)
     hooks = Announcer(backends.plugins().manager, after_commit=partial(_once_committed, chosen.database))
     codec.convert_with(hooks.encode if hooks.encodes else None)
     logs.redact_with(redaction.redacted if chosen.redact else None)

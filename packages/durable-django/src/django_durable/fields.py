@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from django.db import models
 from django.utils import timezone
 
-from durable_core.codec import decode, encode
+from durable_core.codec import Unopened, decode, encode, is_sealed, why_sealed
 
 _UNLIMITED = 2**62  # payloads were measured where they came in
 
@@ -18,13 +18,18 @@ class PayloadField(models.TextField):  # type: ignore[type-arg] # generic only i
     """A Python value in a column of ASCII JSON text.
 
     Text and not a JSON type: those reorder keys, change floats and refuse ``\\u0000``. NULL and the text ``null`` are
-    both None here; ask the database with ``__isnull`` to tell them apart.
+    both None here; ask the database with ``__isnull`` to tell them apart. What is
+    sealed comes out as an `Unopened`, which its row opens: see `sealed_rows`.
     """
 
     def from_db_value(self, value: str | None, expression: Any, connection: Any) -> Any:
-        return None if value is None else decode(value)
+        if value is None:
+            return None
+        return Unopened.of(value, why_sealed(value)) if is_sealed(value) else decode(value)
 
     def get_prep_value(self, value: Any) -> str | None:
+        if isinstance(value, Unopened):
+            return str(value)
         return None if value is None and self.null else encode(value, limit=_UNLIMITED)
 
     def to_python(self, value: Any) -> Any:

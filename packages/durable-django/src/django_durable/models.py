@@ -12,11 +12,17 @@ from django.db import models
 from django.db.models import Q
 
 from django_durable.fields import InstantField, PayloadField, utc_now
+from django_durable.sealed_rows import SealableRow
 from durable_core.execution import OPEN_STATUSES, HumanTaskStatus, MessageStatus, Status, TaskStatus
+from durable_core.failures import summary
 from durable_core.handles import QUESTION_SHOWN
 from durable_core.ports import EntryKind, MessageKind, new_id
+from durable_core.sealing import places
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+    from typing import Self
+
     from django import forms
 
 NAME_LENGTH = 255  # characters of a name, a workflow_id or a queue
@@ -42,7 +48,7 @@ class RunsOwn(models.Manager[Row_co]):
         return rows if run is None else rows.using(run._state.db)
 
 
-class WorkflowExecution(models.Model):
+class WorkflowExecution(SealableRow):
     """A run of a workflow."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)  # of a child: made from its parent's
@@ -80,6 +86,8 @@ class WorkflowExecution(models.Model):
     finished_at = InstantField(null=True, blank=True)
 
     objects = RunsOwn["WorkflowExecution"]()
+    sealed_payloads = ("input", "result")
+    sealed_texts = ("error", "pause_reason")
 
     class Meta:
         verbose_name = "workflow execution"
@@ -106,6 +114,9 @@ class WorkflowExecution(models.Model):
     def __str__(self) -> str:
         return f"{self.workflow_name} {self.workflow_id or self.id}"
 
+    def place_of(self, column: str) -> bytes:
+        return places.of_run(self.id, column)
+
     @property
     def newest(self) -> WorkflowExecution:
         """The run itself or, if it was continued as new, the newest of those that go on for it."""
@@ -116,7 +127,7 @@ class WorkflowExecution(models.Model):
         return chain.filter(status__in=last).first() or self
 
 
-class HistoryEvent(models.Model):
+class HistoryEvent(SealableRow):
     """A fact in the history of a run."""
 
     # No constraint in the database: whoever writes history holds the run's row, and checking each of its events again
@@ -131,6 +142,7 @@ class HistoryEvent(models.Model):
     created_at = InstantField(default=utc_now)
 
     objects = RunsOwn["HistoryEvent"]()
+    sealed_payloads = ("details",)
 
     class Meta:
         verbose_name = "history event"
@@ -140,8 +152,11 @@ class HistoryEvent(models.Model):
     def __str__(self) -> str:
         return f"{self.seq} {self.type}"
 
+    def place_of(self, column: str) -> bytes:
+        return places.of_event(self.execution_id, self.seq, self.type, self.call_id)
 
-class ActivityTask(models.Model):
+
+class ActivityTask(SealableRow):
     """An activity that a run set in motion, with its current or last attempt."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -180,6 +195,8 @@ class ActivityTask(models.Model):
     due_at = InstantField(null=True, blank=True)  # when the scheduler must look at it
 
     objects = RunsOwn["ActivityTask"]()
+    sealed_payloads = ("input", "result", "heartbeat_details")
+    sealed_failures = ("failure",)
 
     class Meta:
         verbose_name = "activity task"
@@ -191,8 +208,22 @@ class ActivityTask(models.Model):
     def __str__(self) -> str:
         return f"{self.activity_name} {self.id}"
 
+    @classmethod
+    def from_db(cls, db: str | None, field_names: Collection[str], values: Collection[Any], **kwargs: Any) -> Self:
+        task = super().from_db(db, field_names, values, **kwargs)
+        held = task.__dict__
+        # Where the failure is sealed, nothing else tells of it. One that a later attempt has made good is no error.
+        if held.get("error") == "" and held.get("failure") and held.get("status") != TaskStatus.COMPLETED.value:
+            task.error = summary(held["failure"])
+        return task
 
-class EventValue(models.Model):
+    def place_of(self, column: str) -> bytes:
+        if column == "input":
+            return places.of_input(self.id, self.execution_id, self.call_id)
+        return places.of_task(self.id, column)
+
+
+class EventValue(SealableRow):
     """What `ctx.set_event` has set last, in one run, under one key."""
 
     execution = models.ForeignKey(  # no constraint: see HistoryEvent
@@ -204,6 +235,7 @@ class EventValue(models.Model):
     set_at = InstantField(default=utc_now)
 
     objects = RunsOwn["EventValue"]()
+    sealed_payloads = ("value",)
 
     class Meta:
         verbose_name = "event"
@@ -213,8 +245,11 @@ class EventValue(models.Model):
     def __str__(self) -> str:
         return self.key
 
+    def place_of(self, column: str) -> bytes:
+        return places.of_value(self.chain_id, self.key)
 
-class PublishedItem(models.Model):
+
+class PublishedItem(SealableRow):
     """An item of a stream. In one stream of a chain, no item is ever seen before one with a lower id."""
 
     execution = models.ForeignKey(  # no constraint: see HistoryEvent
@@ -228,6 +263,7 @@ class PublishedItem(models.Model):
     created_at = InstantField(default=utc_now)
 
     objects = RunsOwn["PublishedItem"]()
+    sealed_payloads = ("item",)
 
     class Meta:
         verbose_name = "published item"
@@ -242,8 +278,11 @@ class PublishedItem(models.Model):
     def __str__(self) -> str:
         return f"{self.stream} {self.id}"
 
+    def place_of(self, column: str) -> bytes:
+        return places.of_item(self.chain_id, self.stream)
 
-class Mail(models.Model):
+
+class Mail(SealableRow):
     """A fact that waits in a run's mailbox until the run's writer moves it into the history."""
 
     execution = models.ForeignKey(WorkflowExecution, models.CASCADE, related_name="mailbox")
@@ -253,6 +292,8 @@ class Mail(models.Model):
     created_at = InstantField(default=utc_now)
     due_at = InstantField(null=True, blank=True)  # when the run is woken again if nobody has read it
 
+    sealed_payloads = ("details",)
+
     class Meta:
         verbose_name = "mail"
         verbose_name_plural = "mail"
@@ -261,8 +302,11 @@ class Mail(models.Model):
     def __str__(self) -> str:
         return f"{self.type} for {self.execution_id}"
 
+    def place_of(self, column: str) -> bytes:
+        return places.of_mail(self.execution_id, self.type, self.call_id)
 
-class Message(models.Model):
+
+class Message(SealableRow):
     """A signal or an update that its sender has given a key: known again should it be sent again."""
 
     # That it was sent to; of an update, the run that has accepted or rejected it.
@@ -280,6 +324,8 @@ class Message(models.Model):
     finished_at = InstantField(null=True, blank=True)
 
     objects = RunsOwn["Message"]()
+    sealed_payloads = ("result",)
+    sealed_failures = ("failure",)
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=["chain_id", "kind", "key"], name="durable_one_message_per_key"),)
@@ -287,8 +333,11 @@ class Message(models.Model):
     def __str__(self) -> str:
         return f"{self.kind} {self.name} {self.key}"
 
+    def place_of(self, column: str) -> bytes:
+        return places.of_message(self.chain_id, self.key, column)
 
-class HumanTask(models.Model):
+
+class HumanTask(SealableRow):
     """A question of a run to a person."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)  # made from its run's, and the call
@@ -309,6 +358,7 @@ class HumanTask(models.Model):
     ended_at = InstantField(null=True, blank=True)
 
     objects = RunsOwn["HumanTask"]()
+    sealed_payloads = ("answer",)
 
     class Meta:
         verbose_name = "human task"
@@ -319,6 +369,9 @@ class HumanTask(models.Model):
 
     def __str__(self) -> str:
         return self.question if len(self.question) <= QUESTION_SHOWN else f"{self.question[: QUESTION_SHOWN - 1]}…"
+
+    def place_of(self, column: str) -> bytes:
+        return places.of_task(self.id, column)
 
     @property
     def is_open(self) -> bool:

@@ -91,7 +91,10 @@ class Command(DurableCommand):
             queue = type(backend_of(engine().queue)).__name__
             self._wrap(f"The queue, a {queue}, cannot be audited: what it may have lost was not looked for.")
         if report.unreadable:
-            self._wrap(f"{report.unreadable:,} runs have events of a newer release, and were not looked at.")
+            self._wrap(
+                f"{report.unreadable:,} runs have events of a newer release, or payloads that cannot be opened here, "
+                "and were not looked at."
+            )
         self.stdout.write("")
         for invariant in sorted(report.counts):
             self._show_invariant(invariant, report)

@@ -59,9 +59,11 @@ def as_json(row: WorkflowExecution, limit: int) -> dict[str, Any]:
     answer["chain_id"] = None if row.chain_id is None else str(row.chain_id)
     answer["forked_from"] = None if row.forked_from_id is None else str(row.forked_from_id)
     answer["newest"] = str(row.newest.id)
-    answer["events"] = redacted(dict(row.events.order_by("id").values_list("key", "value")))
-    activities = row.activities.order_by("scheduled_at", "id")
-    answer["activities"] = list(activities.values("id", "activity_name", "status", "attempt", "error"))
+    answer["events"] = redacted({event.key: event.value for event in row.events.order_by("id")})
+    answer["activities"] = [
+        {name: getattr(task, name) for name in ("id", "activity_name", "status", "attempt", "error")}
+        for task in row.activities.order_by("scheduled_at", "id").defer("input", "result", "heartbeat_details")
+    ]
     answer["history"] = [
         {
             "seq": event.seq,

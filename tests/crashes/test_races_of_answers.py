@@ -10,9 +10,11 @@ from django_durable.engine import engine
 from tests.behaviour.test_asking import LATE, status_of, tasks_of
 from tests.crashes.proof import assert_sound
 from tests.crashes.test_races import ON_POSTGRES, nothing_decided, one_behind_the_other, opponents, until_waiting
+from tests.sites import BACKENDS
 from tests.waiting import wait_until
 
 
+@pytest.mark.parametrize("busy_site_on", BACKENDS, indirect=True)
 def test_an_answer_that_was_first_wins_over_the_time(busy_site):
     """The answer is on its way, and holds the run, when the time is over."""
     site = busy_site
@@ -45,6 +47,7 @@ def test_an_answer_that_comes_while_its_end_is_written_is_refused(busy_site):
     assert_sound(site, handle)
 
 
+@pytest.mark.parametrize("busy_site_on", BACKENDS, indirect=True)
 def test_a_second_answer_waits_for_the_first_and_is_refused(busy_site):
     site = busy_site
     handle = site.start("asks")
@@ -62,6 +65,7 @@ def test_a_second_answer_waits_for_the_first_and_is_refused(busy_site):
 
 @pytest.mark.promise("P7")
 @pytest.mark.parametrize("answer_first", [True, False])
+@pytest.mark.parametrize("busy_site_on", BACKENDS, indirect=True)
 def test_an_answer_and_a_cancel_of_the_run_end_with_what_was_first(busy_site, answer_first):
     site = busy_site
     handle = site.start("asks")

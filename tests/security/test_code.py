@@ -51,6 +51,7 @@ PROCESSES = {
     ("django_durable/supervisor.py", "Popen"): "this very command, as a child",
     ("django_durable/management/commands/durable_worker.py", "Popen"): "this very command, for --reload",
     ("durable_core/audit/peers.py", "Popen"): "Python with a module of ours, to replay in a fresh process",
+    ("durable_core/worker/child.py", "Popen"): "Python with a module of ours, for activities in processes of their own",
     ("durable_core/testing/processes.py", "Popen"): "the suites' own, for tests of queues",
     ("durable_core/testing/processes.py", "fork"): "the suites' own, for tests of queues",
     ("durable_core/testing/contracts/queue_processes.py", "fork"): "likewise",

@@ -7,6 +7,7 @@ now. So nothing that was put there lately is touched, nor anything since the old
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from django.db import connections
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 IN_TEXT = f"{MARK}{ELSEWHERE}:"  # what such a column begins with
 IN_RECORD = f'{{"{SEALED}": "{ELSEWHERE}:'
 PAGE = 1_000
+MARGIN = timedelta(hours=1)  # a payload is put there before the first statement, with which a transaction begins
 # Of this database, as far as we may see them; what is prepared waits for its commit, too.
 OLDEST = (
     "SELECT MIN(began) FROM (SELECT xact_start AS began FROM pg_stat_activity WHERE datname = current_database() "
@@ -39,7 +41,8 @@ class Pruned:
 
 def prune(store: PayloadStore, alias: str, before: datetime, *, only_count: bool = False) -> Pruned:
     """What was put there last before *before*, and is named by no row of the database."""
-    before = min(before, _oldest_transaction(alias) or before)
+    if (oldest := _oldest_transaction(alias)) is not None:
+        before = min(before, oldest - MARGIN)
     # In this order: whoever commits between the two has named something that is younger, or is named by then.
     old = set(store.put_before(before))
     unnamed = set(old)

@@ -13,8 +13,9 @@ from durable_core.audit import Code, audit
 from durable_core.audit.effects import Effects
 from durable_core.codec import encode
 from durable_core.ending import end_from_outside
-from durable_core.errors import ActivityError, NotReopenable, UnknownExecutionError, WorkflowFailed
+from durable_core.errors import ActivityCanceled, ActivityError, NotReopenable, UnknownExecutionError, WorkflowFailed
 from durable_core.execution import Status, TaskStatus
+from durable_core.failures import describe
 from durable_core.ports import Mail, TaskOutcome
 from durable_core.retry import RetryPolicy
 from durable_core.rewinding import lived, rewind
@@ -537,7 +538,41 @@ def test_an_activity_that_the_code_has_canceled_is_not_begun_anew(world):
     world.reopen(run_id)
     assert bench.result(run_id) == "ActivityCanceled"
     late = TaskOutcome(task_id=past.record.id, run_id=run_id, token=1, status=TaskStatus.CANCELED)
+    assert bench.store.record_outcomes([late]).rejected  # its run has heard of another end
+    assert bench.store.tasks_of(run_id)[0].record.status is TaskStatus.CANCELED
+
+
+def test_an_activity_that_was_canceled_and_ran_out_of_time_is_canceled_in_its_row_too(world):
+    @world.workflow
+    def flow(ctx):
+        slow = ctx.start_activity(world.steady.using(queue="elsewhere", timeout=60))
+        ctx.wait_signal("stop")
+        ctx.cancel(slow, "enough")
+        try:
+            return ctx.wait_activity(slow)
+        except ActivityCanceled:
+            return "canceled"
+
+    bench = world.bench
+    bench.settings = replace(bench.settings, exclude=("elsewhere",))
+    run_id = world.run(to=lambda status: status is Status.RUNNING)
+    [past] = bench.store.tasks_of(run_id)
+    assert bench.store.claim_tasks([past.record.id], uuid4()).begun
+    bench.client.signal(run_id, "stop")
+
+    def asked(status):
+        return "activity_cancel_requested" in [event.type for event in bench.store.load([run_id])[run_id].events]
+
+    bench.drive(run_id, to=asked)
+    failure = describe(TimeoutError("late"))
+    fact = e.ActivityTimedOut(call_id=past.record.call_id, kind="schedule_to_close", failure=failure)
+    late = TaskOutcome(task_id=past.record.id, run_id=run_id, token=1, status=TaskStatus.TIMED_OUT, fact=fact)
     assert not bench.store.record_outcomes([late]).rejected
+    bench.drive(run_id)
+    assert bench.store.get(run_id).status is Status.FAILED
+    world.reopen(run_id)
+    assert bench.result(run_id) == "canceled"
+    assert [past.record.status for past in bench.store.tasks_of(run_id)] == [TaskStatus.CANCELED]
 
 
 def test_an_update_that_nobody_has_answered_is_judged_again():

@@ -121,12 +121,18 @@ class StoreThatRemembersOldWords(InMemoryHistoryStore):
         return holder
 
 
+class StoreThatLeavesTheCanceled(InMemoryHistoryStore):
+    def reopen(self, reopening: Reopening) -> UUID | None:
+        return super().reopen(replace(reopening, canceled=()))
+
+
 LIES: list[tuple[type[Any], str]] = [
     (StoreThatKeepsNoWord, "test_run_that_closes_keeps_what_has_become_of_its_messages"),
     (StoreThatKeepsOnlyWhatItSends, "test_run_that_closes_keeps_what_has_become_of_its_messages"),
     (StoreThatKeepsOnlyWhatItSends, "test_runs_that_close_at_once_keep_each_its_own_words"),
     (StoreThatKeepsAllWordsOfABatch, "test_runs_that_close_at_once_keep_each_its_own_words"),
     (StoreThatRemembersOldWords, "test_reopened_run_is_running_and_forgets_how_it_ended"),
+    (StoreThatLeavesTheCanceled, "test_activity_that_its_code_has_canceled_is_canceled_when_its_run_goes_on"),
     (StoreThatSaysAllWasDelivered, "test_sender_hears_of_a_run_that_takes_nothing"),
     (StoreThatSaysAllWasDelivered, "test_each_call_hears_of_its_own_message"),
     (StoreThatTellsNoSender, "test_message_reaches_a_run_by_its_id"),

@@ -26,7 +26,6 @@ from durable_core.ports import (
 from durable_core.rewinding import OUTCOMES, lived, rewind, was_asked_to_end
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -43,6 +42,14 @@ class Reopened(NamedTuple):
     record: RunRecord  # as it was
     event: e.EventRecord
     entries: list[Entry]
+
+
+class _Activities(NamedTuple):
+    """What becomes of those whose outcome the run has not heard, or is to hear anew."""
+
+    restarts: list[tuple[Restart, TaskRecord]]  # they begin anew
+    canceled: list[UUID]  # the code had canceled them: their rows are to say so too, and not how an attempt ended
+    heard: list[Letter]  # how others have ended
 
 
 def reopen(store: HistoryStore, locked: LoadedRun, *, reason: str, again_at: datetime | None) -> list[Reopened]:
@@ -75,13 +82,16 @@ class _Reopener:
             rewinding = rewind(events)
         except NotReopenable as problem:
             raise _refusal(record, str(problem)) from None
-        restarts, heard = self._activities(record, rewinding)
-        heard += [
-            Letter.of(record.id, e.TaskCanceled(call_id=asked.call_id, reason=rewinding.canceled[asked.call_id]))
-            for asked in rewinding.asked
-            if asked.call_id in rewinding.canceled
+        activities = self._activities(record, rewinding)
+        heard = [
+            *activities.heard,
+            *(
+                Letter.of(record.id, e.TaskCanceled(call_id=asked.call_id, reason=rewinding.canceled[asked.call_id]))
+                for asked in rewinding.asked
+                if asked.call_id in rewinding.canceled
+            ),
         ]
-        reopened = [self._write(locked, events[-1], rewinding, restarts)]
+        reopened = [self._write(locked, events[-1], rewinding, activities)]
         for child_id in rewinding.children:
             letter, children = self._child(record, child_id)
             reopened += children
@@ -96,7 +106,7 @@ class _Reopener:
         locked: LoadedRun,
         last: e.EventRecord,
         rewinding: Rewinding,
-        restarts: Sequence[tuple[Restart, TaskRecord]],
+        activities: _Activities,
     ) -> Reopened:
         record = locked.record
         now = max(self._store.now(), last.created_at)  # clocks of processes are a little apart
@@ -123,7 +133,8 @@ class _Reopener:
                 ),
                 deadline=fact.deadline,
                 due_at=self._again_at,
-                tasks=[restart for restart, _ in restarts],
+                tasks=[restart for restart, _ in activities.restarts],
+                canceled=activities.canceled,
                 asked=[fact.task_id for fact in rewinding.asked if fact.call_id not in rewinding.canceled],
                 mail=[mail.id for mail in locked.mail],
             )
@@ -131,15 +142,12 @@ class _Reopener:
         if holder is not None:
             raise _refusal(record, f"run {holder} has its workflow_id, {record.workflow_id!r}, by now, and is open.")
         entries = [Wake(record.id, record.queue, record.priority, None).entry]
-        entries += [Entry(EntryKind.ACTIVITY, task.id, task.queue, task.priority) for _, task in restarts]
+        entries += [Entry(EntryKind.ACTIVITY, task.id, task.queue, task.priority) for _, task in activities.restarts]
         return Reopened(record, event, entries)
 
-    def _activities(
-        self, record: RunRecord, rewinding: Rewinding
-    ) -> tuple[list[tuple[Restart, TaskRecord]], list[Letter]]:
-        """Those that begin anew; and news of those that were completed when nobody listened any more."""
+    def _activities(self, record: RunRecord, rewinding: Rewinding) -> _Activities:
         newest: dict[str, PastTask] = {task.record.call_id: task for task in self._store.tasks_of(record.id)}
-        restarts, letters = [], []
+        found = _Activities([], [], [])
         for call_id in rewinding.activities:
             past = newest.get(call_id)
             if past is None:
@@ -147,13 +155,15 @@ class _Reopener:
             task = past.record
             if task.status is TaskStatus.COMPLETED and past.result is not None:
                 fact = e.ActivityCompleted(call_id=call_id, attempt=task.attempt, result=opened(past.result))
-                letters.append(Letter.of(record.id, fact))
+                found.heard.append(Letter.of(record.id, fact))
             elif call_id in rewinding.canceled:
                 stopped = e.ActivityCanceled(call_id=call_id, reason=rewinding.canceled[call_id])
-                letters.append(Letter.of(record.id, stopped))
+                found.heard.append(Letter.of(record.id, stopped))
+                if task.status is not TaskStatus.CANCELED:
+                    found.canceled.append(task.id)
             else:
-                restarts.append((self._restart(task), task))
-        return restarts, letters
+                found.restarts.append((self._restart(task), task))
+        return found
 
     def _restart(self, task: TaskRecord) -> Restart:
         now = self._store.now()

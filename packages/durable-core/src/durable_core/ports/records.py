@@ -498,6 +498,9 @@ class Reopening:
     tasks: Sequence[Restart]
     mail: Sequence[int]  # what it had left unread, and is thrown away
     asked: Sequence[UUID] = ()  # human tasks that are OPEN again
+    canceled: Sequence[
+        UUID
+    ] = ()  # activities that are CANCELED now, however they stood: what an attempt brings is refused
 
 
 class Verdict(Enum):

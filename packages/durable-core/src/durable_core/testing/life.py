@@ -76,6 +76,7 @@ class LifeMethods(HumanTaskMethods):
             for mail_id in reopening.mail:
                 self._mail.remove(mail_id)
             self._begin_anew(reopening)
+            self._end_canceled(reopening)
             for task_id in reopening.asked:
                 self._ask_again(task_id)
             return None
@@ -99,3 +100,10 @@ class LifeMethods(HumanTaskMethods):
                 crashes=0,
             )
             self._tasks.put(task_id, TaskRow(record=record, worker_id=None, due_at=due_at))
+
+    def _end_canceled(self, reopening: Reopening) -> None:
+        for task_id in reopening.canceled:
+            row = self._tasks.get(task_id)
+            assert row is not None, task_id
+            record = replace(row.record, status=TaskStatus.CANCELED, token=row.record.token + 1, retry_at=None)
+            self._tasks.put(task_id, TaskRow(record=record, worker_id=None, due_at=None))

@@ -50,6 +50,8 @@ class Lives(Runs):
             if (holder := self._open(reopening, run, now)) is not None:
                 return holder
             self._begin_anew(reopening, now)
+            if reopening.canceled:
+                self.db.run(self.sql.end_canceled, self.db.at(now), self.db.ids(reopening.canceled))
             event = reopening.event
             at = self.db.dialect.text_of(event.created_at)
             row = (run.id.hex, event.seq, event.type, event.call_id, event.details, at)

@@ -189,6 +189,16 @@ class LifeCases(StoreCases):
         [again] = self.claim(running.id)
         assert not self.report(outcome_of(again)).rejected
 
+    def test_activity_that_its_code_has_canceled_is_canceled_when_its_run_goes_on(self) -> None:
+        run_id = self.start()
+        running, late = self.begin(run_id), self.begin(run_id, call_id="1")
+        self.report(outcome_of(late, TaskStatus.TIMED_OUT, failure={"type": "ActivityTimeout"}))
+        self.fail(run_id, mail_read=self.mail_ids(run_id))
+        self.reopen(run_id, canceled=[running.id, late.id])
+        assert {past.record.status for past in self.store.tasks_of(run_id)} == {TaskStatus.CANCELED}
+        assert self.report(outcome_of(running)).rejected == {running.id}
+        assert self.due_tasks(self.later()) == []
+
     def test_activity_that_is_not_named_stays_as_it_is(self) -> None:
         run_id = self.start()
         done = self.begin(run_id)

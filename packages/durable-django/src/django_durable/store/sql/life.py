@@ -67,3 +67,8 @@ class LifeStatements:
             "due_at = v.due_at",
             lock=d.own,
         )
+        # Activities that their code has canceled, of runs that go on. Parameters: the time, the activities.
+        self.end_canceled = (
+            f"UPDATE {TASK} SET status = 'CANCELED', token = token + 1, result = NULL, worker_id = NULL, "
+            f"retry_at = NULL, due_at = NULL, finished_at = {d.instant} WHERE id {d.among}"
+        )

@@ -71,7 +71,9 @@ def test_heartbeats_and_items_of_a_process_outlive_it(site, key):
 
 @on_sqlite
 def test_a_process_that_falls_silent_is_killed(site, key):
-    assert site.run("runs_in_processes", name="silent_in_a_process", args=[key]) == [2]
+    # On a machine that is slow enough, others fall silent before they have begun, or while they end.
+    [attempt] = site.run("runs_in_processes", name="silent_in_a_process", args=[key])
+    assert attempt >= len(ledger.effects(key)) >= 2
     wait_until(lambda: not lives(pids(key)[0]), "the first to be killed")
 
 

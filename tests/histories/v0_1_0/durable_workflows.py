@@ -378,6 +378,16 @@ def forked(ctx):
     return [*drawn, ctx.run_activity(echo, f"r:{[numbers.random()]}")]
 
 
+@register.workflow
+def asks_people(ctx):
+    """One answers, one question is withdrawn, one is answered by nobody."""
+    answer = ctx.ask("Ship it?", form=["yes", "no"], assignee="ann")
+    withdrawn = ctx.start_ask("Or never?")
+    ctx.cancel(withdrawn, "nobody needs to know")
+    ends = ctx.gather(withdrawn, ctx.start_ask("Now?", timeout=0.05), return_exceptions=True)
+    return [answer, *[type(end).__name__ for end in ends]]
+
+
 # What others may read
 
 

@@ -14,8 +14,10 @@ from django_durable import (
     UpdateFailed,
     UpdateRejected,
     WorkflowHandle,
+    answer_task,
     cancel_workflow,
     fork_workflow,
+    open_tasks,
     retry_workflow,
     send_signal,
     start_workflow,
@@ -217,6 +219,13 @@ ORDER = Order(
     {7: Decimal("9.50"), 8: "many"},
 )
 
+
+def _answer(handle: WorkflowHandle) -> None:
+    asked = open_tasks(workflow=workflows.asks_people)
+    wait_until(asked.exists, "the question")
+    answer_task(asked.get(), "yes", by="ann")
+
+
 STORIES = {
     "activity_completes": Story(workflows.activity_completes, {"name": "w\u00f6rld"}),
     "activity_retried": Story(workflows.activity_retried),
@@ -258,6 +267,7 @@ STORIES = {
     "goes_on_as_new": Story(workflows.goes_on_as_new, {}, _go_on_as_new),
     "reopened": Story(workflows.reopened, {"gate": "reopened"}, _reopen),
     "forked": Forked(workflows.forked, {}, _leave_children),
+    "asks_people": Story(workflows.asks_people, {}, _answer),
     "tells_others": Story(workflows.tells_others),
     "blocked": Story(workflows.blocked, {"gate": "mended"}, _mend, {"queue": STRICT}),
 }

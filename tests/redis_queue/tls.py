@@ -15,6 +15,7 @@ def behind_tls(port: int, context: ssl.SSLContext) -> Iterator[int]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
+    writers: list[asyncio.StreamWriter] = []
 
     async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, ssl.SSLError):
@@ -24,7 +25,9 @@ def behind_tls(port: int, context: ssl.SSLContext) -> Iterator[int]:
         writer.close()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
         inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", port)
+        writers.append(inner_writer)
         await asyncio.gather(pump(reader, inner_writer), pump(inner_reader, writer))
 
     async def stop() -> None:
@@ -33,6 +36,11 @@ def behind_tls(port: int, context: ssl.SSLContext) -> Iterator[int]:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        for writer in writers:
+            writer.transport.abort()
+            with suppress(OSError):  # which includes what TLS complains of
+                await writer.wait_closed()
+        await server.wait_closed()
 
     server = asyncio.run_coroutine_threadsafe(asyncio.start_server(serve, "127.0.0.1", 0, ssl=context), loop).result(10)
     try:

@@ -267,8 +267,10 @@ def _die_with_worker(lifeline: int) -> None:
         fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
         fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
         # A process that the worker has forked may hold that end open. This is sent when the thread that has started us
-        # ends, which it does when we have, or with the worker.
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        # ends, which it does when we have, or with the worker. Not SIGKILL: that may come first, be for us alone, and
+        # close our end of the pipe, to which the group's signal belongs; programs started here would live on.
+        signal.signal(signal.SIGRTMAX, lambda number, frame: _die())
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGRTMAX)
     if select.select([lifeline], [], [], 0)[0]:  # it was too late for a signal
         _die()
 

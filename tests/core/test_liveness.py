@@ -240,10 +240,18 @@ def test_attempt_that_waits_for_a_thread_is_not_asked_about(room):
 
 def test_answer_reaches_the_attempts_that_it_is_about(room):
     whole, canceled, lost = (room.hold(begun=2, number=number) for number in (1, 2, 3))
-    room.store.canceled, room.store.lost = {canceled.task.id}, {lost.task.id}
+    room.store.canceled, room.store.lost = {canceled.task.id}, {(lost.task.id, lost.task.token)}
     room.turn()
     assert [attempt.current.canceled for attempt in (whole, canceled, lost)] == [False, True, False]
     assert room.forfeited == [lost]
+
+
+def test_newer_attempt_goes_on_when_the_older_one_of_its_task_is_lost(room):
+    older, newer = room.hold(begun=2, number=1, token=4), room.hold(begun=2, number=1, token=6)
+    room.store.lost = {(older.task.id, 4)}
+    room.turn()
+    assert room.forfeited == [older]
+    assert not newer.current.canceled
 
 
 def test_details_that_did_not_arrive_are_sent_again(room):

@@ -274,6 +274,13 @@ class StoreThatTellsNobodyToStop(InMemoryHistoryStore):
         return replace(super().beat(worker_id, beats), canceled=frozenset())
 
 
+class StoreThatKnowsOneAttemptPerTask(InMemoryHistoryStore):
+    def beat(self, worker_id: UUID, beats: Sequence[Beat]) -> BeatReply:
+        reply = super().beat(worker_id, beats)
+        tasks = {task_id for task_id, _ in reply.lost}
+        return replace(reply, lost=frozenset((b.task_id, b.token) for b in beats if b.task_id in tasks))
+
+
 class StoreThatForgetsWhatMustNotBeBegunAgain(InMemoryHistoryStore):
     def claim_tasks(self, task_ids: Collection[UUID], worker_id: UUID) -> ClaimedTasks:
         begun, busy = super().claim_tasks(task_ids, worker_id)
@@ -435,6 +442,7 @@ LIES: list[tuple[type[Any], str]] = [
     (StoreThatTriesCanceledTasksAgain, "test_retry_of_a_canceled_task_is_its_end_and_its_run_is_told"),
     (StoreThatTellsTheCanceledInSecret, "test_canceled_task_that_is_given_back_ends_and_its_run_is_told"),
     (StoreThatTriesCanceledTasksAgain, "test_canceled_task_that_is_given_back_ends_and_its_run_is_told"),
+    (StoreThatKnowsOneAttemptPerTask, "test_of_two_attempts_that_a_worker_has_of_one_task_only_the_older_is_lost"),
     (StoreThatTellsNobodyToStop, "test_canceled_running_task_is_told_to_stop_and_says_how_it_ended"),
     (StoreWithoutVersions, "test_nobody_is_told_of_a_cancel_in_a_conflict"),
     (StoreThatForgetsNames, "test_last_run_with_a_workflow_id_is_found_open_or_closed"),

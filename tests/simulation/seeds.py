@@ -22,6 +22,10 @@ LOST_CLAIM = (
     "tests/core/test_worker.py::"
     "test_claim_whose_reply_was_lost_is_given_back_although_an_earlier_attempt_is_not_reported_yet"
 )
+CANCELED_LATE = (
+    "tests/core/test_reopening.py::test_an_activity_that_was_canceled_and_ran_out_of_time_is_canceled_in_its_row_too"
+)
+SECOND_ATTEMPT = "tests/core/test_liveness.py::test_newer_attempt_goes_on_when_the_older_one_of_its_task_is_lost"
 
 SAVED = (
     Saved(422, "what a worker began after its burial was nobody's when it died before its next heartbeat", BURIED),
@@ -32,4 +36,6 @@ SAVED = (
     Saved(1029, "the same", TIMER),
     Saved(437, "a second attempt whose claim was lost passed for the first, whose outcome was unreported", LOST_CLAIM),
     Saved(393712000499, "each burial of a worker that went on without a row was charged to its attempts", BURIED_ALIVE),
+    Saved(5000189, "a reopened run heard of an activity as canceled whose row said that it timed out", CANCELED_LATE),
+    Saved(1096146002334, "a worker dropped its new attempt of a task when its old one was lost", SECOND_ATTEMPT),
 )

@@ -366,7 +366,7 @@ class Beat(NamedTuple):
 class BeatReply:
     known: bool  # False: this worker was declared dead; it must drop what it holds
     canceled: frozenset[UUID]  # tasks whose activity should stop
-    lost: frozenset[UUID]  # tasks that are no longer this worker's
+    lost: frozenset[tuple[UUID, int]]  # attempts (task id, token) that are over, or no longer this worker's
 
 
 # What code lets others read

@@ -33,7 +33,7 @@ class WorkerMethods(State):
 
     def beat(self, worker_id: UUID, beats: Sequence[Beat]) -> BeatReply:
         canceled: set[UUID] = set()
-        lost: set[UUID] = set()
+        lost: set[tuple[UUID, int]] = set()
         with self.transaction():
             worker = self._workers.get(worker_id)
             if worker is None:
@@ -42,7 +42,7 @@ class WorkerMethods(State):
             for beat in beats:
                 row = self._tasks.get(beat.task_id)
                 if row is None or row.worker_id != worker_id or row.record.token != beat.token:
-                    lost.add(beat.task_id)
+                    lost.add((beat.task_id, beat.token))
                     continue
                 self._tasks.put(beat.task_id, self._alive(row, beat))
                 if row.is_canceled or (not row.kept and self._open_run(row.record.run_id) is None):

@@ -170,7 +170,7 @@ class Liveness:
         if not reply.known:
             self._declared_dead()
         for attempt in attempts:
-            if attempt.task.id in reply.lost:
+            if (attempt.task.id, attempt.task.token) in reply.lost:
                 self._executor.forfeit(attempt)
             elif attempt.task.id in reply.canceled:
                 attempt.cancel()

@@ -49,11 +49,11 @@ class Workers(Schedule):
             asked = self.db.rows(self.sql.asked_about, self.db.ids(b.task_id for b in beats)) if beats else []
         held = {uuid(row[0]): row for row in asked}
         canceled: set[UUID] = set()
-        lost: set[UUID] = set()
+        lost: set[tuple[UUID, int]] = set()
         for beat in beats:
             row = held.get(beat.task_id)
             if row is None or row[1:3] != (beat.token, "RUNNING") or uuid_or_none(row[3]) != worker_id:
-                lost.add(beat.task_id)
+                lost.add((beat.task_id, beat.token))
             elif row[4]:
                 canceled.add(beat.task_id)
         return BeatReply(known, frozenset(canceled), frozenset(lost))

@@ -70,7 +70,7 @@ class WorkerCases(StoreCases):
         task = self.begin(self.start(), worker_id=worker_id)
         self.retry(task, self.store.now())
         (current,) = self.claim(task.id, worker_id=other)
-        assert self.beat(worker_id, self.sign_of_life(task)).lost == {task.id}
+        assert self.beat(worker_id, self.sign_of_life(task)).lost == {(task.id, task.token)}
         assert self.beat(other, self.sign_of_life(current)).lost == frozenset()
 
     def test_attempt_that_is_over_is_lost(self) -> None:
@@ -80,8 +80,19 @@ class WorkerCases(StoreCases):
         self.report(outcome_of(done, TaskStatus.TIMED_OUT))
         self.retry(retried, self.later())
         stranger = Beat(new_id(), 1, None, None, is_sign_of_life=True)
-        reply = self.beat(worker_id, self.sign_of_life(done), self.sign_of_life(retried), stranger)
-        assert reply.lost == {done.id, retried.id, stranger.task_id}
+        asked = [self.sign_of_life(done), self.sign_of_life(retried), stranger]
+        reply = self.beat(worker_id, *asked)
+        assert reply.lost == {(beat.task_id, beat.token) for beat in asked}
+
+    def test_of_two_attempts_that_a_worker_has_of_one_task_only_the_older_is_lost(self) -> None:
+        """The first goes on for a while after its run was reopened, or after its time was up."""
+        worker_id = self.hire()
+        first = self.begin(self.start(), worker_id=worker_id)
+        self.retry(first, self.store.now())
+        (second,) = self.claim(first.id, worker_id=worker_id)
+        for order in ((first, second), (second, first)):
+            reply = self.beat(worker_id, *map(self.sign_of_life, order))
+            assert reply.lost == {(first.id, first.token)}
 
     def test_beat_puts_off_the_next_look_at_the_attempt(self) -> None:
         worker_id = self.hire()

@@ -9,6 +9,8 @@ from tests.programs.activities import message_of
 from tests.programs.language import Expression, Part, Seconds
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from tests.programs.trace import Entry
 
 
@@ -41,6 +43,12 @@ class Allowance(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.least} to {'any number' if self.most is None else self.most}"
+
+
+def any_of(allowed: Collection[Allowance]) -> Allowance:
+    """What at least one of them permits, or what lies between two."""
+    most = [one.most for one in allowed if one.most is not None]
+    return Allowance(min(one.least for one in allowed), max(most) if len(most) == len(allowed) else None)
 
 
 def attempts_of(script: Script) -> int:

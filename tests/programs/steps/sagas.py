@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tests.programs import language as p
 from tests.programs.activities import arguments, options
 from tests.programs.model import Disagreement, Raised
-from tests.programs.scripts import Allowance, Script
+from tests.programs.scripts import Allowance, Script, any_of
 from tests.programs.steps.activities import Call
 from tests.programs.trace import ProgramError
 
@@ -78,11 +78,11 @@ class RunSaga(p.Labeled):
             raise Disagreement(f"step {self.label} saw {found}; expected {cause}")
         if not model.around.reopened:  # or each life has an order of its own
             model.judgement.orders.append([undo.call.key for undo in done[::-1]])
-        ends = next(_ends(model, done[::-1], failures), None)
-        if ends is None:
+        ends = list(_ends(model, done[::-1], failures))
+        if not ends:
             raise Disagreement(f"step {self.label} saw {found}, which its undos do not allow")
-        for undo, ending in zip(done[::-1], ends, strict=True):
-            undo.call.allow(model, None if undo.is_uncertain else ending)
+        for undo, endings in zip(done[::-1], zip(*ends, strict=True), strict=True):
+            undo.allow(model, endings)
         if not self.guarded:
             raise Raised(found[1])
 
@@ -124,6 +124,14 @@ class Undo(NamedTuple):
     def is_not_done(self, model: Model) -> None:
         if not model.around.reopened:  # or it may have been, in an earlier life
             model.judgement.effects[self.call.key] = Allowance(0, 0)
+
+    def allow(self, model: Model, endings: Sequence[Entry]) -> None:
+        """Whichever of them it was: a failure does not tell which of two undos has failed."""
+        allowed = []
+        for ending in endings:
+            self.call.allow(model, None if self.is_uncertain else ending)
+            allowed.append(model.judgement.effects[self.call.key])
+        model.judgement.effects[self.call.key] = any_of(allowed)
 
 
 def _ends(model: Model, undos: Sequence[Undo], failures: Sequence[Entry]) -> Iterator[list[Entry]]:

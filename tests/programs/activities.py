@@ -12,6 +12,7 @@ from durable_core.retry import RetryPolicy
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from durable_core.async_context import AsyncWorkflowContext
     from durable_core.context import WorkflowContext
     from durable_core.definitions import ActivityDefinition, ActivityFunction, Registry
     from tests.programs.scripts import Script
@@ -83,6 +84,7 @@ def install(
     registry: Registry, ledger: Ledger, *, pause: Callable[[float], None] = lambda seconds: None
 ) -> ActivityFunction[..., Any]:
     """Register the activities, and `run_program`; the activity that scripts are for. *pause* lets time go by."""
+    from tests.programs.coroutines import COROUTINE, follow
     from tests.programs.interpreter import WORKFLOW, run
     from tests.programs.language import Program
     from tests.programs.prices import install_prices
@@ -128,6 +130,9 @@ def install(
             return run_program(ctx, **program)
         return run(ctx, Program.from_text(program), path=path, scripted=scripted_activity)
 
+    async def run_coroutine(ctx: AsyncWorkflowContext, program: str, path: str) -> Any:
+        return await follow(ctx, Program.from_text(program), path=path, scripted=scripted_activity)
+
     quick = RetryPolicy(initial_interval=0.01, maximum_interval=0.05, non_retryable_error_types=("Refused",))
     scripted_activity: ActivityFunction[..., Any] = registry.activity(name=SCRIPTED)(scripted)
     registry.activity(name=HERE)(scripted_here)
@@ -135,6 +140,7 @@ def install(
     registry.activity(retry_policy=quick)(deposit)
     install_prices(registry, ledger)
     registry.workflow(name=WORKFLOW)(run_program)
+    registry.workflow(name=COROUTINE)(run_coroutine)
     return scripted_activity
 
 

@@ -159,6 +159,7 @@ class Author:
         if self.child_depth < DEEPEST_CHILD:
             yield 2, s.RunChild.draw
             yield 1, s.StartChild.draw
+            yield 1, s.RunCoroutine.draw
         if scope.children:
             yield 4, s.WaitChild.draw
         if depth < DEEPEST:

@@ -16,6 +16,7 @@ from durable_core.transcript import decided
 from durable_core.worker.loading import info_of
 from tests.programs.activities import MemoryLedger, install
 from tests.programs.bookings import install_books
+from tests.programs.coroutines import COROUTINE, follow
 from tests.programs.interpreter import WORKFLOW, given_to, run
 from tests.programs.language import Program
 from tests.programs.trace import Entry, ProgramFailed, Trace
@@ -116,8 +117,13 @@ def _replayed(record: RunRecord, history: Sequence[EventRecord], program: Progra
     def run_program(ctx: Any, **_: Any) -> Any:
         return run(ctx, program, path=path, scripted=scripted, trace=trace)
 
+    async def run_coroutine(ctx: Any, **_: Any) -> Any:
+        return await follow(ctx, program, path=path, scripted=scripted, trace=trace)
+
     workflow.workflow_from(run_program, name=WORKFLOW)
-    code = WorkflowRun(workflow.workflows[WORKFLOW], info_of(record), activities)
+    workflow.workflow_from(run_coroutine, name=COROUTINE)
+    name = COROUTINE if record.workflow_name == COROUTINE else WORKFLOW  # whose functions may have any name
+    code = WorkflowRun(workflow.workflows[name], info_of(record), activities)
     try:
         code.replay(history)
     finally:

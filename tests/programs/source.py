@@ -14,10 +14,13 @@ if TYPE_CHECKING:
 PRELUDE = '''\
 """To be run with two names more: register, a Registry, and scripted = install(register, ledger)."""
 
+import asyncio
 from dataclasses import replace
+from functools import partial
 from itertools import count
 
 from tests.programs.activities import arguments, here, options, transfer, wrong_call
+from tests.programs.coroutines import settled, together
 from tests.programs.interpreter import ended
 from tests.programs.language import Const
 from tests.programs.prices import order_of
@@ -58,25 +61,26 @@ class Writer:
         self.function("program", program)
         return "\n\n".join([PRELUDE, *self.functions])
 
-    def function(self, name: str, program: p.Program) -> None:
+    def function(self, name: str, program: p.Program, *, is_coroutine: bool = False) -> None:
         """Functions of children come first, so that each can be read from above."""
         outer = self.lines, self.depth
         self.lines, self.depth = [], 0
+        define, call = ("async def", "await code") if is_coroutine else ("def", "code")
         if program.timeout is not None:
             self.write(f"# started with timeout={program.timeout!r}")
         self.write("@register.workflow")
         runs = list(program.runs)
-        with self.inside(f"def {name}(ctx, path{', run=0' if len(runs) > 1 else ''}):"):
+        with self.inside(f"{define} {name}(ctx, path{', run=0' if len(runs) > 1 else ''}):"):
             self.write("trace, run_id, value = Trace(), str(ctx.info.execution_id), None")
             self.write("activities = children = branches = handlers = 0")
             self.write(f"ctx.on_query({SEEN!r}, lambda: trace.entries)")
             self.write("")
             for number, run in enumerate(runs):
-                self.code(f"code_{number}" if len(runs) > 1 else "code", run, number)
+                self.code(f"{define} code_{number}" if len(runs) > 1 else f"{define} code", run, number)
                 self.write("")
             names = ", ".join(f"code_{number}" for number in range(len(runs)))
             self.write("try:")
-            self.write(f"    value = [{names}][run]()" if len(runs) > 1 else "    value = code()")
+            self.write(f"    value = [{names}][run]()" if len(runs) > 1 else f"    value = {call}()")
             self.write("except Exception as error:")
             self.write("    if is_cancel(error):")
             self.write("        raise")
@@ -85,9 +89,9 @@ class Writer:
         self.functions.append("\n".join(self.lines) + "\n")
         self.lines, self.depth = outer
 
-    def code(self, name: str, program: p.Program, number: int) -> None:
+    def code(self, head: str, program: p.Program, number: int) -> None:
         """What one run does, of those that go on for each other."""
-        with self.inside(f"def {name}():"):
+        with self.inside(f"{head}():"):
             self.write("nonlocal activities, children, branches, handlers")
             self.block(program.body)
             if program.then is not None:

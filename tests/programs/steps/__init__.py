@@ -7,6 +7,7 @@ from tests.programs.steps.bookings import Book
 from tests.programs.steps.branches import Spawn, WaitBranch
 from tests.programs.steps.cancels import Cancel
 from tests.programs.steps.children import RunChild, StartChild, WaitChild
+from tests.programs.steps.coroutines import RunCoroutine
 from tests.programs.steps.handles import Gather, Select
 from tests.programs.steps.local import RunLocal
 from tests.programs.steps.outputs import Publish, SetEvent
@@ -42,6 +43,7 @@ __all__ = [
     "Return",
     "RunActivity",
     "RunChild",
+    "RunCoroutine",
     "RunLocal",
     "RunSaga",
     "Select",

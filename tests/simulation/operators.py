@@ -80,8 +80,13 @@ class Operator:
             again()
 
     def _was_reopened(self) -> bool:
-        history = self._store._events.get(self._newest().id, ())
-        return any(event.type == e.WorkflowReopened.type for event in history)
+        """It, or a run that it goes on for: once open, it may have been continued before anybody looks."""
+        newest = self._newest()
+        chain = newest.chain_id or newest.id
+        runs = [row.record.id for row in self._store._runs if chain in (row.record.id, row.record.chain_id)]
+        return any(
+            event.type == e.WorkflowReopened.type for run_id in runs for event in self._store._events.get(run_id, ())
+        )
 
     @property
     def _run_id(self) -> UUID:

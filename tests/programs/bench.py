@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from durable_core.audit import Effects, Performed
 from durable_core.client import Client
 from durable_core.codec import encode
+from durable_core.completion import Completer
 from durable_core.definitions import Registry
 from durable_core.errors import NotReopenable, WorkflowClosed
 from durable_core.ports import NewRun
@@ -17,14 +18,17 @@ from durable_core.updating import Updater
 from durable_core.worker import Worker, WorkerSettings
 from tests.programs.activities import HERE, SCRIPTED, MemoryLedger, install
 from tests.programs.bookings import Books, install_books
+from tests.programs.errands import Others, install_errands, judge_words, past_tasks
 from tests.programs.interpreter import WORKFLOW
+from tests.programs.seen import times_reopened
 from tests.programs.steps.updates import UPDATE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from uuid import UUID
 
     from durable_core.ports import LoadedRun
+    from tests.programs.errands import Errand
     from tests.programs.language import Program
 
 PAYLOAD_LIMIT = 1_000_000
@@ -41,6 +45,10 @@ class ProgramBench:
         self.books = Books(self.store)
         install_books(self.registry, self.ledger, self.books)
         self.queue = InMemoryTaskQueue(self.clock, store=self.store)
+        self.others = Others(self.clock, [], come=self._expect)
+        self._errands: list[Errand] = []
+        install_errands(self.registry, self.ledger, self.others)
+        self.completer = Completer(self.store, self.queue)
         self.client = Client(self.store, self.queue, self.registry)
         self.updater = Updater(self.client, self.store, payload_limit=PAYLOAD_LIMIT)
         self.settings = WorkerSettings(inline=True, tick=0.2, **settings)
@@ -92,6 +100,19 @@ class ProgramBench:
             return False
         return True
 
+    def _expect(self, errand: Errand) -> None:
+        self._errands.append(errand)
+
+    def _let_others_speak(self) -> None:
+        """Those that are late wait until it is too late."""
+        waiting, self._errands = self._errands, []
+        for errand in waiting:
+            if errand.is_late and self.clock.now() <= errand.given_at + timedelta(seconds=errand.expires):
+                self._errands.append(errand)
+                continue
+            for number in range(len(errand.words)):
+                self.others.say(self.completer, errand, number)
+
     def drive(self, acts: Sequence[Callable[[], Any]] = ()) -> None:
         """Until all runs have closed, children too; one of *acts* happens after each of the first rounds."""
         left, rounds = list(acts), 0
@@ -100,6 +121,7 @@ class ProgramBench:
             nonlocal rounds
             rounds += 1
             assert rounds < ROUNDS, "a run is stuck"
+            self._let_others_speak()
             if left:
                 left.pop(0)()
             return not left and all(run.record.status.is_closed for run in self.runs())
@@ -115,6 +137,10 @@ class ProgramBench:
             for effect in self.ledger.begun
         ]
         return Effects(performed=performed, noting=frozenset({SCRIPTED, HERE}))
+
+    def judge_words(self) -> Iterator[str]:
+        was_reopened = {run.record.id: times_reopened(run) > 0 for run in self.runs()}
+        return judge_words(self.others.words, past_tasks(self.store), was_reopened.__getitem__, is_rough=False)
 
     def runs(self) -> list[LoadedRun]:
         return list(self.store.load([row.record.id for row in self.store._runs]).values())

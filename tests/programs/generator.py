@@ -36,12 +36,14 @@ DEEPEST = 3  # blocks in blocks
 DEEPEST_CHILD = 2
 
 
-def generate(random: Random, *, size: int = 8, pace: float = 1.0, books: bool = False) -> p.Program:
+def generate(
+    random: Random, *, size: int = 8, pace: float = 1.0, books: bool = False, others: bool = False
+) -> p.Program:
     """A program of about *size* steps. Waits and timeouts are multiples of *pace* / 20 seconds, up to *pace*.
 
-    *books*: there is something in the store's own transactions to write to.
+    *books*: there is something in the store's own transactions to write to; *others*: somebody to give tokens to.
     """
-    return Author(random, pace, books=books).program(size, depth=0)
+    return Author(random, pace, books=books, others=others).program(size, depth=0)
 
 
 def generate_transfers(random: Random, *, size: int = 8) -> p.Program:
@@ -89,10 +91,11 @@ Draw = Callable[["Author", Scope, int], p.Step]
 class Author:
     """Draws the parts of a program; those of a kind of step stand with it, in its `draw`."""
 
-    def __init__(self, random: Random, pace: float, *, books: bool = False) -> None:
+    def __init__(self, random: Random, pace: float, *, books: bool = False, others: bool = False) -> None:
         self.random = random
         self.pace = pace
         self.books = books
+        self.others = others
         self.names = 0
         self.child_depth = 0
         self.in_branch = False
@@ -137,6 +140,8 @@ class Author:
         yield 1, s.Price.draw
         if self.books:
             yield 1, s.Book.draw
+        if self.others:
+            yield 1, s.Entrust.draw
         if not self.in_branch:  # who is first there is for the queue to say, and the model does not know it
             yield 1, draw_chance
             yield 1, draw_change

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from durable_core.ports import RunRecord
     from tests.programs.activities import Effect
+    from tests.programs.errands import Word
     from tests.programs.scripts import Allowance
     from tests.programs.seen import Seen
     from tests.programs.trace import Entry
@@ -42,6 +43,7 @@ class Circumstances:
     faults: int = 0  # how often a worker died, lost its time or its database; 0: every outcome is the script's
     reopened: int = 0  # how often
     performs_again: bool = False  # its local activities, for it was paused, or several workers had it
+    words: Sequence[Word] = ()  # of who had tokens
     runs: Mapping[UUID, RunRecord] = field(default_factory=dict)  # where its children are found
 
 

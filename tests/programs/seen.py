@@ -17,6 +17,7 @@ from durable_core.worker.loading import info_of
 from tests.programs.activities import MemoryLedger, install
 from tests.programs.bookings import install_books
 from tests.programs.coroutines import COROUTINE, follow
+from tests.programs.errands import install_errands
 from tests.programs.interpreter import WORKFLOW, given_to, run
 from tests.programs.language import Program
 from tests.programs.trace import Entry, ProgramFailed, Trace
@@ -113,6 +114,7 @@ def _replayed(record: RunRecord, history: Sequence[EventRecord], program: Progra
     activities, workflow = Registry(), Registry()
     scripted = install(activities, MemoryLedger())
     install_books(activities, MemoryLedger(), None)
+    install_errands(activities, MemoryLedger(), None)
 
     def run_program(ctx: Any, **_: Any) -> Any:
         return run(ctx, program, path=path, scripted=scripted, trace=trace)

@@ -48,12 +48,13 @@ def complaints_about(bench: ProgramBench, circumstances: Circumstances) -> list[
             around = replace(circumstances, signals=by_name(signals_of(loaded)))
         else:
             around = Circumstances(may_be_canceled=True, performs_again=circumstances.performs_again)  # with its parent
-        around = replace(around, reopened=times_reopened(loaded), runs=runs)
+        around = replace(around, reopened=times_reopened(loaded), runs=runs, words=bench.others.words)
         judgements[run_id] = judge(seen_of(loaded), around)
     complaints = [complaint for judgement in judgements.values() for complaint in judgement.complaints]
     complaints += judge_chains(all_runs, judgements)
     complaints += judge_outputs(bench.store, all_runs, judgements)
     complaints += judge_bookings(judgements.values(), bench.books.keys)
+    complaints += bench.judge_words()
     return complaints + judge_effects(judgements.values(), bench.ledger.begun) + audited(bench)
 
 

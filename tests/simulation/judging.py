@@ -9,6 +9,7 @@ from durable_core.audit import Code, audit
 from durable_core.execution import Status
 from tests.programs.bookings import judge_bookings
 from tests.programs.chains import by_name, judge_chains, signals_of
+from tests.programs.errands import judge_words, past_tasks
 from tests.programs.model import Circumstances, judge, judge_effects
 from tests.programs.outputs import judge_outputs
 from tests.programs.scripts import same
@@ -70,6 +71,7 @@ def _by_the_model(world: World, orders: Sequence[Order], witness: Witness) -> It
             faults=MANY if world.weather.is_rough else 0,
             reopened=times_reopened(run),
             performs_again=True,
+            words=witness.words,
             runs=runs,
         )
         seen = seen_of(run)
@@ -81,6 +83,10 @@ def _by_the_model(world: World, orders: Sequence[Order], witness: Witness) -> It
     yield from judge_outputs(world.store, loaded, judgements)
     reopened = {first_of(run.record) for run in loaded.values() if times_reopened(run)}
     yield from judge_told(world.store, witness.told, reopened)
+    was_reopened = {run.record.id: times_reopened(run) > 0 for run in loaded.values()}
+    yield from judge_words(
+        witness.words, past_tasks(world.store), was_reopened.__getitem__, is_rough=world.weather.is_rough
+    )
     if not any(order.workflow_id for order in orders):
         yield from judge_effects(judgements.values(), witness.ledger.begun)
         yield from judge_bookings(judgements.values(), witness.books.keys)

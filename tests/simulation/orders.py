@@ -48,10 +48,14 @@ def _read(file: Path) -> list[Order]:
     return [Order(part["path"], Program.from_json(part["program"]), part["workflow_id"]) for part in parts]
 
 
+def _any(random: Random) -> Program:
+    return generate(random, size=4, books=True, others=True)
+
+
 def _drawn(random: Random) -> list[Order]:
     orders: list[Order] = []
     for number in range(random.randint(1, MOST)):
-        program = generate_transfers(random, size=2) if random.random() < 0.1 else generate(random, size=4, books=True)
+        program = generate_transfers(random, size=2) if random.random() < 0.1 else _any(random)
         shares = orders and random.random() < 0.15
         if shares:
             first = orders[0]

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 from tests.programs.activities import install
 from tests.programs.bookings import install_books
+from tests.programs.errands import install_errands
 from tests.programs.source import source_of
 from tests.simulation.customers import Customer
 from tests.simulation.judging import complaints
+from tests.simulation.neighbors import Neighbors
 from tests.simulation.orders import orders_of
 from tests.simulation.trace import KEPT
 from tests.simulation.world import World
@@ -38,6 +40,7 @@ def simulate(seed: int, *, kept: int | None = KEPT) -> Verdict:
     world = World(seed, kept=kept)
     install(world.registry, world.witness.ledger, pause=world.pass_time)
     install_books(world.registry, world.witness.ledger, world.witness.books)
+    install_errands(world.registry, world.witness.ledger, Neighbors(world, world.generator()).others)
     orders = orders_of(seed, world.generator())
     world.customers = [Customer(world, order, world.generator(), world.witness) for order in orders]
     with world.entered():

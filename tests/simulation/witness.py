@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from durable_core.ports import RunRecord
     from durable_core.testing import InMemoryHistoryStore
     from durable_core.testing.clock import TimeSource
+    from tests.programs.errands import Word
     from tests.programs.trace import Entry
     from tests.simulation.updates import Told
 
@@ -50,6 +51,7 @@ class Witness:
         self.canceled: set[UUID] = set()  # runs whose caller was told that they are, or those that went on for them
         self.kept: set[UUID] = set()  # likewise
         self.told: list[Told] = []  # of updates
+        self.words: list[Word] = []  # of who had tokens
         self.answers: list[Asked] = []
         self._performed: list[Performed] = []
 

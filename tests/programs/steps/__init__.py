@@ -8,6 +8,7 @@ from tests.programs.steps.branches import Spawn, WaitBranch
 from tests.programs.steps.cancels import Cancel
 from tests.programs.steps.children import RunChild, StartChild, WaitChild
 from tests.programs.steps.coroutines import RunCoroutine
+from tests.programs.steps.errands import Entrust
 from tests.programs.steps.handles import Gather, Select
 from tests.programs.steps.local import RunLocal
 from tests.programs.steps.outputs import Publish, SetEvent
@@ -26,6 +27,7 @@ __all__ = [
     "DeprecatePatch",
     "DrawRandom",
     "DrawUuid",
+    "Entrust",
     "For",
     "Gather",
     "GetVersion",

@@ -21,7 +21,7 @@ from durable_core.codec import encode
 from durable_core.errors import StoreUnavailable, WorkflowClosed
 from durable_core.execution import OPEN_STATUSES
 from tests.programs.generator import generate, generate_transfers
-from tests.programs.interpreter import WORKFLOW
+from tests.programs.interpreter import workflow_of
 from tests.programs.language import Program
 
 MOST_OPEN = 40  # runs, of all clients and of children, before they wait with new ones
@@ -112,7 +112,7 @@ class Client:
             story = Story(path, program_of(self._seed, path))
             self.stories.append(story)
         if found is None:
-            workflow = remote_workflow(WORKFLOW, queue="default").using(workflow_id=story.path)
+            workflow = remote_workflow(workflow_of(story.program), queue="default").using(workflow_id=story.path)
             given = {"program": story.program.to_text(), "path": story.path}
             with _asking():
                 handle = start_workflow(workflow, timeout=story.program.timeout, **given)

@@ -84,8 +84,8 @@ def install(
     registry: Registry, ledger: Ledger, *, pause: Callable[[float], None] = lambda seconds: None
 ) -> ActivityFunction[..., Any]:
     """Register the activities, and `run_program`; the activity that scripts are for. *pause* lets time go by."""
-    from tests.programs.coroutines import COROUTINE, follow
-    from tests.programs.interpreter import WORKFLOW, run
+    from tests.programs.coroutines import follow
+    from tests.programs.interpreter import COROUTINE, WORKFLOW, run
     from tests.programs.language import Program
     from tests.programs.prices import install_prices
 

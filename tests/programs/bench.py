@@ -19,7 +19,7 @@ from durable_core.worker import Worker, WorkerSettings
 from tests.programs.activities import HERE, SCRIPTED, MemoryLedger, install
 from tests.programs.bookings import Books, install_books
 from tests.programs.errands import Others, install_errands, judge_words, past_tasks
-from tests.programs.interpreter import WORKFLOW
+from tests.programs.interpreter import workflow_of
 from tests.programs.seen import times_reopened
 from tests.programs.steps.updates import UPDATE
 
@@ -54,7 +54,7 @@ class ProgramBench:
         self.settings = WorkerSettings(inline=True, tick=0.2, **settings)
 
     def start(self, program: Program, run_id: UUID, *, path: str = "r") -> UUID:
-        return self.start_as(WORKFLOW, run_id, program, program=program.to_text(), path=path)
+        return self.start_as(workflow_of(program), run_id, program, program=program.to_text(), path=path)
 
     def start_as(self, name: str, run_id: UUID, program: Program, /, **given: Any) -> UUID:
         """Under an id of the test's choice, by which what is drawn at random is known."""

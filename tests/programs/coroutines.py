@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     Strand = tuple[float | None, Callable[[], Awaitable[Any]]]  # seconds to sleep before, and what begins the call
 
-COROUTINE = "run_coroutine"
 FOR_ONE = ("await", "task", "wait_for")
 FOR_SEVERAL = ("gather", "group")
 

@@ -12,6 +12,7 @@ from tests.programs import steps as s
 from tests.programs.scripts import Script
 from tests.programs.steps.batches import draw_batch
 from tests.programs.steps.blocks import draw_exit
+from tests.programs.steps.coroutines import draw_coroutine
 from tests.programs.steps.values import draw_chance, draw_change
 
 VALUES: tuple[Any, ...] = (
@@ -32,6 +33,7 @@ VALUES: tuple[Any, ...] = (
 )
 DURATIONS = (0.0, 0.05, 0.2, 1.0)  # seconds, times the pace
 ACCOUNTS = ("alice", "bob", "carol")
+COROUTINES = 0.06  # of programs that are nobody's child
 DEEPEST = 3  # blocks in blocks
 DEEPEST_CHILD = 2
 
@@ -102,7 +104,10 @@ class Author:
 
     def program(self, size: int, *, depth: int) -> p.Program:
         self.child_depth = depth
-        return self.runs(size, 3 * self.duration() if self.chance(0.1) else None)
+        timeout = 3 * self.duration() if self.chance(0.1) else None
+        if not depth and self.chance(COROUTINES):
+            return draw_coroutine(self, Scope(), timeout)
+        return self.runs(size, timeout)
 
     def runs(self, size: int, timeout: p.Seconds | None) -> p.Program:
         """A program, and those that it goes on with as a new run."""

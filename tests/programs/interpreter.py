@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tests.programs.trace import Entry
 
 WORKFLOW = "run_program"
+COROUTINE = "run_coroutine"
 THEN = "then"  # label of the end of a run that goes on as a new one
 SEEN = "seen"  # the query that every program answers: its trace so far
 
@@ -48,6 +49,10 @@ def run(
             raise
         raise failure(run_id, trace, error) from error
     return {"run": run_id, "trace": trace.entries, "value": returned.value if returned else None}
+
+
+def workflow_of(program: p.Program) -> str:
+    return COROUTINE if program.is_coroutine else WORKFLOW
 
 
 def given_to(record: RunRecord) -> dict[str, Any]:

@@ -104,6 +104,7 @@ class Binding(Labeled, ABC):
 class Program(Part):
     body: Block
     timeout: Seconds | None = None  # from start to close
+    is_coroutine: bool = False  # of steps that are awaited, and some that wait for nothing
     then: Program | None = None  # what its run goes on with, as a new run with as much time, at the body's end
 
     @property

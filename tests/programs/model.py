@@ -202,15 +202,21 @@ class Model:
             returned = self.block(self.seen.program.body)
         except Raised as raised:
             name = str(raised)
-            return (Status.CANCELED, None) if name == "WorkflowCanceled" else (Status.FAILED, name)
+            is_canceled = name == "WorkflowCanceled" or self.may_be_canceled_unseen
+            return (Status.CANCELED, None) if is_canceled else (Status.FAILED, name)
         goes_on = returned is None and self.seen.program.then is not None
         if goes_on and self.comes(THEN):  # a new run would not know of it
             self.take_cancel(self.next(THEN))
-        if self.canceled:
+        if self.canceled or self.may_be_canceled_unseen:
             return Status.CANCELED, None
         if goes_on:
             return Status.CONTINUED_AS_NEW, None
         return Status.COMPLETED, returned.value if returned else None
+
+    @property
+    def may_be_canceled_unseen(self) -> bool:
+        """A cancel is not in the trace of a coroutine; asyncio may lose it to what ends at once, and yet it holds."""
+        return self.seen.program.is_coroutine and self.seen.status is Status.CANCELED
 
     def block(self, steps: p.Block) -> p.Returned | None:
         for step in steps:

@@ -16,9 +16,9 @@ from durable_core.transcript import decided
 from durable_core.worker.loading import info_of
 from tests.programs.activities import MemoryLedger, install
 from tests.programs.bookings import install_books
-from tests.programs.coroutines import COROUTINE, follow
+from tests.programs.coroutines import follow
 from tests.programs.errands import install_errands
-from tests.programs.interpreter import WORKFLOW, given_to, run
+from tests.programs.interpreter import COROUTINE, WORKFLOW, given_to, run
 from tests.programs.language import Program
 from tests.programs.trace import Entry, ProgramFailed, Trace
 

@@ -61,11 +61,11 @@ class Writer:
         self.function("program", program)
         return "\n\n".join([PRELUDE, *self.functions])
 
-    def function(self, name: str, program: p.Program, *, is_coroutine: bool = False) -> None:
+    def function(self, name: str, program: p.Program) -> None:
         """Functions of children come first, so that each can be read from above."""
         outer = self.lines, self.depth
         self.lines, self.depth = [], 0
-        define, call = ("async def", "await code") if is_coroutine else ("def", "code")
+        define, call = ("async def", "await code") if program.is_coroutine else ("def", "code")
         if program.timeout is not None:
             self.write(f"# started with timeout={program.timeout!r}")
         self.write("@register.workflow")

@@ -22,7 +22,7 @@ from durable_core.errors import (
 )
 from durable_core.execution import MessageStatus
 from durable_core.querying import ask as query
-from tests.programs.interpreter import SEEN, WORKFLOW
+from tests.programs.interpreter import SEEN, workflow_of
 from tests.programs.steps.updates import MOST
 from tests.simulation.operators import Operator
 from tests.simulation.rim import queue_of, store_of
@@ -120,7 +120,7 @@ class Customer:
         if order.workflow_id is None and (found := self._found()) is not None:
             order.run_id = found
             return
-        definition = self._world.registry.find_workflow(WORKFLOW)
+        definition = self._world.registry.find_workflow(workflow_of(order.program))
         if order.workflow_id is not None:
             definition = definition.using(workflow_id=order.workflow_id)
         given = {"program": order.program.to_text(), "path": order.workflow_id or order.path}

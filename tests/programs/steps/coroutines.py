@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from durable_core.execution import Status
 from tests.programs import language as p
 from tests.programs.activities import options
-from tests.programs.coroutines import COROUTINE, FOR_ONE, FOR_SEVERAL, settled, together
+from tests.programs.coroutines import FOR_ONE, FOR_SEVERAL, settled, together
+from tests.programs.interpreter import COROUTINE
 from tests.programs.model import Disagreement
 from tests.programs.scripts import Script
 from tests.programs.steps.activities import asked, called, written
@@ -33,18 +33,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunCoroutine(p.Binding):
-    program: p.Program  # of steps that are awaited, and some that wait for nothing
+    program: p.Program  # is_coroutine
 
     @staticmethod
     def draw(author: Author, scope: Scope, depth: int) -> RunCoroutine:
-        given, inner = author.labeled(), type(scope)()
-        kinds = (Await, Await, Await, Doze, SideEffect, SetEvent, Publish)
-        body: list[p.Step] = [author.pick(kinds).draw(author, inner, 0) for _ in range(author.random.randint(1, 4))]
-        if author.chance(0.1):
-            body.append(Raise.draw(author))
-        elif author.chance(0.6):
-            body.append(Return(value=author.expression(inner)))
-        return RunCoroutine(**given, program=p.Program(body=tuple(body)), binds=author.bind(scope.values))
+        given, program = author.labeled(), draw_coroutine(author, type(scope)())
+        return RunCoroutine(**given, program=program, binds=author.bind(scope.values))
 
     def run(self, code: Interpreter) -> None:
         code.children += 1
@@ -58,9 +52,19 @@ class RunCoroutine(p.Binding):
     def write(self, writer: Writer) -> None:
         writer.children += 1
         name = f"child_{writer.children}"
-        writer.function(name, self.program, is_coroutine=True)
+        writer.function(name, self.program)
         writer.write("children += 1")
         writer.bind(self, f'ctx.run_workflow({name!r}, path=f"{{path}}/{{children}}")', note="_child")
+
+
+def draw_coroutine(author: Author, scope: Scope, timeout: p.Seconds | None = None) -> p.Program:
+    kinds = (Await, Await, Await, Doze, SideEffect, SetEvent, Publish)
+    body: list[p.Step] = [author.pick(kinds).draw(author, scope, 0) for _ in range(author.random.randint(1, 4))]
+    if author.chance(0.1):
+        body.append(Raise.draw(author))
+    elif author.chance(0.6):
+        body.append(Return(value=author.expression(scope)))
+    return p.Program(body=tuple(body), timeout=timeout, is_coroutine=True)
 
 
 class Awaited(p.Binding, ABC):
@@ -92,7 +96,6 @@ class Doze(Awaited):
 
     def see(self, model: Model) -> None:
         model.bind(self, None)
-        _may_have_heard(model)
 
     def write(self, writer: Writer) -> None:
         writer.write(f"made = await settled({self.how}.sleep({self.seconds!r}))")
@@ -137,7 +140,6 @@ class Await(Awaited):
     def see(self, model: Model) -> None:
         calls = [called(model, strand.script) for strand in self.strands]
         found = model.next(self.label)
-        _may_have_heard(model)
         if found != ["failed", "TimeoutError"] or self.limit is None:
             for call, ending in zip(calls, self._endings(found, calls), strict=True):
                 model.accept(self, call, ending)
@@ -162,8 +164,3 @@ class Await(Awaited):
             writer.write(f"{names[-1]} = ({strand.delay!r}, {begin})")
         writer.write(f"made = await settled(together({self.how!r}, {self.limit!r}, [{', '.join(names)}]))")
         writer.bind(self, "made()")
-
-
-def _may_have_heard(model: Model) -> None:
-    """A cancel that comes with the end of what is waited for may be lost in asyncio; its run is canceled still."""
-    model.canceled = model.canceled or model.seen.status is Status.CANCELED

@@ -12,8 +12,9 @@ import pytest
 from durable_core.activity import current_activity
 from durable_core.audit import Effects, End, Invariant, Performed, SentSignal, Start, Total, Violation, audit, seal_of
 from durable_core.codec import Payload
+from durable_core.events import SignalReceived
 from durable_core.execution import Status
-from durable_core.ports import Entry, EntryKind
+from durable_core.ports import AuditedRun, Entry, EntryKind
 from durable_core.retry import RetryPolicy
 from tests.core.test_worker import Bench
 
@@ -161,6 +162,53 @@ def test_signals_that_come_again_to_a_reopened_run_have_come_once(bench: NotingB
         assert found(bench, Effects(signals=sent[:1])) == [(Invariant.SIGNALS, run_id)]
         bench.drive(run_id)
     assert bench.result(run_id) == [1, 2]
+
+
+@pytest.mark.parametrize("by", ["to", "workflow_id"])
+def test_signals_of_other_runs_are_expected_too(bench: NotingBench, by: str):
+    @bench.registry.workflow
+    def tells(ctx, payloads, **whom):
+        for payload in payloads:
+            ctx.signal_workflow("word", payload, **whom)
+
+    run_id = bench.client.start(bench.registry.workflows["collects"].using(workflow_id="w"), {"n": 4}).run_id
+    whom = {by: str(run_id) if by == "to" else "w"}
+    bench.start("tells", payloads=[2, 3], **whom)
+    sent = send(bench, run_id, 1)
+    bench.worker().run(until_idle=True)
+    assert found(bench, Effects(signals=sent)) == []
+    sent += send(bench, run_id, 4)
+    assert found(bench, Effects(signals=sent)) == []
+    assert found(bench, Effects(signals=sent[:1])) == [(Invariant.SIGNALS, run_id)]
+    send(bench, run_id, 2)  # the same once more, which no run has sent
+    assert found(bench, Effects(signals=sent)) == [(Invariant.SIGNALS, run_id)]
+
+
+def test_signal_that_its_sender_heard_to_be_delivered_is_there(bench: NotingBench, monkeypatch: pytest.MonkeyPatch):
+    @bench.registry.workflow
+    def tells(ctx, to):
+        ctx.signal_workflow("word", 2, to=to)
+
+    run_id = bench.start("collects", n=3)
+    sent = send(bench, run_id, 1)
+    bench.drive(run_id, to=lambda status: status is Status.RUNNING)
+    bench.drive(bench.start("tells", to=str(run_id)))
+    bench.worker().run(until_idle=True)
+    assert found(bench, Effects(signals=sent)) == []
+    audited = bench.store.audited
+
+    def lossy(run_ids: list[UUID]) -> list[AuditedRun]:
+        runs: list[AuditedRun] = audited(run_ids)
+        for place, run in enumerate(runs):
+            if run.record.id == run_id:
+                *rest, last, _ = run.events
+                assert last.type == SignalReceived.type
+                runs[place] = replace(run, events=rest)
+        return runs
+
+    monkeypatch.setattr(bench.store, "audited", lossy)
+    violations = [v.found for v in said(bench, Effects(signals=sent)) if v.invariant is Invariant.SIGNALS]
+    assert violations == ["0 of signal 'word' 2 (1 lost)"]
 
 
 # Effects

@@ -172,6 +172,10 @@ class Author:
             yield 1, s.RunCoroutine.draw
         if scope.children:
             yield 4, s.WaitChild.draw
+            yield 4, s.TellChild.draw
+            yield 2, s.EndChild.draw
+        if self.child_depth:
+            yield 3, s.TellParent.draw
         if depth < DEEPEST:
             yield 3, s.Try.draw
             yield 1, s.Shield.draw

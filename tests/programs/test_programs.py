@@ -27,6 +27,7 @@ from tests.programs.model import Circumstances, judge, judge_effects
 from tests.programs.outputs import judge_outputs
 from tests.programs.seen import replayed, seen_of, times_reopened
 from tests.programs.source import source_of
+from tests.programs.steps.signals import TOLD
 from tests.programs.strategies import programs, transfers
 
 RUN_ID = UUID(int=7)
@@ -42,12 +43,15 @@ def complaints_about(bench: ProgramBench, circumstances: Circumstances) -> list[
     runs = {run_id: loaded.record for run_id, loaded in all_runs.items()}
     judgements = {}
     for run_id, loaded in all_runs.items():
+        sent = by_name(signals_of(loaded))  # by other runs, too
         if run_id == RUN_ID:
-            around = circumstances
+            told = {name: payloads for name, payloads in sent.items() if name == TOLD}
+            around = replace(circumstances, signals={**circumstances.signals, **told})
         elif runs[run_id].chain_id == RUN_ID:
-            around = replace(circumstances, signals=by_name(signals_of(loaded)))
-        else:
-            around = Circumstances(may_be_canceled=True, performs_again=circumstances.performs_again)  # with its parent
+            around = replace(circumstances, signals=sent)
+        else:  # it may be canceled with its parent
+            again = circumstances.performs_again
+            around = Circumstances(signals=sent, may_be_canceled=True, performs_again=again)
         around = replace(around, reopened=times_reopened(loaded), runs=runs, words=bench.others.words)
         judgements[run_id] = judge(seen_of(loaded), around)
     complaints = [complaint for judgement in judgements.values() for complaint in judgement.complaints]

@@ -11,6 +11,7 @@ from tests.programs.steps.coroutines import RunCoroutine
 from tests.programs.steps.errands import Entrust
 from tests.programs.steps.handles import Gather, Select
 from tests.programs.steps.local import RunLocal
+from tests.programs.steps.messages import EndChild, TellChild, TellParent
 from tests.programs.steps.outputs import Publish, SetEvent
 from tests.programs.steps.prices import Price
 from tests.programs.steps.sagas import RunSaga
@@ -27,6 +28,7 @@ __all__ = [
     "DeprecatePatch",
     "DrawRandom",
     "DrawUuid",
+    "EndChild",
     "Entrust",
     "For",
     "Gather",
@@ -57,6 +59,8 @@ __all__ = [
     "StartActivity",
     "StartChild",
     "StartTimer",
+    "TellChild",
+    "TellParent",
     "Transfer",
     "Try",
     "WaitActivity",

@@ -1,4 +1,4 @@
-"""Signals, which somebody outside sends."""
+"""Signals, which somebody outside sends, or another run."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tests.programs.source import Writer
 
 SIGNALS = ("go", "stöp")
+TOLD = "töld"  # what children say, if they do: nobody else sends it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,10 +25,12 @@ class WaitSignal(p.Binding):
 
     @staticmethod
     def draw(author: Author, scope: Scope, depth: int) -> WaitSignal:
-        # Nobody sends signals to children: their waits end by a timeout.
-        timeout = author.duration() if author.child_depth else author.sometimes()
+        name = TOLD if scope.children and author.chance(0.4) else author.pick(SIGNALS)
+        # Other runs send something or not, and nobody else sends signals to children: waits end by a timeout.
+        is_sure = name != TOLD and not author.child_depth
+        timeout = author.sometimes() if is_sure else author.duration()
         given = author.labeled()
-        return WaitSignal(**given, name=author.pick(SIGNALS), timeout=timeout, binds=author.bind(scope.values))
+        return WaitSignal(**given, name=name, timeout=timeout, binds=author.bind(scope.values))
 
     def run(self, code: Interpreter) -> None:
         code.value(self, lambda: code.ctx.wait_signal(self.name, timeout=self.timeout))
@@ -37,7 +40,7 @@ class WaitSignal(p.Binding):
         value = None
         if found == ["timeout"] and self.timeout is not None:
             left = len(model.around.signals.get(self.name, ())) - len(model.judgement.consumed.get(self.name, ()))
-            if model.around.signals_first and model.is_alone and left:
+            if model.around.signals_first and self.name != TOLD and model.is_alone and left:
                 raise Disagreement(f"step {self.label} waited in vain for {self.name}, which had come")
             model.pass_time(self.timeout)
         elif not model.is_cancel(found):
@@ -49,4 +52,4 @@ class WaitSignal(p.Binding):
         writer.bind(self, f"ctx.wait_signal({self.name!r}, timeout={self.timeout!r})")
 
     def awaited(self) -> tuple[str, ...]:
-        return (self.name,)
+        return () if self.name == TOLD else (self.name,)

@@ -27,4 +27,25 @@ MUTATIONS = (
         "        hands[task.record.call_id] += 1",
         (f"{WITNESSES}::test_attempts_of_a_call_that_was_put_aside_are_those_of_the_call_made_again",),
     ),
+    Mutation(
+        "the audit does not ask whether a message of another run has come",
+        f"{CORE}/audit/posts.py",
+        "        is_certain = bool(self.has_come) and",
+        "        is_certain = False and",
+        (f"{WITNESSES}::test_signal_that_its_sender_heard_to_be_delivered_is_there",),
+    ),
+    Mutation(
+        "the audit knows nothing of messages to whoever has a workflow_id",
+        f"{CORE}/audit/posts.py",
+        "        if run.workflow_id is not None:",
+        "        if False:",
+        (f"{WITNESSES}::test_signals_of_other_runs_are_expected_too[workflow_id]",),
+    ),
+    Mutation(
+        "the audit takes the signals of other runs for surplus",
+        f"{CORE}/audit/auditing.py",
+        "                self._posts.collect(run)",
+        "                pass",
+        (f"{WITNESSES}::test_signals_of_other_runs_are_expected_too[to]",),
+    ),
 )

@@ -26,6 +26,7 @@ from durable_core.audit import (
     witnesses,
 )
 from durable_core.audit.effects import NOTHING_WITNESSED
+from durable_core.audit.posts import Posts
 from durable_core.audit.replaying import replay
 from durable_core.audit.report import Report
 from durable_core.audit.story import Story
@@ -179,10 +180,14 @@ class _Examination:
         self._patience = patience
         self._report = report
         self._suspects: dict[UUID, _Suspect] = {}  # by what an entry would be for
+        self._posts = Posts()  # only where signals were witnessed: production's would be too many
         self._open: set[UUID] = set()  # runs and tasks, if whatever is not among them must have no entry
 
     def look_at(self, run_ids: Sequence[UUID]) -> None:
         runs = self._read(run_ids)
+        if self._effects.signals:
+            for run in runs:
+                self._posts.collect(run)
         found = self._violations(runs, counting=True)
         if found:
             again = set(self._violations(self._read({v.run_id for v in found if v.run_id is not None})))
@@ -193,7 +198,7 @@ class _Examination:
     def finish(self) -> Report:
         self._settle()
         self._report.add(witnesses.starts(self._store, self._effects))
-        self._report.add(signals.delivered(self._store, self._effects))
+        self._report.add(signals.delivered(self._store, self._effects, self._posts))
         self._report.add(witnesses.conservation(self._effects))
         return self._report
 

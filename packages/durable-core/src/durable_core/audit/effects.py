@@ -81,7 +81,8 @@ class Total:
 @dataclass(frozen=True, kw_only=True)
 class Effects:
     starts: Sequence[Start] = ()
-    # Runs that are named here, and those that went on for them, have got these signals and no others.
+    # Runs that are named here, and those that went on for them, have got these signals, those that
+    # other runs in the audit's scope have sent them, and no others.
     signals: Sequence[SentSignal] = ()
     performed: Sequence[Performed] = ()
     # Activities that note each attempt in *performed*, before and after what they do.

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from durable_core.audit.effects import Effects, SentSignal
+    from durable_core.audit.posts import Posts
     from durable_core.audit.story import Story
     from durable_core.ports import AuditableStore, AuditedRun
 
@@ -44,8 +45,11 @@ def signals(story: Story) -> Iterator[Violation]:
 # Of no single run
 
 
-def delivered(store: AuditableStore, effects: Effects) -> Iterator[Violation]:
-    """What was sent has come to its run, or to one that went on for it, and nothing else has."""
+def delivered(store: AuditableStore, effects: Effects, posts: Posts) -> Iterator[Violation]:
+    """What was sent has come to its run, or to one that went on for it, and nothing else has.
+
+    *posts* are what other runs have sent.
+    """
     receivers: dict[UUID, AuditedRun] = {}
     sent: defaultdict[UUID, list[SentSignal]] = defaultdict(list)  # by the first run of the chain
     wanted = list(effects.signals_by_run)
@@ -56,10 +60,12 @@ def delivered(store: AuditableStore, effects: Effects) -> Iterator[Violation]:
             sent[chain_id] += effects.signals_by_run[run.record.id]
     for chain_id, messages in sent.items():
         try:
-            received = [list(_received(run)) for run in _chain(store, chain_id, receivers[chain_id])]
+            chain = list(_chain(store, chain_id, receivers[chain_id]))
+            received = [list(_received(run)) for run in chain]
         except NewerCodeNeeded:
             continue
-        yield from _compare(chain_id, messages, received)
+        posted = [signal for run in chain for signal in posts.sent_to(run.record)]
+        yield from _compare(chain_id, [*messages, *posted], received)
 
 
 def _chain(store: AuditableStore, chain_id: UUID, known: AuditedRun) -> Iterator[AuditedRun]:

@@ -310,6 +310,10 @@ class Model:
             raise Disagreement(f"it came to step {found_label} ({found}); expected step {label}")
         return found
 
+    def peek(self, label: str) -> Entry | None:
+        """The next entry, if it is of this label."""
+        return self.seen.trace[self.place][1:] if self.comes(label) else None
+
     def comes(self, label: str) -> bool:
         """Whether the next entry is of this label."""
         return self.place < len(self.seen.trace) and self.seen.trace[self.place][0] == label

@@ -55,6 +55,9 @@ class Customer:
         self._witness = witness
         self._lives = 0
         self._sent: set[tuple[str, Any]] = set()  # of signals, name and payload
+        self._greeting: str | None = None  # a signal with which it starts
+        if order.workflow_id is not None and random.random() < 0.4:
+            self._greeting = f"hello from {order.path}"
         self._operator = Operator(order, self._store, world.hub, random)
         self._left: deque[Callable[[Client], None]] = deque([self._start])
         calls: list[Callable[[Client], None]] = [
@@ -124,8 +127,16 @@ class Customer:
         if order.workflow_id is not None:
             definition = definition.using(workflow_id=order.workflow_id)
         given = {"program": order.program.to_text(), "path": order.workflow_id or order.path}
+        timeout = order.program.timeout
         try:
-            order.run_id = client.start(definition, given, timeout=order.program.timeout).run_id
+            if self._greeting is None:
+                order.run_id = client.start(definition, given, timeout=timeout).run_id
+            else:
+                order.run_id = self._greeted()
+                if order.run_id is None:
+                    greeted = client.signal_with_start(definition, given, SURPLUS, self._greeting, timeout=timeout)
+                    order.run_id = greeted.run_id
+                witness.sent(order.run_id, SURPLUS, self._greeting, order.path)
         except WorkflowAlreadyStarted:
             order.is_refused = True
             self._left.clear()
@@ -206,6 +217,14 @@ class Customer:
     def _found(self) -> UUID | None:
         for run in self._store._runs:
             if run.record.parent_id is None and decode(run.record.input).get("path") == self.order.path:
+                return run.record.id
+        return None
+
+    def _greeted(self) -> UUID | None:
+        """Whom an earlier call has greeted that got no reply."""
+        for run in self._store._runs:
+            is_meant = run.record.workflow_id == self.order.workflow_id
+            if is_meant and self._is_there(run.record.id, SURPLUS, self._greeting):
                 return run.record.id
         return None
 

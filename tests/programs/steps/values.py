@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from durable_core.execution import Status
 from tests.programs import language as p
 from tests.programs.source import value_of
 from tests.programs.trace import ProgramError
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from tests.programs.interpreter import Interpreter
     from tests.programs.model import Model
     from tests.programs.source import Writer
+    from tests.programs.trace import Entry
 
 CHANGES = ("change-1", "change-2")
 
@@ -104,7 +106,7 @@ class GetVersion(p.Binding):
         code.value(self, lambda: code.ctx.get_version(self.change_id, self.version))
 
     def see(self, model: Model) -> None:
-        model.bind(self, model.versions.setdefault(self.change_id, self.version))
+        model.bind(self, _version(self, model, self.version, before=["value", 0]))
 
     def write(self, writer: Writer) -> None:
         writer.bind(self, f"ctx.get_version({self.change_id!r}, {self.version})")
@@ -118,7 +120,7 @@ class Patched(p.Binding):
         code.value(self, lambda: code.ctx.patched(self.change_id))
 
     def see(self, model: Model) -> None:
-        model.bind(self, model.versions.setdefault(self.change_id, 1) > 0)
+        model.bind(self, _version(self, model, 1, before=["value", False]) > 0)
 
     def write(self, writer: Writer) -> None:
         writer.bind(self, f"ctx.patched({self.change_id!r})")
@@ -136,6 +138,16 @@ class DeprecatePatch(p.Step):
 
     def write(self, writer: Writer) -> None:
         writer.write(f"ctx.deprecate_patch({self.change_id!r})")
+
+
+def _version(step: GetVersion | Patched, model: Model, wanted: int, *, before: Entry) -> int:
+    """*before*: what the step sees in a run that is older than the change.
+
+    A run that was ended from outside may have facts behind its last decision. Code that is brought there, for somebody
+    who looks, decides nothing any more: it is as old as the run.
+    """
+    looks_only = model.seen.status in (Status.CANCELED, Status.TIMED_OUT) and model.peek(step.label) == before
+    return model.versions.setdefault(step.change_id, 0 if looks_only else wanted)
 
 
 def draw_change(author: Author, scope: Scope, depth: int) -> GetVersion | Patched | DeprecatePatch:

@@ -60,7 +60,10 @@ def _drawn(random: Random) -> list[Order]:
         if shares:
             first = orders[0]
             first.workflow_id = "shared"
-            orders.append(Order(str(number), first.program if random.random() < 0.7 else program, "shared"))
+            is_same = random.random() < 0.7
+            if first.program.moves_money or program.moves_money:
+                is_same = True  # or the one's customer would cancel the other's transfers half-way
+            orders.append(Order(str(number), first.program if is_same else program, "shared"))
         else:
             orders.append(Order(str(number), program))
     return orders

@@ -106,7 +106,7 @@ class Author:
         self.child_depth = depth
         timeout = 3 * self.duration() if self.chance(0.1) else None
         if not depth and self.chance(COROUTINES):
-            return draw_coroutine(self, Scope(), timeout)
+            return draw_coroutine(self, Scope(), timeout=timeout)
         return self.runs(size, timeout)
 
     def runs(self, size: int, timeout: p.Seconds | None) -> p.Program:

@@ -6,7 +6,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.programs import language as p
 from tests.programs.activities import options
@@ -18,6 +18,7 @@ from tests.programs.steps.activities import asked, called, written
 from tests.programs.steps.blocks import Raise, Return
 from tests.programs.steps.children import Child
 from tests.programs.steps.outputs import Publish, SetEvent
+from tests.programs.steps.signals import SIGNALS, WaitSignal
 from tests.programs.steps.values import SideEffect
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class RunCoroutine(p.Binding):
 
     @staticmethod
     def draw(author: Author, scope: Scope, depth: int) -> RunCoroutine:
-        given, program = author.labeled(), draw_coroutine(author, type(scope)())
+        given, program = author.labeled(), draw_coroutine(author, type(scope)(), is_child=True)
         return RunCoroutine(**given, program=program, binds=author.bind(scope.values))
 
     def run(self, code: Interpreter) -> None:
@@ -57,8 +58,11 @@ class RunCoroutine(p.Binding):
         writer.bind(self, f'ctx.run_workflow({name!r}, path=f"{{path}}/{{children}}")', note="_child")
 
 
-def draw_coroutine(author: Author, scope: Scope, timeout: p.Seconds | None = None) -> p.Program:
-    kinds = (Await, Await, Await, Doze, SideEffect, SetEvent, Publish)
+def draw_coroutine(
+    author: Author, scope: Scope, *, timeout: p.Seconds | None = None, is_child: bool = False
+) -> p.Program:
+    common = (Await, Await, Await, Doze, SideEffect, SetEvent, Publish)
+    kinds = common if is_child else (*common, AwaitSignal)  # which nobody sends to children
     body: list[p.Step] = [author.pick(kinds).draw(author, scope, 0) for _ in range(author.random.randint(1, 4))]
     if author.chance(0.1):
         body.append(Raise.draw(author))
@@ -99,6 +103,22 @@ class Doze(Awaited):
 
     def write(self, writer: Writer) -> None:
         writer.write(f"made = await settled({self.how}.sleep({self.seconds!r}))")
+        writer.bind(self, "made()")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AwaitSignal(Awaited, WaitSignal):
+    @staticmethod
+    def draw(author: Author, scope: Scope, depth: int) -> AwaitSignal:
+        given, name = author.labeled(), author.pick(SIGNALS)
+        return AwaitSignal(**given, name=name, timeout=author.sometimes(), binds=author.bind(scope.values))
+
+    async def await_in(self, code: Interpreter) -> None:
+        waiting: Any = code.ctx.wait_signal(self.name, timeout=self.timeout)
+        code.value(self, await settled(waiting))
+
+    def write(self, writer: Writer) -> None:
+        writer.write(f"made = await settled(ctx.wait_signal({self.name!r}, timeout={self.timeout!r}))")
         writer.bind(self, "made()")
 
 

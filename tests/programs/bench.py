@@ -6,6 +6,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from durable_core.answering import Answerer
 from durable_core.audit import Effects, Performed
 from durable_core.client import Client
 from durable_core.codec import encode
@@ -17,6 +18,7 @@ from durable_core.testing import InMemoryHistoryStore, InMemoryTaskQueue, Manual
 from durable_core.updating import Updater
 from durable_core.worker import Worker, WorkerSettings
 from tests.programs.activities import HERE, SCRIPTED, MemoryLedger, install
+from tests.programs.answers import Accepted, open_questions
 from tests.programs.bookings import Books, install_books
 from tests.programs.errands import Others, install_errands, judge_words, past_tasks
 from tests.programs.interpreter import workflow_of
@@ -51,6 +53,8 @@ class ProgramBench:
         self.completer = Completer(self.store, self.queue)
         self.client = Client(self.store, self.queue, self.registry)
         self.updater = Updater(self.client, self.store, payload_limit=PAYLOAD_LIMIT)
+        self.answerer = Answerer(self.client, self.store, payload_limit=PAYLOAD_LIMIT)
+        self.accepted: list[Accepted] = []
         self.settings = WorkerSettings(inline=True, tick=0.2, **settings)
 
     def start(self, program: Program, run_id: UUID, *, path: str = "r") -> UUID:
@@ -112,6 +116,17 @@ class ProgramBench:
                 continue
             for number in range(len(errand.words)):
                 self.others.say(self.completer, errand, number)
+
+    def answer(self, number: int) -> bool:
+        """One of the open questions; whether there is one."""
+        tasks = open_questions(self.store)
+        if not tasks:
+            return False
+        task = tasks[number % len(tasks)]
+        [value, _] = task.form[number % len(task.form)]
+        self.answerer.answer(task.id, value)
+        self.accepted.append(Accepted(task.run_id, task.call_id, value))
+        return True
 
     def drive(self, acts: Sequence[Callable[[], Any]] = ()) -> None:
         """Until all runs have closed, children too; one of *acts* happens after each of the first rounds."""

@@ -43,7 +43,8 @@ def generate(
 ) -> p.Program:
     """A program of about *size* steps. Waits and timeouts are multiples of *pace* / 20 seconds, up to *pace*.
 
-    *books*: there is something in the store's own transactions to write to; *others*: somebody to give tokens to.
+    *books*: there is something in the store's own transactions to write to; *others*: people who
+    answer, and are given tokens.
     """
     return Author(random, pace, books=books, others=others).program(size, depth=0)
 
@@ -64,14 +65,16 @@ class Scope:
         self.timers: list[str] = []
         self.branches: list[str] = []
         self.scopes: list[str] = []
+        self.questions: list[str] = []
+        self.open_questions: list[str] = []  # as long as the run
 
     @property
     def handles(self) -> list[str]:
-        return [*self.activities, *self.children, *self.branches, *self.timers]
+        return [*self.activities, *self.children, *self.branches, *self.timers, *self.questions]
 
     @property
     def cancelable(self) -> list[str]:
-        return [*self.activities, *self.children, *self.branches, *self.timers]
+        return [*self.handles, *self.open_questions]
 
     def inner(self) -> Scope:
         """What is bound in there is not known outside."""
@@ -147,6 +150,7 @@ class Author:
             yield 1, s.Book.draw
         if self.others:
             yield 1, s.Entrust.draw
+            yield 1, s.Ask.draw
         if not self.in_branch:  # who is first there is for the queue to say, and the model does not know it
             yield 1, draw_chance
             yield 1, draw_change
@@ -166,6 +170,8 @@ class Author:
             yield 4, s.WaitBranch.draw
         if scope.activities:
             yield 6, s.WaitActivity.draw
+        if scope.questions or scope.open_questions:
+            yield 4, s.WaitAnswer.draw
         if self.child_depth < DEEPEST_CHILD:
             yield 2, s.RunChild.draw
             yield 1, s.StartChild.draw

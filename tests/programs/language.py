@@ -125,6 +125,11 @@ class Program(Part):
         return any(step.spawns for step in executed(self.body))
 
     @property
+    def asks(self) -> bool:
+        """People; children count."""
+        return '"kind": "Ask"' in self.to_text()
+
+    @property
     def takes_updates(self) -> bool:
         return any(step.takes_updates for run in self.runs for step in executed(run.body))
 

@@ -45,6 +45,7 @@ class Circumstances:
     performs_again: bool = False  # its local activities, for it was paused, or several workers had it
     words: Sequence[Word] = ()  # of who had tokens
     runs: Mapping[UUID, RunRecord] = field(default_factory=dict)  # where its children are found
+    answers: Collection[str] = ()  # that people have given
 
 
 @dataclass

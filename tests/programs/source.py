@@ -25,6 +25,7 @@ from tests.programs.interpreter import ended
 from tests.programs.language import Const
 from tests.programs.prices import order_of
 from tests.programs.scripts import Script
+from tests.programs.steps.asks import asked
 from tests.programs.steps.batches import mapped, or_fail
 from tests.programs.steps.handles import gathered, selected
 from tests.programs.steps.sagas import Action, Asked, in_saga

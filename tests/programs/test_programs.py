@@ -19,6 +19,7 @@ from durable_core.execution import Status
 from durable_core.ports import LoadedRun
 from tests.programs import language as p
 from tests.programs.activities import OPENING_BALANCE
+from tests.programs.answers import judge_answers
 from tests.programs.bench import ProgramBench
 from tests.programs.bookings import judge_bookings
 from tests.programs.chains import by_name, judge_chains, signals_of
@@ -41,6 +42,7 @@ def complaints_about(bench: ProgramBench, circumstances: Circumstances) -> list[
     """Of all runs on the bench; *circumstances* are those of the first."""
     all_runs = {loaded.record.id: loaded for loaded in bench.runs()}
     runs = {run_id: loaded.record for run_id, loaded in all_runs.items()}
+    answers = {accepted.answer for accepted in bench.accepted}
     judgements = {}
     for run_id, loaded in all_runs.items():
         sent = by_name(signals_of(loaded))  # by other runs, too
@@ -52,22 +54,24 @@ def complaints_about(bench: ProgramBench, circumstances: Circumstances) -> list[
         else:  # it may be canceled with its parent
             again = circumstances.performs_again
             around = Circumstances(signals=sent, may_be_canceled=True, performs_again=again)
-        around = replace(around, reopened=times_reopened(loaded), runs=runs, words=bench.others.words)
+        around = replace(around, reopened=times_reopened(loaded), runs=runs, words=bench.others.words, answers=answers)
         judgements[run_id] = judge(seen_of(loaded), around)
     complaints = [complaint for judgement in judgements.values() for complaint in judgement.complaints]
     complaints += judge_chains(all_runs, judgements)
     complaints += judge_outputs(bench.store, all_runs, judgements)
+    complaints += judge_answers(all_runs.values(), bench.accepted, answers)
     complaints += judge_bookings(judgements.values(), bench.books.keys)
     complaints += bench.judge_words()
     return complaints + judge_effects(judgements.values(), bench.ledger.begun) + audited(bench)
 
 
 def updates(bench: ProgramBench, program: p.Program) -> list[Callable[[], Any]]:
-    """One is refused; one is sent twice."""
+    """One is refused; one is sent twice. And answers to what people are asked meanwhile."""
+    answers: list[Callable[[], Any]] = [partial(bench.answer, number) for number in (range(5) if program.asks else ())]
     if not program.takes_updates:
-        return []
+        return answers
     asked = [("a", False), ("b", True), ("a", False), ("c", False)]
-    return [partial(bench.update, RUN_ID, update_id, refuse=refuse) for update_id, refuse in asked]
+    return [*(partial(bench.update, RUN_ID, update_id, refuse=refuse) for update_id, refuse in asked), *answers]
 
 
 def audited(bench: ProgramBench) -> list[str]:

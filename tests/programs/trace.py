@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 Entry = list[Any]
 
+EXPIRED = "nobody has answered"  # of a question; other waits that run out of time may be made again
+
 
 class BranchEnd(NamedTuple):
     """How a branch of a program ended; what it saw is in its own trace."""
@@ -132,6 +134,8 @@ class Trace:
 def entry_of(error: Exception) -> Entry:
     name = type(error).__name__
     match error:
+        case WaitTimeout() if str(error).startswith(EXPIRED):
+            return ["failed", name]
         case WaitTimeout():
             return ["timeout"]
         case ActivityTimeout():

@@ -25,6 +25,7 @@ from durable_core.querying import ask as query
 from tests.programs.interpreter import SEEN, workflow_of
 from tests.programs.steps.updates import MOST
 from tests.simulation.operators import Operator
+from tests.simulation.people import Person
 from tests.simulation.rim import queue_of, store_of
 from tests.simulation.updates import Told, ask
 from tests.simulation.witness import Asked, first_of
@@ -59,6 +60,7 @@ class Customer:
         if order.workflow_id is not None and random.random() < 0.4:
             self._greeting = f"hello from {order.path}"
         self._operator = Operator(order, self._store, world.hub, random)
+        self._person = Person(order, world.store, random, witness)
         self._left: deque[Callable[[Client], None]] = deque([self._start])
         calls: list[Callable[[Client], None]] = [
             self._signal(name, payload) for name, payload in order.program.signals()
@@ -75,6 +77,9 @@ class Customer:
             for number in range(random.randint(1, MOST)):
                 update = self._update(f"{order.path}-{number}", refuse=random.random() < 0.2)
                 calls.insert(random.randint(0, len(calls) // 2), update)
+        if order.program.asks:
+            for _ in range(random.randint(0, 4)):
+                calls.insert(random.randint(0, len(calls)), self._answer)
         if random.random() < 0.08:
             place = random.randint(0, len(calls))
             calls.insert(random.randint(place, len(calls)), self._operator.resume)
@@ -182,6 +187,9 @@ class Customer:
             self._witness.told.append(told)
 
         return update
+
+    def _answer(self, client: Client) -> None:
+        self._person.answer(client, self._reached, self._pause)
 
     def _pause(self) -> None:
         self._world.hub.wait(self._random.random() * PATIENCE)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from durable_core import events as e
 from durable_core.audit import Code, audit
 from durable_core.execution import Status
+from tests.programs.answers import judge_answers
 from tests.programs.bookings import judge_bookings
 from tests.programs.chains import by_name, judge_chains, signals_of
 from tests.programs.errands import judge_words, past_tasks
@@ -73,6 +74,7 @@ def _by_the_model(world: World, orders: Sequence[Order], witness: Witness) -> It
             performs_again=True,
             words=witness.words,
             runs=runs,
+            answers=witness.tried,
         )
         seen = seen_of(run)
         judgements[record.id] = judge(seen, around)
@@ -81,6 +83,7 @@ def _by_the_model(world: World, orders: Sequence[Order], witness: Witness) -> It
         yield from judgement.complaints
     yield from judge_chains(loaded, judgements)
     yield from judge_outputs(world.store, loaded, judgements)
+    yield from judge_answers(loaded.values(), witness.accepted, witness.tried)
     reopened = {first_of(run.record) for run in loaded.values() if times_reopened(run)}
     yield from judge_told(world.store, witness.told, reopened)
     was_reopened = {run.record.id: times_reopened(run) > 0 for run in loaded.values()}

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from durable_core.ports import RunRecord
     from durable_core.testing import InMemoryHistoryStore
     from durable_core.testing.clock import TimeSource
+    from tests.programs.answers import Accepted
     from tests.programs.errands import Word
     from tests.programs.trace import Entry
     from tests.simulation.updates import Told
@@ -52,6 +53,8 @@ class Witness:
         self.kept: set[UUID] = set()  # likewise
         self.told: list[Told] = []  # of updates
         self.words: list[Word] = []  # of who had tokens
+        self.tried: set[str] = set()  # answers to questions, whatever became of them
+        self.accepted: list[Accepted] = []
         self.answers: list[Asked] = []
         self._performed: list[Performed] = []
 

@@ -1,6 +1,7 @@
 """Every kind of step, by family."""
 
 from tests.programs.steps.activities import RunActivity, StartActivity, Transfer, WaitActivity, WrongCall
+from tests.programs.steps.asks import Ask, WaitAnswer
 from tests.programs.steps.batches import Map, MapBranches, MapChildren
 from tests.programs.steps.blocks import For, If, Raise, Return, Shield, Try
 from tests.programs.steps.bookings import Book
@@ -22,6 +23,7 @@ from tests.programs.steps.updates import OnUpdate
 from tests.programs.steps.values import DeprecatePatch, DrawRandom, DrawUuid, GetVersion, Patched, SideEffect
 
 __all__ = [
+    "Ask",
     "Book",
     "Cancel",
     "CancelScope",
@@ -64,6 +66,7 @@ __all__ = [
     "Transfer",
     "Try",
     "WaitActivity",
+    "WaitAnswer",
     "WaitBranch",
     "WaitChild",
     "WaitSignal",

@@ -19,7 +19,7 @@ REASON = "enough"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cancel(p.Labeled):
-    """Of an activity, a child, a branch or a timer."""
+    """Of an activity, a child, a branch, a timer or a question."""
 
     handle: str
 

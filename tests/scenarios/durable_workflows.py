@@ -30,6 +30,7 @@ from . import (  # noqa: F401 - registers more
     continued_workflows,
     crash_workflows,
     deployed_workflows,
+    language_workflows,
     ledger,
     lived_workflows,
     local_workflows,

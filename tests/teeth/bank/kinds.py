@@ -21,6 +21,16 @@ MUTATIONS = (
         (f"{TRANSACTIONS}::test_an_attempt_that_somebody_has_decided_about_takes_back_what_was_written",),
     ),
     Mutation(
+        "what a transactional activity writes commits before its outcome",
+        f"{WORKER}/transactions.py",
+        "            receipt = self._store.record_outcomes([attempts.completed(task, result)])\n",
+        "        with self._store.shared_transaction():\n"
+        "            receipt = self._store.record_outcomes([attempts.completed(task, result)])\n",
+        (
+            "tests/crashes/test_kills_of_the_language.py::test_the_whole_language_survives_a_death_at[outcome-inside-sqlite]",
+        ),
+    ),
+    Mutation(
         "a transactional attempt is interrupted while it commits",
         f"{WORKER}/executor.py",
         "            if attempt.begun is not None and not attempt.is_settling:",

@@ -298,6 +298,15 @@ def test_effects_agree_with_the_outcomes_of_local_activities(bench: NotingBench,
         assert found(bench, Effects(performed=noted + more, noting=NOTING)) == []
 
 
+def test_effects_that_a_fork_took_over_are_those_of_the_other_run(bench: NotingBench):
+    run_id = bench.start("noting_here")
+    bench.drive(run_id)
+    noted = performed(bench, is_local=True)
+    length = len(bench.store.load([run_id])[run_id].events)
+    bench.drive(bench.client.fork_run(run_id, length))
+    assert found(bench, Effects(performed=noted, noting=NOTING)) == []
+
+
 def test_local_activity_that_completed_without_an_effect_is_found(bench: NotingBench):
     run_id = bench.start("noting_here")
     bench.drive(run_id)

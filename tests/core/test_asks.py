@@ -33,7 +33,7 @@ from durable_core.errors import (
 from durable_core.execution import HumanTaskStatus, Status
 from durable_core.handles import TaskHandle
 from durable_core.ports import new_id
-from durable_core.transcript import decided
+from durable_core.rewinding import decided
 from tests.core.stories import RUN_ID, Story, answered, cancel, loads, signal
 from tests.core.test_worker import Bench
 

@@ -213,6 +213,33 @@ def test_a_step_may_be_cut_in_two(world):
 
 
 @both
+def test_a_step_may_be_cut_before_what_its_fact_asks_for_by_itself(world):
+    """The time limit of a scope asks what was started there to end, and not the code."""
+
+    @world.workflow
+    def child(ctx):
+        ctx.wait_signal("never")
+
+    @world.workflow
+    def flow(ctx):
+        with ctx.cancel_scope(timeout=10) as scope:
+            ctx.run_workflow("child")
+        return scope.was_canceled
+
+    origin = world.run(to=lambda status: status is Status.RUNNING)
+    world.bench.clock.advance(timedelta(seconds=10))
+    world.bench.drive(origin)
+    fork = world.fork(origin, world.seq(origin, "child_workflow_cancel_requested"))
+    assert world.result(fork) is True
+    types = world.types(fork)
+    assert types[types.index("timer_fired") :][:3] == [
+        "timer_fired",
+        "workflow_forked",
+        "child_workflow_cancel_requested",
+    ]
+
+
+@both
 def test_time_goes_on_at_the_fork(world):
     """A sleep that is begun anew is slept from there on, not from when the other run slept."""
 
@@ -940,6 +967,39 @@ def test_a_run_that_nobody_has_begun_is_not_forked(world):
 
     with pytest.raises(NotForkable, match="its history is empty"):
         world.bench.client.fork_run(world.bench.start("flow"), 2)
+
+
+def test_a_fork_takes_nothing_over_of_which_the_code_has_not_heard(world):
+    """A run that is ended from outside, before a worker has it, has what came until then in its history."""
+
+    @world.workflow
+    def flow(ctx):
+        return ctx.wait_signal("word")
+
+    client = world.bench.client
+    origin = world.bench.start("flow")
+    client.signal(origin, "word", 7)
+    client.cancel(origin)
+    assert world.types(origin) == ["workflow_started", "signal_received", "workflow_canceled"]
+    with pytest.raises(NotForkable, match=r"workflow_canceled at seq 3.* has not heard\. Expected 2, or an earlier"):
+        client.fork_run(origin, 3)
+    assert world.result(world.fork(origin, 2, keep_signals=True)) == 7
+
+
+def test_a_run_that_is_to_begin_anew_is_not_forked_before_it_has_begun(world):
+    @world.workflow
+    def flow(ctx):
+        if not world.fixed:
+            raise Broken("at once")
+        return ctx.run_activity(world.note)
+
+    origin = world.run()
+    world.fixed, world.is_same = True, False
+    world.bench.client.reopen(origin)
+    with pytest.raises(NotForkable, match="opened again from its very beginning, and no worker has begun it since"):
+        world.bench.client.fork_run(origin, len(world.history(origin)) + 1)
+    world.bench.drive(origin)
+    assert world.result(world.fork(origin, world.seq(origin, "activity_scheduled"))) == "note"
 
 
 def test_a_history_of_a_newer_release_or_one_with_a_gap_is_not_forked():

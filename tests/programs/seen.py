@@ -11,8 +11,7 @@ from durable_core.definitions import Registry
 from durable_core.errors import NondeterminismError
 from durable_core.execution import Status
 from durable_core.replay import WorkflowRun
-from durable_core.rewinding import lived
-from durable_core.transcript import decided
+from durable_core.rewinding import decided, lived
 from durable_core.worker.loading import info_of
 from tests.programs.activities import MemoryLedger, install
 from tests.programs.bookings import install_books

@@ -14,7 +14,7 @@ from durable_core import events as e
 from durable_core.errors import NewerCodeNeeded, NotForkable
 from durable_core.execution import MessageStatus
 from durable_core.ports import MessageNews, child_id_of, human_task_id_of
-from durable_core.rewinding import OUTCOMES, lived
+from durable_core.rewinding import OUTCOMES, decided, lived
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,6 +46,7 @@ def check_seq(records: Sequence[e.EventRecord], from_seq: int) -> None:
     if 2 <= from_seq <= length + 1:
         last = records[from_seq - 2]
         if last.type not in e.TERMINAL_TYPES:
+            _check_heard(records, from_seq)
             return
         nearest = [str(seq) for seq in (from_seq - 1, from_seq + 1) if seq <= length + 1]
         raise NotForkable(
@@ -59,6 +60,20 @@ def check_seq(records: Sequence[e.EventRecord], from_seq: int) -> None:
         f"its history has {length} events, and from_seq, the first that is to be decided anew, is {from_seq}. "
         f"Expected 2 to {most}; the nearest is {2 if from_seq < 2 else most}."
     )
+
+
+def _check_heard(records: Sequence[e.EventRecord], from_seq: int) -> None:
+    """What comes when a run is ended from outside is written down, and its code never hears of it."""
+    end = next((place for place in range(from_seq - 1, len(records)) if records[place].type in e.TERMINAL_TYPES), None)
+    if end is None:
+        return
+    most = max(len(decided(records[: end + 1])), 1) + 1
+    if from_seq > most:
+        raise NotForkable(
+            f"from_seq={from_seq} stands behind what came when the run was ended ({records[end].type} at seq "
+            f"{records[end].seq}), of which its code has not heard. Expected {most}, or an earlier one; with "
+            "keep_signals=True, no signal is lost."
+        )
 
 
 def taken_over(records: Sequence[e.EventRecord], fork_id: UUID) -> list[e.EventRecord]:
@@ -109,6 +124,11 @@ def cut(records: Sequence[e.EventRecord], from_seq: int, fork_id: UUID) -> Cut:
     except NewerCodeNeeded as newer:
         raise NotForkable(str(newer)) from None
     kept = lived(before)
+    if not any(record.type == e.WorkflowStarted.type for record in kept):
+        raise NotForkable(
+            f"before seq {from_seq}, it was opened again from its very beginning, and no worker has begun it since. "
+            "Start another one."
+        )
     facts = [e.event_of(record) for record in kept]
     ended = _ended(kept)
     scheduled = [f for f in facts if isinstance(f, e.ActivityScheduled)]

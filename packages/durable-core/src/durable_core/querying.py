@@ -21,7 +21,7 @@ from durable_core.errors import (
 )
 from durable_core.queries import STATUS, check_payload
 from durable_core.replay import WorkflowRun
-from durable_core.transcript import decided
+from durable_core.rewinding import decided
 from durable_core.worker.loading import info_of
 
 if TYPE_CHECKING:

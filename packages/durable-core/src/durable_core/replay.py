@@ -124,11 +124,11 @@ class WorkflowRun:
         """One step of the history."""
         engine = self._engine
         engine.time, engine.step = placed.created_at, placed.seq
+        engine.pass_turns()  # first: a fact may ask for something by itself, as the time limit of a scope does
         if isinstance(fact, e.TERMINAL):
             self._end_as_recorded(fact, placed)
         else:
             self._apply(fact)
-        engine.pass_turns()
         self._go_on()
         if past.upcoming() is not None and not self._branches.main.evicted:
             raise past.never_asked(self._whereabouts())

@@ -68,6 +68,25 @@ class Rewinding:
     sent: Sequence[str]  # calls of messages to other runs of which the code has heard nothing
 
 
+def decided(history: Sequence[e.EventRecord]) -> Sequence[e.EventRecord]:
+    """A history without what was written to it from outside when it ended, and its code was not asked.
+
+    That ends with the cancel or the deadline, has signals and answers before it, and begins with the start where the
+    run never ran.
+    """
+    if not history or history[-1].type not in (e.WorkflowCanceled.type, e.WorkflowTimedOut.type):
+        return history
+    end = history[-1]
+    first = len(history) - 1
+    while (
+        first
+        and history[first - 1].type in (*e.ACKNOWLEDGED_TYPES, e.WorkflowStarted.type)
+        and history[first - 1].created_at == end.created_at
+    ):
+        first -= 1
+    return history[:first]
+
+
 def lived(records: Sequence[e.EventRecord]) -> Sequence[e.EventRecord]:
     """A history without what was put aside: what a replay goes by."""
     if all(record.type != e.WorkflowReopened.type for record in records):

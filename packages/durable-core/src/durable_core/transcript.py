@@ -23,25 +23,6 @@ if TYPE_CHECKING:
     from durable_core.patches import Patches
 
 
-def decided(history: Sequence[e.EventRecord]) -> Sequence[e.EventRecord]:
-    """A history without what was written to it from outside when it ended, and its code was not asked.
-
-    That ends with the cancel or the deadline, has signals and answers before it, and begins with the start where the
-    run never ran.
-    """
-    if not history or history[-1].type not in (e.WorkflowCanceled.type, e.WorkflowTimedOut.type):
-        return history
-    end = history[-1]
-    first = len(history) - 1
-    while (
-        first
-        and history[first - 1].type in (*e.ACKNOWLEDGED_TYPES, e.WorkflowStarted.type)
-        and history[first - 1].created_at == end.created_at
-    ):
-        first -= 1
-    return history[:first]
-
-
 class Transcript:
     def __init__(
         self,

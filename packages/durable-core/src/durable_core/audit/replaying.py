@@ -20,7 +20,7 @@ from durable_core.errors import CodeFailed, CodeStuck, DurableError, NewerCodeNe
 from durable_core.execution import Status, record
 from durable_core.failures import summary
 from durable_core.replay import WorkflowRun
-from durable_core.transcript import decided
+from durable_core.rewinding import decided
 from durable_core.worker.loading import info_of
 
 if TYPE_CHECKING:

@@ -88,10 +88,14 @@ class Story:
         return {name: text for name, text in said.items() if isinstance(text, str)}
 
     @cached_property
+    def forked_at(self) -> int:
+        """How many facts are those of another run."""
+        return max((place for place, fact in enumerate(self.facts) if isinstance(fact, e.WorkflowForked)), default=0)
+
+    @cached_property
     def ended_elsewhere(self) -> frozenset[str]:
         """Calls that ended in the run from which this one was forked: there are no rows of its own for them."""
-        forks = [place for place, fact in enumerate(self.facts) if isinstance(fact, e.WorkflowForked)]
-        before = self.facts[: forks[-1]] if forks else ()
+        before = self.facts[: self.forked_at]
         ends = (
             *ACTIVITY_OUTCOMES,
             *CHILD_OUTCOMES,

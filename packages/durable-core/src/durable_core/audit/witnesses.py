@@ -30,7 +30,7 @@ def effects(story: Story) -> Iterator[Violation]:
         of_call = noted.pop(f"{story.record.id}:{call_id}", [])
         if task.record.activity_name in story.effects.noting:
             yield from _compare(story, task, of_call, hands[call_id])
-    for fact in story.facts:
+    for fact in story.facts[story.forked_at :]:
         if isinstance(fact, LOCAL_OUTCOMES):
             of_call = noted.pop(f"{story.record.id}:{fact.call_id}", [])
             if fact.activity_name in story.effects.noting:

@@ -7,6 +7,7 @@ twice is two signals.
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from durable_core import events as e
@@ -86,6 +87,10 @@ class Customer:
             calls.insert(place, self._operator.pause)
         if not order.program.moves_money and random.random() < 0.15:
             calls += [self._reopen] * random.randint(1, 2)
+        if order.workflow_id is None and not order.program.moves_money and random.random() < 0.08:
+            place = random.randint(0, len(calls))
+            calls.insert(random.randint(place, len(calls)), self._tell_forks)
+            calls.insert(place, self._operator.fork)
         self._left += calls
 
     @property
@@ -171,6 +176,13 @@ class Customer:
             self._witness.sent(run_id, name, payload, sender)
 
         return send
+
+    def _tell_forks(self, client: Client) -> None:
+        """What the origin has got since, or will get: some of it twice."""
+        for fork in self._operator.forks():
+            for name, payload in self.order.program.signals():
+                with suppress(WorkflowClosed):
+                    client.signal(fork, name, payload)
 
     def _reopen(self, client: Client) -> None:
         signals = [self._signal(name, payload) for name, payload in self.order.program.signals()]

@@ -20,9 +20,10 @@ from tests.simulation.updates import judge_told
 from tests.simulation.witness import first_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
+    from uuid import UUID
 
-    from durable_core.ports import LoadedRun
+    from durable_core.ports import LoadedRun, RunRecord
     from tests.programs.seen import Seen
     from tests.simulation.orders import Order
     from tests.simulation.witness import Witness
@@ -56,16 +57,28 @@ def _answers(witness: Witness, run: LoadedRun, seen: Seen) -> Iterator[str]:
             yield f"run {run_id} answered that it had seen {answer}; it has seen {seen.trace}"
 
 
+def _of_forks(runs: Collection[RunRecord]) -> set[UUID]:
+    """Forks, the runs that go on for them, and their children."""
+    found = {run.id for run in runs if run.forked_from is not None}
+    while more := {run.id for run in runs if {run.parent_id, run.chain_id} & found} - found:
+        found |= more
+    return found
+
+
 def _by_the_model(world: World, orders: Sequence[Order], witness: Witness) -> Iterator[str]:
     loaded = world.store.load([row.record.id for row in world.store._runs])
     runs = {run_id: run.record for run_id, run in loaded.items()}
     canceled = {first_of(runs[order.run_id]) for order in orders if order.cancels and order.run_id in runs}
+    forked = _of_forks(runs.values())
+    own = {run_id: run for run_id, run in loaded.items() if run_id not in forked}
     judgements = {}
     for run in loaded.values():
         record = run.record
         if record.status is Status.BLOCKED:
             yield f"run {record.id} is BLOCKED: {record.error}"
             return
+        if record.id in forked:  # the audit knows what a fork begins with, and the model how a program begins
+            continue
         around = Circumstances(
             signals=by_name(signals_of(run)),
             may_be_canceled=first_of(record) in canceled or record.parent_id is not None,
@@ -81,8 +94,8 @@ def _by_the_model(world: World, orders: Sequence[Order], witness: Witness) -> It
         yield from _answers(witness, run, seen)
     for judgement in judgements.values():
         yield from judgement.complaints
-    yield from judge_chains(loaded, judgements)
-    yield from judge_outputs(world.store, loaded, judgements)
+    yield from judge_chains(own, judgements)
+    yield from judge_outputs(world.store, own, judgements)
     yield from judge_answers(loaded.values(), witness.accepted, witness.tried)
     reopened = {first_of(run.record) for run in loaded.values() if times_reopened(run)}
     yield from judge_told(world.store, witness.told, reopened)
@@ -90,6 +103,6 @@ def _by_the_model(world: World, orders: Sequence[Order], witness: Witness) -> It
     yield from judge_words(
         witness.words, past_tasks(world.store), was_reopened.__getitem__, is_rough=world.weather.is_rough
     )
-    if not any(order.workflow_id for order in orders):
+    if not forked and not any(order.workflow_id for order in orders):  # otherwise, one path has several runs
         yield from judge_effects(judgements.values(), witness.ledger.begun)
         yield from judge_bookings(judgements.values(), witness.books.keys)

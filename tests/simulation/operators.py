@@ -1,11 +1,11 @@
-"""What a person does to a run of a customer's: pauses it for a while, and opens it again when it has failed."""
+"""What a person does to a run of a customer's: pauses it for a while, opens it again when it has failed, forks it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from durable_core import events as e
-from durable_core.errors import NotReopenable, WorkflowClosed
+from durable_core.errors import NotForkable, NotReopenable, WorkflowClosed
 from durable_core.execution import Status
 
 if TYPE_CHECKING:
@@ -78,6 +78,21 @@ class Operator:
             assert self._was_reopened(), "told of a reopening that has not happened"
         if self._was_reopened():  # perhaps by a call that got no reply
             again()
+
+    def fork(self, client: Client) -> None:
+        """Anywhere, while it runs or when it has ended."""
+        before = list(self._store._events.get(self._run_id, ()))
+        try:
+            client.fork_run(self._run_id, self._random.randint(2, max(2, len(before))), keep_signals=True)
+        except NotForkable:
+            pass
+        finally:
+            after = self._store._events.get(self._run_id, ())
+            assert list(after[: len(before)]) == before, "a fork has changed its origin"
+
+    def forks(self) -> list[UUID]:
+        """Also those of calls that got no reply."""
+        return [row.record.id for row in self._store._runs if row.record.forked_from == self._run_id]
 
     def _was_reopened(self) -> bool:
         """It, or a run that it goes on for: once open, it may have been continued before anybody looks."""

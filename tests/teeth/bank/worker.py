@@ -43,7 +43,6 @@ MUTATIONS = (
         "        slot.mail = []\n",
         (
             f"{RULES_TRANSACTIONS}::test_rule_28_mail_that_comes_while_the_run_decides_to_wait_is_read_without_a_wake_up[sqlite-cached]",
-            WORLDS,
         ),
     ),
     Mutation(

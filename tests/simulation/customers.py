@@ -61,7 +61,7 @@ class Customer:
         if order.workflow_id is not None and random.random() < 0.4:
             self._greeting = f"hello from {order.path}"
         self._operator = Operator(order, self._store, world.hub, random)
-        self._person = Person(order, world.store, random, witness)
+        self._person = Person(order, world, random, witness)
         self._left: deque[Callable[[Client], None]] = deque([self._start])
         calls: list[Callable[[Client], None]] = [
             self._signal(name, payload) for name, payload in order.program.signals()
@@ -100,7 +100,7 @@ class Customer:
     def come(self) -> None:
         self._lives += 1
         rim = self._world.process(f"customer-{self.order.path}" + "'" * (self._lives - 1))
-        self._reached = store_of(rim, self._store, waits=True)
+        self._reached = self._world.vault.opened(store_of(rim, self._store, waits=True))
         client = Client(
             self._reached,
             queue_of(rim, self._world.queue),
@@ -225,7 +225,7 @@ class Customer:
         except UnknownExecutionError:
             raise AssertionError("an acknowledged run is not there") from None
         asked = self._witness.newest(self.order.run_id)
-        [loaded] = self._store.load([asked]).values()
+        [loaded] = self._world.opened.load([asked]).values()
         try:
             answer = query(loaded, SEEN, {}, registry=self._world.registry, settings=RunSettings())
         except UnknownQueryError:  # nobody has begun it
@@ -235,9 +235,9 @@ class Customer:
     # What is so, whatever anybody was told
 
     def _found(self) -> UUID | None:
-        for run in self._store._runs:
-            if run.record.parent_id is None and decode(run.record.input).get("path") == self.order.path:
-                return run.record.id
+        for loaded in self._world.opened.load([run.record.id for run in self._store._runs]).values():
+            if loaded.record.parent_id is None and decode(loaded.record.input).get("path") == self.order.path:
+                return loaded.record.id
         return None
 
     def _greeted(self) -> UUID | None:
@@ -254,11 +254,11 @@ class Customer:
 
     def _is_there(self, run_id: UUID, name: str, payload: Any) -> bool:
         facts = []
-        for chained in self._chain(run_id):
-            facts += [e.event_of(record) for record in self._store._events.get(chained, ()) if record.type == _SIGNAL]
+        for loaded in self._world.opened.load(self._chain(run_id)).values():
+            facts += [e.event_of(record) for record in loaded.events if record.type == _SIGNAL]
             facts += [
                 e.event_of(e.EventRecord(0, *mail[1:], self._world.clock.now()))
-                for mail in self._store._unread(chained)
+                for mail in loaded.mail
                 if mail.type == _SIGNAL
             ]
         sent = [(fact.name, decode(fact.payload)) for fact in facts if isinstance(fact, e.SignalReceived)]

@@ -10,13 +10,14 @@ from durable_core.execution import Status
 from tests.programs.answers import judge_answers
 from tests.programs.bookings import judge_bookings
 from tests.programs.chains import by_name, judge_chains, signals_of
-from tests.programs.errands import judge_words, past_tasks
+from tests.programs.errands import judge_words
 from tests.programs.model import Circumstances, judge, judge_effects
 from tests.programs.outputs import judge_outputs
 from tests.programs.scripts import same
 from tests.programs.seen import seen_of, times_reopened
 from tests.simulation.hub import Exhausted
 from tests.simulation.updates import judge_told
+from tests.simulation.vault import plain
 from tests.simulation.witness import first_of
 
 if TYPE_CHECKING:
@@ -43,7 +44,9 @@ def complaints(world: World, orders: Sequence[Order], witness: Witness, *, came_
     now = world.clock.now()
     code = Code(registry=world.registry)
     patience = world.weather.redelivery * 20
-    found += [str(v) for v in audit(world.store, world.queue, effects, now, code=code, patience=patience)]
+    found += [str(v) for v in audit(world.opened, world.queue, effects, now, code=code, patience=patience)]
+    if world.vault.is_shut:
+        found += plain(world.store)
     if not found:
         found += _by_the_model(world, orders, witness)
     return found
@@ -66,7 +69,7 @@ def _of_forks(runs: Collection[RunRecord]) -> set[UUID]:
 
 
 def _by_the_model(world: World, orders: Sequence[Order], witness: Witness) -> Iterator[str]:
-    loaded = world.store.load([row.record.id for row in world.store._runs])
+    loaded = world.opened.load([row.record.id for row in world.store._runs])
     runs = {run_id: run.record for run_id, run in loaded.items()}
     canceled = {first_of(runs[order.run_id]) for order in orders if order.cancels and order.run_id in runs}
     forked = _of_forks(runs.values())
@@ -95,14 +98,13 @@ def _by_the_model(world: World, orders: Sequence[Order], witness: Witness) -> It
     for judgement in judgements.values():
         yield from judgement.complaints
     yield from judge_chains(own, judgements)
-    yield from judge_outputs(world.store, own, judgements)
+    yield from judge_outputs(world.opened, own, judgements)
     yield from judge_answers(loaded.values(), witness.accepted, witness.tried)
     reopened = {first_of(run.record) for run in loaded.values() if times_reopened(run)}
-    yield from judge_told(world.store, witness.told, reopened)
+    yield from judge_told(world.opened, witness.told, reopened)
     was_reopened = {run.record.id: times_reopened(run) > 0 for run in loaded.values()}
-    yield from judge_words(
-        witness.words, past_tasks(world.store), was_reopened.__getitem__, is_rough=world.weather.is_rough
-    )
+    tasks = {past.record.id: past for run_id in loaded for past in world.opened.tasks_of(run_id)}
+    yield from judge_words(witness.words, tasks, was_reopened.__getitem__, is_rough=world.weather.is_rough)
     if not forked and not any(order.workflow_id for order in orders):  # otherwise, one path has several runs
         yield from judge_effects(judgements.values(), witness.ledger.begun)
         yield from judge_bookings(judgements.values(), witness.books.keys)

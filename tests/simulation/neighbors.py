@@ -40,7 +40,7 @@ class Neighbors:
         world = self._world
         self._lives += 1
         rim = world.process(f"neighbor-{self._lives}")
-        store, queue = store_of(rim, world.store, waits=True), queue_of(rim, world.queue)
+        store, queue = world.vault.opened(store_of(rim, world.store, waits=True)), queue_of(rim, world.queue)
         completer = Completer(store, queue, after_commit=world.store.journal.after_commit)
         rim.process.on_death = lambda: self._come_in(AGAIN, errand, said)
 

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from durable_core.client import Client
     from durable_core.ports import HistoryStore, HumanTaskRecord
-    from durable_core.testing import InMemoryHistoryStore
     from tests.simulation.orders import Order
     from tests.simulation.witness import Witness
+    from tests.simulation.world import World
 
 BEHIND_IT = re.compile(r"[^a-z0-9]")  # the path of an order, in those of its strands and children
 PAYLOAD_LIMIT = 1_000_000
@@ -28,9 +28,10 @@ LOOKS = 5  # for a question, before the person gives up
 
 
 class Person:
-    def __init__(self, order: Order, store: InMemoryHistoryStore, random: Random, witness: Witness) -> None:
+    def __init__(self, order: Order, world: World, random: Random, witness: Witness) -> None:
         self._order = order
-        self._store = store
+        self._store = world.store
+        self._opened = world.opened
         self._random = random
         self._witness = witness
 
@@ -74,7 +75,7 @@ class Person:
 
     def _is_asked(self, run_id: UUID) -> bool:
         """Whether the run is this order's, or a child of it."""
-        run = self._store._runs.get(run_id)
-        path: str = "" if run is None else given_to(run.record)["path"]
+        run = self._opened.get(run_id)
+        path: str = "" if run is None else given_to(run)["path"]
         order = self._order
         return BEHIND_IT.split(path)[0] == (order.workflow_id or order.path)

@@ -217,6 +217,7 @@ class SimulatedStore(_Proxy):
         super().__init__(rim, store, StoreUnavailable)
         self.in_transaction = store.in_transaction
         self.now = store.now
+        self.seal_letters_with = store.seal_letters_with
         self._locked: set[UUID] = set()  # tasks that this transaction holds itself
         if not waits:
             for name in ("commit", "claim_tasks", "record_outcomes", "due", "bury"):

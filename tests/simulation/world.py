@@ -19,6 +19,7 @@ from tests.simulation.queues import LyingQueue
 from tests.simulation.rim import Rim, Storm, queue_of, store_of
 from tests.simulation.threads import SimulatedClock, SimulatedThreads
 from tests.simulation.trace import KEPT, Trace
+from tests.simulation.vault import Vault
 from tests.simulation.weather import drawn
 from tests.simulation.witness import Witness
 
@@ -55,6 +56,8 @@ class World:
         self.trace = Trace(self.hub, kept=kept)
         self.clock = StoreTime(self.hub)
         self.store = InMemoryHistoryStore(self.clock)
+        self.vault = Vault(seed, is_rough=self.weather.is_rough)
+        self.opened = self.vault.as_it_is(self.store)
         self.queue = LyingQueue(self.clock, self.weather, self.generator(), self.store)
         self.storm = Storm(self.weather, self.generator())
         self.registry = Registry()
@@ -89,8 +92,9 @@ class World:
         rate = self.random.choice((1.0, skew, 1 / skew))
         rim = self.process(f"worker-{self._hired}", rate=rate, offset=self.random.uniform(0, 1_000_000))
         process = rim.process
+        reached, key = store_of(rim, self.store), self.vault.lend(self.hub) if self.calm_since is None else None
         worker = Worker(
-            store_of(rim, self.store),
+            self.vault.opened(reached, key),
             queue_of(rim, self.queue),
             self._old_code() if is_old else self.registry,
             SimulatedClock(process),
@@ -172,6 +176,7 @@ class World:
         self.trace.note("calm")
         self.storm.is_over = True
         self.queue.calm()
+        self.vault.calm()
         self.calm_since = self.clock.now()
         for rim in self._rims.values():
             rim.heal()

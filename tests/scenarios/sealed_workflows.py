@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import time
 
-from django_durable import ActivityError, RetryPolicy, WorkflowFailed, activity_heartbeat, current_activity, register
+from django_durable import (
+    ActivityError,
+    RetryPolicy,
+    TaskCanceled,
+    WorkflowFailed,
+    activity_heartbeat,
+    current_activity,
+    register,
+)
 
+from . import ledger
 from .durable_activities import QUICK_RETRY, echo
 
 ONCE = RetryPolicy(maximum_attempts=1)
@@ -97,3 +106,27 @@ def waits_with(ctx, secret):
 @register.workflow
 def echoes_secret(ctx, secret, queue):
     return ctx.run_activity(echo.using(queue=queue), secret)
+
+
+@register.workflow
+def asks_about(ctx, secret):
+    """What it is answered, and why it did not want to know the rest."""
+    asked, unwanted = ctx.start_ask("Is it so?"), ctx.start_ask("Is it really?")
+    ctx.cancel(unwanted, f"no {secret}")
+    try:
+        ctx.wait(unwanted)
+    except TaskCanceled as canceled:
+        return [ctx.wait(asked), canceled.reason]
+
+
+@register.activity(retry_policy=ONCE)
+def cries_until_mended(secret, key):
+    if not ledger.is_open(key):
+        raise ValueError(f"mend me: {secret}")
+    return secret
+
+
+@register.workflow
+def goes_on_once_mended(ctx, secret, key):
+    got = [ctx.run_activity(echo, secret), ctx.wait_signal("go"), ctx.side_effect(lambda: secret)]
+    return [*got, ctx.run_activity(cries_until_mended, secret, key)]

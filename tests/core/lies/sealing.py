@@ -37,8 +37,14 @@ class StoreThatSealsNoWordsToSenders(InMemoryHistoryStore):
         return []
 
 
+class StoreThatTellsWhyItWithdrew(InMemoryHistoryStore):
+    def _seen(self, reason: str) -> str:
+        return reason
+
+
 LIES: list[tuple[type[Any], str]] = [
     (StoreThatSealsForTheFirstAddressee, "test_letters_are_sealed_for_the_run_that_they_come_to"),
     (StoreThatSealsNothing, "test_letters_are_sealed_for_the_run_that_they_come_to"),
     (StoreThatSealsNoWordsToSenders, "test_letters_that_the_store_writes_are_sealed_too"),
+    (StoreThatTellsWhyItWithdrew, "test_row_of_a_withdrawn_question_does_not_tell_what_its_letter_seals"),
 ]

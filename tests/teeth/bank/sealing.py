@@ -5,6 +5,7 @@ from tests.teeth.mutation import Mutation
 SEALING = "packages/durable-core/src/durable_core/sealing"
 UNIT = "tests/core/test_sealing.py"
 STORE = "tests/core/test_sealed_store.py"
+ON_SQLITE = "tests/test_store_contracts.py::TestStoreOnSqlite"
 FILES = "tests/core/test_payload_files.py"
 
 MUTATIONS = (
@@ -76,6 +77,27 @@ MUTATIONS = (
         "packages/durable-django/src/django_durable/store/mail.py",
         "letters = [letter._replace(run_id=wake.run_id) for letter, wake in addressed]",
         "letters = [letter for letter, wake in addressed]",
-        ("tests/test_store_contracts.py::TestStoreOnSqlite::test_letters_are_sealed_for_the_run_that_they_come_to",),
+        (f"{ON_SQLITE}::test_letters_are_sealed_for_the_run_that_they_come_to",),
+    ),
+    Mutation(
+        "the row of a withdrawn question tells what its letter seals",
+        "packages/durable-django/src/django_durable/store/people.py",
+        "storable(cancel.reason) if cancel.reason and self.seal_letter is None else WITHDRAWN",
+        "storable(cancel.reason) if cancel.reason else WITHDRAWN",
+        (f"{ON_SQLITE}::test_row_of_a_withdrawn_question_does_not_tell_what_its_letter_seals",),
+    ),
+    Mutation(
+        "letters are opened for another row than they were sealed for",
+        f"{SEALING}/rows.py",
+        "details=self._sealer.open(mail.details, places.of_mail(run_id, mail.type, mail.call_id))",
+        "details=self._sealer.open(mail.details, places.of_mail(run_id, mail.type, None))",
+        ("tests/simulation/test_known_seeds.py::test_first_seeds_are_good",),
+    ),
+    Mutation(
+        "the answer of a person is stored as it is",
+        f"{SEALING}/sealed_store.py",
+        'self._sealer.seal(answer, places.of_task(task_id, "answer"))',
+        "answer",
+        ("tests/sealing/test_sealed_lives.py::test_what_people_answer_is_sealed_and_why_they_need_not",),
     ),
 )

@@ -67,12 +67,15 @@ class HumanTaskMethods(State):
                 self._end_human_task(row.record.id, HumanTaskStatus.CANCELED, reason=RUN_ENDED)
 
     def _withdraw(self, commit: Commit) -> list[Letter]:
-        """What the run is told of those that nobody has answered."""
+        """What the run is told of those that nobody has answered; sealed letters are not told in the row."""
         return [
             Letter.of(commit.run_id, TaskCanceled(call_id=call_id, reason=reason))
             for task_id, call_id, reason in commit.withdrawn
-            if self._end_human_task(task_id, HumanTaskStatus.CANCELED, reason=reason or WITHDRAWN)
+            if self._end_human_task(task_id, HumanTaskStatus.CANCELED, reason=self._seen(reason))
         ]
+
+    def _seen(self, reason: str) -> str:
+        return reason if reason and self._seal is None else WITHDRAWN
 
     def _ask_again(self, task_id: UUID) -> None:
         row = self._asked.get(task_id)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from django_durable.store.database import Row
     from durable_core.codec import Payload
-    from durable_core.ports import Commit
+    from durable_core.ports import Commit, HumanTaskCancel
 
 OPEN, EXPIRED, CANCELED = (
     HumanTaskStatus.OPEN.value,
@@ -75,11 +75,15 @@ class HumanTasks(Part):
         canceled = [(run_id, cancel) for run_id, cancel in withdrawn if cancel.id in there]
         self.db.run_many(
             self.sql.end_asked,
-            [(cancel.id.hex, CANCELED, storable(cancel.reason or WITHDRAWN), now) for _, cancel in canceled],
+            [(cancel.id.hex, CANCELED, self._why(cancel), now) for _, cancel in canceled],
         )
         return [
             Letter.of(run_id, TaskCanceled(call_id=cancel.call_id, reason=cancel.reason)) for run_id, cancel in canceled
         ]
+
+    def _why(self, cancel: HumanTaskCancel) -> str:
+        """For the row; where letters are sealed, it does not tell what is in them."""
+        return storable(cancel.reason) if cancel.reason and self.seal_letter is None else WITHDRAWN
 
 
 def asked_of(row: Row) -> HumanTaskRecord:

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from durable_core.codec import encode
 from durable_core.execution import TaskStatus
-from durable_core.ports import Outgoing, TaskCancel
+from durable_core.ports import WITHDRAWN, HumanTaskCancel, Outgoing, TaskCancel
 from durable_core.sealing.sealed_store import SealableStore
 from durable_core.testing.contracts.builders import StoreCases, a_letter, outcome_of
+from durable_core.testing.contracts.store_people import a_question
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -54,3 +55,14 @@ class SealingCases(StoreCases):
         assert sorted(self.sealed(run_id)) == sorted(told)
         assert self.sealed(other) == ["signal_received"] * 2
         assert self.read_task_status(queued) is TaskStatus.CANCELED
+
+    def test_row_of_a_withdrawn_question_does_not_tell_what_its_letter_seals(self) -> None:
+        if not isinstance(self.store, SealableStore):
+            return
+        self.store.seal_letters_with(seal_of)
+        run_id, task = self.start(), a_question()
+        self.commit(run_id, asked=[task], withdrawn=[HumanTaskCancel(task.id, task.call_id, "why")])
+        assert self.sealed(run_id) == ["task_canceled"]
+        found = self.store.human_task(task.id)
+        assert found is not None
+        assert found.reason == WITHDRAWN

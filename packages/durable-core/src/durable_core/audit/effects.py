@@ -104,13 +104,6 @@ class Effects:
     # By what the checks look for
 
     @cached_property
-    def signals_by_run(self) -> dict[UUID, list[SentSignal]]:
-        found: defaultdict[UUID, list[SentSignal]] = defaultdict(list)
-        for signal in self.signals:
-            found[signal.run_id].append(signal)
-        return dict(found)
-
-    @cached_property
     def performed_by_run(self) -> dict[str, dict[str, list[Performed]]]:
         """By run, and then by key."""
         found: defaultdict[str, dict[str, list[Performed]]] = defaultdict(dict)

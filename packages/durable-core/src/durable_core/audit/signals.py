@@ -51,13 +51,16 @@ def delivered(store: AuditableStore, effects: Effects, posts: Posts) -> Iterator
     *posts* are what other runs have sent.
     """
     receivers: dict[UUID, AuditedRun] = {}
-    sent: defaultdict[UUID, list[SentSignal]] = defaultdict(list)  # by the first run of the chain
-    wanted = list(effects.signals_by_run)
+    chains: dict[UUID, UUID] = {}  # a run's, by its first run
+    wanted = list(dict.fromkeys(signal.run_id for signal in effects.signals))
     for first in range(0, len(wanted), BATCH):
         for run in store.audited(wanted[first : first + BATCH]):
-            chain_id = run.record.chain_id or run.record.id
+            chain_id = chains[run.record.id] = run.record.chain_id or run.record.id
             receivers[chain_id] = run
-            sent[chain_id] += effects.signals_by_run[run.record.id]
+    sent: defaultdict[UUID, list[SentSignal]] = defaultdict(list)
+    for signal in effects.signals:  # in the order in which they were sent, which a store's answers do not have
+        if signal.run_id in chains:
+            sent[chains[signal.run_id]].append(signal)
     for chain_id, messages in sent.items():
         try:
             chain = list(_chain(store, chain_id, receivers[chain_id]))

@@ -15,9 +15,8 @@ import sys
 import time
 
 from tests.simulation.many import Summary, fresh_seed, simulate_many
-from tests.simulation.orders import orders_of, save
+from tests.simulation.orders import save
 from tests.simulation.simulation import simulate
-from tests.simulation.world import World
 
 SHOWN = 3  # reports of seeds that failed
 
@@ -32,13 +31,12 @@ def main() -> int:
     parser.add_argument("--until-failure", action="store_true", help="end with the first that fails")
     options = parser.parse_args()
     seeds = options.seed or ([int(os.environ["SIM_SEED"])] if "SIM_SEED" in os.environ and not options.seeds else [])
-    if options.save:
-        for seed in seeds:
-            save(seed, orders_of(seed, World(seed).generator()))
     if seeds:
         verdicts = [simulate(seed, kept=None) for seed in seeds]
         for verdict in verdicts:
             print(verdict.report or f"seed {verdict.seed}: good, {verdict.digest}")
+            if options.save:
+                save(verdict.seed, verdict.orders)
         return int(any(not verdict.is_good for verdict in verdicts))
     if not options.seeds:
         parser.error("name seeds, or say how many: --seeds N")

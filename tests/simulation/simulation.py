@@ -27,6 +27,7 @@ class Verdict:
 
     seed: int
     digest: str  # of all that happened: equal for equal seeds
+    orders: list[Order]
     complaints: list[str] = field(default_factory=list)
     report: str = ""  # for a seed that failed
 
@@ -46,7 +47,7 @@ def simulate(seed: int, *, kept: int | None = KEPT) -> Verdict:
     with world.entered():
         came_to_its_end = world.run()
         found = complaints(world, orders, world.witness, came_to_its_end=came_to_its_end)
-    verdict = Verdict(seed, _digest(world), found)
+    verdict = Verdict(seed, _digest(world), orders, found)
     if found:
         verdict.report = _report(world, orders, found)
     return verdict

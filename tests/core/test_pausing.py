@@ -10,7 +10,8 @@ from durable_core.audit import Code, audit
 from durable_core.audit.effects import Effects
 from durable_core.errors import WorkflowCanceled, WorkflowClosed, WorkflowTimeout
 from durable_core.execution import Status
-from durable_core.ports import EntryKind
+from durable_core.ports import Entry, EntryKind
+from durable_core.retry import RetryPolicy
 from tests.core.test_worker import Bench
 
 cold_and_cached = pytest.mark.parametrize("bench", [0, 10], indirect=True, ids=["cold", "cached"])
@@ -306,3 +307,26 @@ def test_a_blocked_run_that_waits_for_a_person_times_out_too():
     bench.clock.advance(timedelta(seconds=1001))
     bench.drive(run_id)
     assert status(bench, run_id) is Status.TIMED_OUT
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_an_activity_that_ends_just_before_its_paused_run_does_is_not_left_under_way(bench, fails):
+    @bench.registry.activity(retry_policy=RetryPolicy(maximum_attempts=1))
+    def is_overtaken():
+        bench.client.pause(run_id)
+        bench.queue.enqueue([Entry(EntryKind.RUN, run_id, "default")])  # to be claimed in the round that hears of this
+        bench.clock.advance(timedelta(seconds=101))
+        if fails:
+            raise ValueError
+
+    @bench.registry.workflow
+    def performs(ctx):
+        ctx.wait_signal("go")
+        ctx.run_activity(is_overtaken)
+
+    run_id = running(bench, "performs", timeout=100)
+    bench.client.signal(run_id, "go")
+    settle(bench)
+    assert status(bench, run_id).is_closed
+    [task] = bench.store.audited([run_id])[0].tasks
+    assert task.record.status.is_closed

@@ -101,6 +101,15 @@ MUTATIONS = (
         (f"{LOCAL}::test_its_outcome_outlives_a_commit_that_came_too_late",),
     ),
     Mutation(
+        "a run that ends while its code is not asked takes with it how its activities have ended",
+        f"{WORKER}/runs.py",
+        "slot.mail, slot.claims, slot.local, slot.ended = [], [], [], []",
+        "slot.mail, slot.claims, slot.local, slot.ended, slot.outcomes = [], [], [], [], []",
+        (
+            "tests/core/test_pausing.py::test_an_activity_that_ends_just_before_its_paused_run_does_is_not_left_under_way",
+        ),
+    ),
+    Mutation(
         "the audit does not look for the effect of a local activity",
         f"{CORE}/audit/witnesses.py",
         "            is_so = any(p.ended and p.attempt == fact.attempt for p in noted)",

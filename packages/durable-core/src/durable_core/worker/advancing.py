@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from durable_core.decision import Decision
     from durable_core.definitions import Registry
-    from durable_core.ports import RunRecord
+    from durable_core.ports import Commit, RunRecord
     from durable_core.replay import WorkflowRun
     from durable_core.worker.activities import ActivityDesk
     from durable_core.worker.liveness import CodeWatch
@@ -44,6 +44,12 @@ class Block(NamedTuple):
     waits_for: str = MENDED_CODE
 
 
+class End(NamedTuple):
+    """The run closes, whatever its code would say."""
+
+    commit: Commit
+
+
 class Leave(NamedTuple):
     """The run is for a worker that has other code."""
 
@@ -57,7 +63,7 @@ class Nothing(Enum):
     NEW = "the run goes on waiting"
 
 
-Advance = Proposal | Block | Leave | Nothing
+Advance = Proposal | End | Block | Leave | Nothing
 
 
 class Advancer:
@@ -150,13 +156,12 @@ class Advancer:
         return queue in settings.queues if settings.queues else queue not in settings.exclude
 
 
-def _end(slot: Slot, record: RunRecord, now: datetime) -> Proposal | None:
+def _end(slot: Slot, record: RunRecord, now: datetime) -> End | None:
     """The end of a run whose code is not asked, be it paused or unable to go on; None: it has not come yet."""
     if slot.end is None:
         return None
     last = max((event.created_at for event in slot.history or ()), default=now)
-    commit = end_from_outside(record, slot.mail, slot.end, max(now, last), children=slot.children)
-    return Proposal(commit, [], slot.claims)
+    return End(end_from_outside(record, slot.mail, slot.end, max(now, last), children=slot.children))
 
 
 def _never(name: str, queue: str) -> bool:

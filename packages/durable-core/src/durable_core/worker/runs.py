@@ -13,7 +13,7 @@ from durable_core.execution import Status
 from durable_core.failures import message_of
 from durable_core.logs import complain, sketch
 from durable_core.ports import Verdict
-from durable_core.worker.advancing import Advancer, Block, Leave, Nothing, ids_of
+from durable_core.worker.advancing import Advancer, Block, End, Leave, Nothing, ids_of
 from durable_core.worker.holdings import Holdings
 from durable_core.worker.loading import Loader
 from durable_core.worker.proposals import propose_block
@@ -154,6 +154,11 @@ class RunDesk:
                 slot.mail, slot.outcomes, slot.ended = [], [], []
                 slot.claims = slot.claims if slot.local else []
                 return advance
+            case End(commit):
+                # Outcomes stay in the slot: the run hears of them no more, the store does once it is retired.
+                proposal = Proposal(commit, [], slot.claims, ended=slot.ended)
+                slot.mail, slot.claims, slot.local, slot.ended = [], [], [], []
+                return proposal
             case Block():
                 return self._block(slot, advance, now)
             case Leave():

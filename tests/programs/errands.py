@@ -91,10 +91,10 @@ class Others:
     def say(self, completer: Completer, errand: Errand, number: int) -> None:
         """One of its words; what is raised is no answer."""
         how, what, said_at = errand.words[number], [errand.key, errand.attempt, number], self.clock.now()
-
-        def note(refusal: str | None, *, is_certain: bool = True) -> None:
-            self.words.append(Word(errand, how, what, said_at, self.clock.now(), refusal, is_certain))
-
+        place = len(self.words)
+        # At once: who is killed in the middle of it can note nothing any more.
+        self.words.append(Word(errand, how, what, said_at, said_at, None, is_certain=False))
+        refusal = None
         try:
             match how:
                 case "complete":
@@ -106,12 +106,8 @@ class Others:
                 case "beat":
                     completer.heartbeat(errand.token, what)
         except CompletionError as error:
-            note(type(error).__name__)
-        except BaseException:
-            note(None, is_certain=False)
-            raise
-        else:
-            note(None)
+            refusal = type(error).__name__
+        self.words[place] = Word(errand, how, what, said_at, self.clock.now(), refusal)
 
 
 def _forged(token: str) -> str:
